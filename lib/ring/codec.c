@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* The codecs over runs of slots, and the choice among them. */
+#include "ring/rk_codec.h"
+
+#include <stdlib.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define VECTORS 0 /* the race detector sees 8-byte atomics, not the parts of a vector store */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VECTORS 0
+#endif
+#endif
+#ifndef VECTORS
+#ifdef RK_CODEC_X86
+#define VECTORS 1
+#else
+#define VECTORS 0
+#endif
+#endif
+
+/* One body for all: STORE and LOAD are inlined with the instruction set of the function. */
+#define DEFINE_CODEC(isa, attribute, STORE, LOAD)                                                  \
+	attribute static void pack_##isa(struct rk_slot *slots, uint64_t tag, const void *cells,   \
+					 uint32_t count)                                           \
+	{                                                                                          \
+		const char *in = cells;                                                            \
+                                                                                                   \
+		for (uint32_t i = 0; i < count; i++)                                               \
+			STORE(slots + i, tag, in + (size_t)i * RK_CELL_BYTES);                     \
+	}                                                                                          \
+	attribute static uint32_t unpack_##isa(struct rk_slot *slots, uint64_t tag, void *cells,   \
+					       uint32_t count, bool touch)                         \
+	{                                                                                          \
+		char *out = cells;                                                                 \
+		uint32_t i;                                                                        \
+                                                                                                   \
+		for (i = 0; i < count; i++) {                                                      \
+			if (!LOAD(slots + i, tag, out + (size_t)i * RK_CELL_BYTES))                \
+				break;                                                             \
+			if (touch)                                                                 \
+				rk_slot_touch(slots + i);                                          \
+		}                                                                                  \
+		return i;                                                                          \
+	}
+
+DEFINE_CODEC(plain, , rk_slot_store_plain, rk_slot_load_plain)
+static const struct rk_codec plain = {"plain", pack_plain, unpack_plain};
+
+#if VECTORS
+#define TARGET(isa) __attribute__((target(isa)))
+DEFINE_CODEC(ssse3, TARGET("ssse3"), rk_slot_store_ssse3, rk_slot_load_ssse3)
+DEFINE_CODEC(avx2, TARGET("avx2"), rk_slot_store_avx2, rk_slot_load_avx2)
+DEFINE_CODEC(avx512, TARGET(RK_CODEC_AVX512), rk_slot_store_avx512, rk_slot_load_avx512)
+static const struct rk_codec ssse3 = {"ssse3", pack_ssse3, unpack_ssse3};
+static const struct rk_codec avx2 = {"avx2", pack_avx2, unpack_avx2};
+static const struct rk_codec avx512 = {"avx512vbmi", pack_avx512, unpack_avx512};
+#endif
+
+const struct rk_codec *rk_codec_at(unsigned int index)
+{
+	const struct rk_codec *found[4];
+	unsigned int count = 0;
+
+#if VECTORS
+	if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vl") &&
+	    __builtin_cpu_supports("avx512bw"))
+		found[count++] = &avx512;
+	if (__builtin_cpu_supports("avx2"))
+		found[count++] = &avx2;
+	if (__builtin_cpu_supports("ssse3"))
+		found[count++] = &ssse3;
+#endif
+	found[count++] = &plain;
+	return index < count ? found[index] : NULL;
+}
+
+const struct rk_codec *rk_codec_best(void)
+{
+	const char *asked = secure_getenv("RK_CODEC");
+	const struct rk_codec *codec;
+
+	for (unsigned int i = 0; asked && (codec = rk_codec_at(i)); i++)
+		if (!strcmp(codec->name, asked))
+			return codec;
+	return rk_codec_at(0);
+}

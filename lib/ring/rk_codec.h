@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rk_codec.h - packs cells into slots and unpacks them, one body for each instruction set.
+ *
+ * All bodies are equal byte for byte; tests hold each against the plain one. The library picks
+ * one at run time for its batch calls; a program compiled for AVX-512 VBMI gets that one inline
+ * in rk_ring_send() and rk_ring_recv(), every other program the plain one, which needs nothing.
+ *
+ * A vector store of a slot is one 64-byte, or two 32-byte, or four 16-byte stores. x86 sees each
+ * aligned 8-byte part of them whole, which is all that the format asks. The part with word 0 is
+ * stored last (rk_slot.h says why), hence the compiler barriers.
+ */
+#ifndef RK_CODEC_H
+#define RK_CODEC_H
+
+#include "rk_slot.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#if defined(__x86_64__) && !defined(__CUDA_ARCH__)
+#define RK_CODEC_X86 1
+#include <immintrin.h>
+#endif
+
+#define RK_CODEC_INLINE static inline __attribute__((always_inline, unused))
+#define RK_CODEC_TARGET(isa) static inline __attribute__((always_inline, unused, target(isa)))
+#define RK_CODEC_AVX512 "avx512f,avx512bw,avx512vl,avx512vbmi"
+
+/* Keeps the compiler from moving a store of word 0 above the others; the CPU already does not. */
+#define rk_codec_barrier() __asm__ volatile("" ::: "memory")
+
+/* Word 7 is rewritten as read, its old tag included: the line becomes the consumer's, and the
+ * producer's next store to it costs an order less (1 ns against 8 between two cores). The credit
+ * that frees the slot is stored after it, with release (R1 in rk_ring.h).
+ */
+RK_CODEC_INLINE void rk_slot_touch(struct rk_slot *slot)
+{
+	uint64_t word = __atomic_load_n(&slot->word[7], __ATOMIC_RELAXED);
+
+	__atomic_store_n(&slot->word[7], word, __ATOMIC_RELAXED);
+}
+
+/* Relaxed is enough for the words: each validates itself, and nothing is published by them. */
+RK_CODEC_INLINE void rk_slot_store_plain(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	uint64_t in[7];
+
+	memcpy(in, cell, sizeof(in));
+	for (uint32_t i = RK_SLOT_WORDS; i-- > 1;)
+		__atomic_store_n(&slot->word[i], rk_slot_word(in, i) | tag, __ATOMIC_RELAXED);
+	rk_codec_barrier();
+	__atomic_store_n(&slot->word[0], rk_slot_word(in, 0) | tag, __ATOMIC_RELAXED);
+}
+
+RK_CODEC_INLINE bool rk_slot_load_plain(const struct rk_slot *slot, uint64_t tag, void *cell)
+{
+	uint64_t word[RK_SLOT_WORDS], stale = 0, out[7];
+
+	for (uint32_t i = 0; i < RK_SLOT_WORDS; i++) {
+		word[i] = __atomic_load_n(&slot->word[i], __ATOMIC_RELAXED);
+		stale |= word[i] ^ tag;
+	}
+	if (stale & RK_WORD_TAG_MASK)
+		return false;
+	for (uint32_t i = 0; i < 7; i++)
+		out[i] = rk_slot_cell(word, i);
+	memcpy(cell, out, sizeof(out));
+	return true;
+}
+
+#ifdef RK_CODEC_X86
+
+/* Two words a 16-byte lane: byte 7 of each is the tag (index with the top bit set gives zero). */
+#define RK_SPREAD_14 0, 1, 2, 3, 4, 5, 6, -1, 7, 8, 9, 10, 11, 12, 13, -1
+#define RK_GATHER_14 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, -1, -1
+/* The last lane is loaded two bytes early, so as not to read past the cell. */
+#define RK_SPREAD_14_LATE 2, 3, 4, 5, 6, 7, 8, -1, 9, 10, 11, 12, 13, 14, 15, -1
+
+RK_CODEC_TARGET("ssse3")
+void rk_slot_store_ssse3(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	const __m128i spread = _mm_setr_epi8(RK_SPREAD_14);
+	const __m128i late = _mm_setr_epi8(RK_SPREAD_14_LATE);
+	const __m128i tags = _mm_set1_epi64x((long long)tag);
+	const char *in = (const char *)cell;
+	__m128i *out = (__m128i *)slot;
+	__m128i a = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(in + 0)), spread);
+	__m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(in + 14)), spread);
+	__m128i c = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(in + 28)), spread);
+	__m128i d = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(in + 40)), late);
+
+	_mm_store_si128(out + 3, _mm_or_si128(d, tags));
+	_mm_store_si128(out + 2, _mm_or_si128(c, tags));
+	_mm_store_si128(out + 1, _mm_or_si128(b, tags));
+	rk_codec_barrier();
+	_mm_store_si128(out + 0, _mm_or_si128(a, tags));
+}
+
+RK_CODEC_TARGET("ssse3")
+bool rk_slot_load_ssse3(const struct rk_slot *slot, uint64_t tag, void *cell)
+{
+	const __m128i gather = _mm_setr_epi8(RK_GATHER_14);
+	const __m128i tags = _mm_set1_epi64x((long long)tag);
+	const __m128i *in = (const __m128i *)slot;
+	__m128i a = _mm_load_si128(in + 0), b = _mm_load_si128(in + 1);
+	__m128i c = _mm_load_si128(in + 2), d = _mm_load_si128(in + 3);
+	__m128i stale = _mm_or_si128(_mm_or_si128(_mm_xor_si128(a, tags), _mm_xor_si128(b, tags)),
+				     _mm_or_si128(_mm_xor_si128(c, tags), _mm_xor_si128(d, tags)));
+	char *out = (char *)cell;
+	uint64_t low, high;
+
+	/* Tags are bytes 7 and 15: equal where the differences of all lanes are zero. */
+	if ((_mm_movemask_epi8(_mm_cmpeq_epi8(stale, _mm_setzero_si128())) & 0x8080) != 0x8080)
+		return false;
+	/* Ascending: each 16-byte store's last two bytes are rewritten by the next one. */
+	_mm_storeu_si128((__m128i *)(out + 0), _mm_shuffle_epi8(a, gather));
+	_mm_storeu_si128((__m128i *)(out + 14), _mm_shuffle_epi8(b, gather));
+	_mm_storeu_si128((__m128i *)(out + 28), _mm_shuffle_epi8(c, gather));
+	low = (uint64_t)_mm_cvtsi128_si64(d) & RK_WORD_CELL_MASK;
+	high = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(d, d)) & RK_WORD_CELL_MASK;
+	low |= high << 56;
+	high >>= 8;
+	memcpy(out + 42, &low, 8);
+	memcpy(out + 50, &high, 6);
+	return true;
+}
+
+RK_CODEC_TARGET("avx2")
+void rk_slot_store_avx2(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	const __m256i spread = _mm256_setr_epi8(RK_SPREAD_14, RK_SPREAD_14);
+	const __m256i late = _mm256_setr_epi8(RK_SPREAD_14, RK_SPREAD_14_LATE);
+	const __m256i tags = _mm256_set1_epi64x((long long)tag);
+	const char *in = (const char *)cell;
+	__m256i low = _mm256_loadu2_m128i((const __m128i *)(in + 14), (const __m128i *)in);
+	__m256i high =
+		_mm256_loadu2_m128i((const __m128i *)(in + 40), (const __m128i *)(in + 28));
+
+	high = _mm256_or_si256(_mm256_shuffle_epi8(high, late), tags);
+	low = _mm256_or_si256(_mm256_shuffle_epi8(low, spread), tags);
+	_mm256_store_si256((__m256i *)slot + 1, high);
+	rk_codec_barrier();
+	_mm256_store_si256((__m256i *)slot, low);
+}
+
+RK_CODEC_TARGET("avx2")
+bool rk_slot_load_avx2(const struct rk_slot *slot, uint64_t tag, void *cell)
+{
+	const __m256i gather = _mm256_setr_epi8(RK_GATHER_14, RK_GATHER_14);
+	const __m256i tags = _mm256_set1_epi64x((long long)tag);
+	__m256i low = _mm256_load_si256((const __m256i *)slot);
+	__m256i high = _mm256_load_si256((const __m256i *)slot + 1);
+	__m256i stale = _mm256_or_si256(_mm256_xor_si256(low, tags), _mm256_xor_si256(high, tags));
+	char *out = (char *)cell;
+	__m128i last;
+	uint64_t word;
+
+	if (!_mm256_testz_si256(stale, _mm256_set1_epi64x((long long)RK_WORD_TAG_MASK)))
+		return false;
+	low = _mm256_shuffle_epi8(low, gather);
+	high = _mm256_shuffle_epi8(high, gather);
+	last = _mm256_extracti128_si256(high, 1);
+	_mm_storeu_si128((__m128i *)(out + 0), _mm256_castsi256_si128(low));
+	_mm_storeu_si128((__m128i *)(out + 14), _mm256_extracti128_si256(low, 1));
+	_mm_storeu_si128((__m128i *)(out + 28), _mm256_castsi256_si128(high));
+	_mm_storel_epi64((__m128i *)(out + 42), last);
+	word = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(last, last));
+	memcpy(out + 50, &word, 6);
+	return true;
+}
+
+/* Byte 8i+j of the slot is byte 7i+j of the cell; byte 7 of each word is left to the tag. */
+#define RK_SPREAD_WORD(i)                                                                          \
+	7 * (i), 7 * (i) + 1, 7 * (i) + 2, 7 * (i) + 3, 7 * (i) + 4, 7 * (i) + 5, 7 * (i) + 6, 63
+#define RK_GATHER_WORD(i)                                                                          \
+	(8 * (i)) / 7 * 8 + (8 * (i)) % 7, (8 * (i) + 1) / 7 * 8 + (8 * (i) + 1) % 7,              \
+		(8 * (i) + 2) / 7 * 8 + (8 * (i) + 2) % 7,                                         \
+		(8 * (i) + 3) / 7 * 8 + (8 * (i) + 3) % 7,                                         \
+		(8 * (i) + 4) / 7 * 8 + (8 * (i) + 4) % 7,                                         \
+		(8 * (i) + 5) / 7 * 8 + (8 * (i) + 5) % 7,                                         \
+		(8 * (i) + 6) / 7 * 8 + (8 * (i) + 6) % 7,                                         \
+		(8 * (i) + 7) / 7 * 8 + (8 * (i) + 7) % 7
+
+static const uint8_t rk_codec_spread[64] __attribute__((aligned(64), unused)) = {
+	RK_SPREAD_WORD(0), RK_SPREAD_WORD(1), RK_SPREAD_WORD(2), RK_SPREAD_WORD(3),
+	RK_SPREAD_WORD(4), RK_SPREAD_WORD(5), RK_SPREAD_WORD(6), RK_SPREAD_WORD(7)};
+static const uint8_t rk_codec_gather[64] __attribute__((aligned(64), unused)) = {
+	RK_GATHER_WORD(0), RK_GATHER_WORD(1), RK_GATHER_WORD(2), RK_GATHER_WORD(3),
+	RK_GATHER_WORD(4), RK_GATHER_WORD(5), RK_GATHER_WORD(6)};
+
+#define RK_TAG_BYTES 0x8080808080808080ULL
+#define RK_LOW_56_BYTES 0x00ffffffffffffffULL
+
+RK_CODEC_TARGET(RK_CODEC_AVX512)
+__m512i rk_slot_pack_avx512(__m512i cell, uint64_t tag)
+{
+	const __m512i spread = _mm512_load_si512(rk_codec_spread);
+
+	return _mm512_mask_permutexvar_epi8(_mm512_set1_epi64((long long)tag), ~RK_TAG_BYTES,
+					    spread, cell);
+}
+
+/* For a cell that has lain in memory for a while: one 56-byte load. */
+RK_CODEC_TARGET(RK_CODEC_AVX512)
+void rk_slot_store_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	__m512i in = _mm512_maskz_loadu_epi8(RK_LOW_56_BYTES, cell);
+
+	_mm512_store_si512(slot, rk_slot_pack_avx512(in, tag));
+}
+
+/*
+ * For a cell that the caller has only just written, 8 bytes at a time: a 64-byte load over such
+ * stores cannot be forwarded and waits for them to leave the store buffer (18 ns on Zen 4), seven
+ * 8-byte loads are, and often stay in registers altogether.
+ */
+RK_CODEC_TARGET(RK_CODEC_AVX512)
+void rk_slot_store_fresh_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	const char *in = (const char *)cell;
+	long long w[7];
+
+	for (int i = 0; i < 7; i++)
+		memcpy(&w[i], in + 8 * i, 8);
+	_mm512_store_si512(slot, rk_slot_pack_avx512(_mm512_set_epi64(0, w[6], w[5], w[4], w[3],
+								      w[2], w[1], w[0]),
+						     tag));
+}
+
+RK_CODEC_TARGET(RK_CODEC_AVX512)
+bool rk_slot_load_avx512(const struct rk_slot *slot, uint64_t tag, void *cell)
+{
+	__m512i in = _mm512_load_si512(slot);
+	__m512i tags = _mm512_set1_epi64((long long)tag);
+	char *out = (char *)cell;
+	__m512i bytes;
+
+	if (_mm512_mask_cmpneq_epi8_mask(RK_TAG_BYTES, in, tags))
+		return false;
+	bytes = _mm512_permutexvar_epi8(_mm512_load_si512(rk_codec_gather), in);
+	/* Three whole stores, not one masked: the caller's loads right after can be forwarded. */
+	_mm256_storeu_si256((__m256i *)out, _mm512_castsi512_si256(bytes));
+	_mm_storeu_si128((__m128i *)(out + 32), _mm512_extracti32x4_epi32(bytes, 2));
+	_mm_storel_epi64((__m128i *)(out + 48), _mm512_extracti32x4_epi32(bytes, 3));
+	return true;
+}
+
+#endif /* RK_CODEC_X86 */
+
+/**
+ * struct rk_codec - one instruction set's bodies, over runs of slots
+ * @name: "avx512vbmi", "avx2", "ssse3" or "plain"
+ * @pack: store @count cells into @count consecutive slots of one lap, in ascending order
+ * @unpack: load up to @count cells, stopping at the first slot that is not valid; touch each
+ *          slot read if @touch; returns how many
+ */
+struct rk_codec {
+	const char *name;
+	void (*pack)(struct rk_slot *slots, uint64_t tag, const void *cells, uint32_t count);
+	uint32_t (*unpack)(struct rk_slot *slots, uint64_t tag, void *cells, uint32_t count,
+			   bool touch);
+};
+
+RK_BEGIN_DECLS
+
+/**
+ * rk_codec_best() - the fastest codec that this CPU runs
+ *
+ * The environment variable RK_CODEC names another one that the CPU runs, for tests.
+ *
+ * Context: any thread, host; never sleeps.
+ * Return: a codec, never NULL, static storage.
+ */
+RK_API const struct rk_codec *rk_codec_best(void);
+
+/**
+ * rk_codec_at() - walk the codecs that this CPU runs
+ * @index: from 0, best first
+ *
+ * Context: any thread, host; never sleeps.
+ * Return: a codec, or NULL past the last; the last is always "plain".
+ */
+RK_API const struct rk_codec *rk_codec_at(unsigned int index);
+
+RK_END_DECLS
+
+#endif

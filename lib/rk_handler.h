@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rk_handler.h - all that a handler sees: its context, its state, one message, and send.
+ *
+ * A handler is written once, in the common subset of C11 and C++17, and runs on every backend:
+ * compiled by the C compiler for `cpu`, by nvcc or NVRTC for `cuda`. The subset: no library
+ * calls, no static data that changes, no recursion, explicit casts from void *.
+ *
+ * A group of threads calls it: one thread on cpu, a warp or a block on cuda. All of them see the
+ * same arguments. Lane 0 is the leader; state is the group's own, and only the leader may send.
+ * A sequential handler begins with `if (rk_lane(ctx)) return;`.
+ *
+ * The first message is RK_MSG_START, its payload the arguments (u64 each, in the order of
+ * struct rk_actor_type::args); the last is RK_MSG_STOP. Between them come the user's own.
+ */
+#ifndef RK_HANDLER_H
+#define RK_HANDLER_H
+
+#include "rk_msg.h"
+
+#ifdef __CUDACC__
+#define RK_DEVICE __device__
+#else
+#define RK_DEVICE
+#endif
+
+struct rk_ctx;
+
+typedef void rk_handler_fn(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
+
+RK_BEGIN_DECLS
+
+/**
+ * rk_lane() - index of this thread within its group
+ * @ctx: the handler's context
+ *
+ * Context: inside a handler, any thread of the group, host or device.
+ * Return: 0 for the leader, up to rk_lanes() - 1.
+ */
+RK_DEVICE uint32_t rk_lane(const struct rk_ctx *ctx);
+
+/**
+ * rk_lanes() - threads of the group that runs this handler
+ * @ctx: the handler's context
+ *
+ * Context: inside a handler, any thread of the group, host or device.
+ * Return: 1 on cpu.
+ */
+RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
+
+/**
+ * rk_send() - send one message to an outbox
+ * @ctx: the handler's context
+ * @outbox: index of the link, in the order in which links were made, from 0
+ * @type: RK_MSG_USER or above
+ * @tag: free to the user
+ * @payload: what to send; copied before the call returns
+ * @bytes: of payload; the last cell is filled with zeros
+ *
+ * The extensions of the message being handled (its time, its trace) go out with the new one.
+ * A full outbox makes the call wait (back-pressure), but never longer than the actor lives.
+ *
+ * Context: inside a handler, the leader only, host or device.
+ * Return: 1 when sent; 0 when dropped, which the actor's counters show: no such outbox, an
+ * outbox whose consumer closed it, a payload longer than the outbox takes, or a stop that did
+ * not wait for the queue to drain.
+ */
+RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
+		      const void *payload, uint32_t bytes);
+
+RK_END_DECLS
+
+/**
+ * struct rk_counter_name - a u64 counter within an actor's state
+ * @name: as printed: lower case, words joined by '_', units last
+ * @offset: bytes from the start of the state
+ */
+struct rk_counter_name {
+	const char *name;
+	uint32_t offset;
+};
+
+/**
+ * struct rk_actor_type - a kind of actor: its handler and what the host should know of it
+ * @name: unique
+ * @summary: one line for people
+ * @handle: called once for each message, in order
+ * @state_bytes: of state; zeroed before RK_MSG_START
+ * @args: names of the u64 arguments that RK_MSG_START carries, ended by NULL; may be NULL
+ * @counters: u64 counters in the state, ended by a NULL name; may be NULL
+ */
+struct rk_actor_type {
+	const char *name;
+	const char *summary;
+	rk_handler_fn *handle;
+	uint32_t state_bytes;
+	const char *const *args;
+	const struct rk_counter_name *counters;
+};
+
+#endif

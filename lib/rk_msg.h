@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rk_msg.h - the message: an 8-byte header and a body, in whole 56-byte cells.
+ *
+ *      0     2   3    4       8                                              56
+ *      +-----+---+----+-------+-----------------------------------------------+
+ *      |type |flg|slts|  tag  | [time] [trace] [clock] payload ...            | cell 0
+ *      +-----+---+----+-------+-----------------------------------------------+
+ *      | ... body goes on, 56 bytes a cell ...                                | cell 1..
+ *      +----------------------------------------------------------------------+
+ *
+ * A message is @slots cells, contiguous in memory; its body is 56 * slots - 8 bytes. One cell
+ * travels in one slot of a ring (lib/ring/rk_slot.h). There is no length field: each type says
+ * how long its payload is. All fields are little-endian. Compiles for host and device.
+ */
+#ifndef RK_MSG_H
+#define RK_MSG_H
+
+#include "rk_base.h"
+
+#define RK_CELL_BYTES 56
+#define RK_MSG_HEADER_BYTES 8
+#define RK_MSG_BODY_BYTES 48 /* body of a message of one cell */
+#define RK_MSG_MAX_SLOTS 255
+
+/* Types below RK_MSG_USER are the runtime's own; control travels in the rings with the data. */
+enum rk_msg_type {
+	RK_MSG_NONE = 0,
+	RK_MSG_PAD = 1,	       /* void cells a resuming producer left; receive skips them */
+	RK_MSG_START = 2,      /* first message of an actor; payload: its arguments */
+	RK_MSG_STOP = 3,       /* last message of an actor; no payload */
+	RK_MSG_QUIESCE = 4,    /* payload: none; reserved for the runtime */
+	RK_MSG_CHECKPOINT = 5, /* payload: none; reserved for the runtime */
+	RK_MSG_PROBE = 6,      /* payload: none; reserved for the runtime */
+	RK_MSG_CLOSED = 7,     /* last message of a ring; payload: u64 reason (enum rk_close) */
+	RK_MSG_PACKET = 16,    /* a datagram from a port; payload: struct rk_packet, then bytes */
+	RK_MSG_USER = 256,     /* first type that is free to users */
+};
+
+/* Extensions at the front of the body, in the order of their bits. */
+enum rk_msg_flag {
+	RK_MSG_F_TIME = 1 << 0,	 /* u64 ns, CLOCK_MONOTONIC: when this was meant to happen */
+	RK_MSG_F_TRACE = 1 << 1, /* 16 bytes trace id, 8 bytes span id */
+	RK_MSG_F_CLOCK = 1 << 2, /* u64 hybrid logical clock */
+	RK_MSG_F_ALL = RK_MSG_F_TIME | RK_MSG_F_TRACE | RK_MSG_F_CLOCK,
+};
+
+/**
+ * struct rk_msg - a message of one cell, or the first cell of a longer one
+ * @type: enum rk_msg_type, or the user's from RK_MSG_USER up
+ * @flags: enum rk_msg_flag; other bits are zero
+ * @slots: cells of the whole message, 1 to RK_MSG_MAX_SLOTS
+ * @tag: correlation, free to the user
+ * @body: extensions, then payload; goes on in the following cells
+ */
+struct rk_msg {
+	uint16_t type;
+	uint8_t flags;
+	uint8_t slots;
+	uint32_t tag;
+	uint8_t body[RK_MSG_BODY_BYTES];
+} __attribute__((aligned(8)));
+
+RK_STATIC_ASSERT(sizeof(struct rk_msg) == RK_CELL_BYTES, "a message of one slot is one cell");
+RK_STATIC_ASSERT(offsetof(struct rk_msg, flags) == 2, "flags at byte 2");
+RK_STATIC_ASSERT(offsetof(struct rk_msg, slots) == 3, "slots at byte 3");
+RK_STATIC_ASSERT(offsetof(struct rk_msg, tag) == 4, "tag at byte 4");
+RK_STATIC_ASSERT(offsetof(struct rk_msg, body) == RK_MSG_HEADER_BYTES, "body after the header");
+
+/**
+ * struct rk_packet - front of the payload of RK_MSG_PACKET
+ * @rx_time_ns: receive time, CLOCK_REALTIME (from the capture, the kernel or the NIC); 0 unknown
+ * @bytes: bytes of the datagram that follow
+ * @feed: index of the source within its pipeline: 0 for the first `from`, 1 for the next
+ * @dropped: datagrams lost by this source since its last packet message, saturating
+ */
+struct rk_packet {
+	uint64_t rx_time_ns;
+	uint32_t bytes;
+	uint16_t feed;
+	uint16_t dropped;
+};
+
+RK_STATIC_ASSERT(sizeof(struct rk_packet) == 16, "packet front is 16 bytes");
+
+/* Bytes that the extensions named by @flags take at the front of the body. */
+RK_HD uint32_t rk_msg_extension_bytes(uint8_t flags)
+{
+	return (flags & RK_MSG_F_TIME ? 8u : 0u) + (flags & RK_MSG_F_TRACE ? 24u : 0u) +
+	       (flags & RK_MSG_F_CLOCK ? 8u : 0u);
+}
+
+/* Cells that a payload of @bytes takes with the extensions of @flags before it. */
+RK_HD uint32_t rk_msg_cells(uint8_t flags, uint32_t bytes)
+{
+	return (RK_MSG_HEADER_BYTES + rk_msg_extension_bytes(flags) + bytes + RK_CELL_BYTES - 1) /
+	       RK_CELL_BYTES;
+}
+
+/* Bytes of payload, at most, that a message with this header holds. */
+RK_HD uint32_t rk_msg_payload_bytes(const struct rk_msg *msg)
+{
+	uint32_t whole = (uint32_t)msg->slots * RK_CELL_BYTES;
+	uint32_t front = RK_MSG_HEADER_BYTES + rk_msg_extension_bytes(msg->flags);
+
+	return whole > front ? whole - front : 0;
+}
+
+/* First byte of the payload, after the extensions. */
+RK_HD const uint8_t *rk_msg_payload(const struct rk_msg *msg)
+{
+	return (const uint8_t *)msg + RK_MSG_HEADER_BYTES + rk_msg_extension_bytes(msg->flags);
+}
+
+#endif
