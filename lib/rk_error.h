@@ -8,6 +8,8 @@
 
 #include "rk_base.h"
 
+#include <errno.h>
+
 RK_BEGIN_DECLS
 
 /**

@@ -1,0 +1,184 @@
+# RingKernel: one Makefile, no recursion. `make help` lists the targets.
+#
+# Everything made goes below $(B). Sources are found by folder: a new .c file in lib/, kernels/,
+# tools/, tests/ or bench/ needs no line here.
+
+B       ?= build
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+DESTDIR ?=
+PCAP    ?=
+FUZZ_SECONDS ?= 20
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+version_part = $(shell sed -n 's/^.define RK_VERSION_$(1) *//p' lib/rk_base.h)
+MAJOR   := $(call version_part,MAJOR)
+VERSION := $(MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+
+# Cleaning and help need no probe; everything else does, once.
+ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
+-include $(B)/config.mk
+endif
+$(B)/config.mk: tools/probe.sh
+	@CC="$(CC)" CXX="$(CXX)" sh tools/probe.sh $(B)
+$(B)/config.h: $(B)/config.mk ;
+
+WARN   := -Wall -Wextra -Wshadow -Wmissing-field-initializers
+WARN_C := -Wmissing-prototypes -Wstrict-prototypes
+OPT    ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -Ilib -Ikernels -Itools -I$(B)
+CFLAGS_ALL = -std=gnu11 $(OPT) -pthread -fvisibility=hidden $(WARN) $(WARN_C) $(WERROR) $(CFLAGS)
+LIBS = $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lm -pthread
+
+lib_src   := $(wildcard lib/*.c lib/*/*.c kernels/*.c)
+tool_src  := $(wildcard tools/*.c)
+test_src  := $(wildcard tests/test_*.c)
+aid_src   := $(filter-out $(test_src) $(wildcard tests/fuzz_*.c),$(wildcard tests/*.c))
+fuzz_src  := $(wildcard tests/fuzz_*.c)
+bench_src := $(wildcard bench/*.c bench/*.cc)
+example_src := $(wildcard examples/*.c)
+public_headers := $(wildcard lib/*.h lib/ring/*.h lib/gpudirect/*.h lib/backends/*.h lib/ports/*.h \
+	kernels/*.h)
+
+# --- Objects, in four builds: release, thread (race detector), address (with undefined), fuzz ---
+
+BUILDS := release thread address fuzz
+flags_release := -fPIC
+flags_thread  := -O1 -fsanitize=thread -fPIC
+flags_address := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -fPIC
+flags_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+cc_release := $(CC)
+cc_thread  := $(CC)
+cc_address := $(CC)
+cc_fuzz    := clang
+
+define build_rules
+$(B)/$(1)/%.o: %.c $(B)/config.h
+	@mkdir -p $$(@D)
+	$(cc_$(1)) $$(CPPFLAGS) $$(CFLAGS_ALL) $(flags_$(1)) -MMD -MP -c $$< -o $$@
+$(B)/$(1)/libringkernel.a: $(lib_src:%.c=$(B)/$(1)/%.o)
+	@rm -f $$@
+	$(AR) rcs $$@ $$^
+# All of the tool but its main(), so that tests can reach it.
+$(B)/$(1)/libtool.a: $(patsubst %.c,$(B)/$(1)/%.o,$(filter-out tools/ringkernel.c,$(tool_src)))
+	@rm -f $$@
+	$(AR) rcs $$@ $$^
+$(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libtool.a $(B)/$(1)/libringkernel.a
+	$(cc_$(1)) $(flags_$(1)) $$(if $$(filter fuzz_%,$$*),-fsanitize=fuzzer) -o $$@ $$^ \
+		$$(if $$(filter test_%,$$*),$$(CMOCKA_LIBS)) $$(LIBS) $$(LDFLAGS)
+-include $$(shell find $(B)/$(1) -name '*.d' 2>/dev/null)
+endef
+$(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
+.SECONDARY:
+
+# --- The library and the tool ---
+
+so := libringkernel.so.$(VERSION)
+
+$(B)/$(so): $(lib_src:%.c=$(B)/release/%.o) lib/ringkernel.map
+	$(CC) -shared -Wl,-soname,libringkernel.so.$(MAJOR) \
+		-Wl,--version-script=lib/ringkernel.map -Wl,-z,defs -o $@ $(filter %.o,$^) \
+		$(LIBS) $(LDFLAGS)
+	ln -sf $(so) $(B)/libringkernel.so.$(MAJOR)
+	ln -sf libringkernel.so.$(MAJOR) $(B)/libringkernel.so
+
+$(B)/ringkernel: $(B)/release/tools/ringkernel.o $(B)/release/libtool.a $(B)/release/libringkernel.a
+	$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+$(B)/examples/%: examples/%.c $(B)/release/libringkernel.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+$(B)/ringkernel.pc: lib/ringkernel.pc.in lib/rk_base.h
+	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
+		-e 's|@libs@|$(LIBS)|' $< >$@
+
+examples := $(example_src:%.c=$(B)/%)
+
+.PHONY: all lib examples
+all: $(B)/$(so) $(B)/release/libringkernel.a $(B)/ringkernel $(B)/ringkernel.pc $(examples)
+lib: $(B)/$(so) $(B)/release/libringkernel.a
+examples: $(examples)
+
+# --- The main job, the tests, the benchmarks ---
+
+.PHONY: run test bench deps-run deps-test deps-bench
+deps-run deps-test deps-bench: deps-%:
+	@sh tools/deps.sh $*
+
+run: deps-run
+run: $(B)/ringkernel
+	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
+
+tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%))
+aids  := $(aid_src:%.c=$(B)/release/%)
+fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
+
+test: deps-test
+test: all $(tests) $(aids) $(fuzzers)
+	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
+
+.PHONY: test-kmod test-kmod-debug
+test-kmod: deps-test
+	sh tests/kmod/run.sh stock
+test-kmod-debug: deps-test
+	sh tests/kmod/run.sh debug
+
+bench_objects := $(patsubst %,$(B)/%.o,$(bench_src))
+BENCH_FLAGS = -O3 -march=native -DNDEBUG
+$(B)/bench/%.c.o: bench/%.c $(B)/config.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(BENCH_FLAGS) $(DPDK_FLAGS) -MMD -MP -c $< -o $@
+$(B)/bench/%.cc.o: bench/%.cc $(B)/config.h
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) -std=gnu++17 $(BENCH_FLAGS) $(WARN) $(WERROR) -pthread -MMD -MP -c $< -o $@
+-include $(shell find $(B)/bench -name '*.d' 2>/dev/null)
+$(B)/ringkernel-bench: $(bench_objects) $(B)/release/libringkernel.a
+	$(CXX) -o $@ $^ $(CK_LIBS) $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+
+bench: deps-bench
+bench: $(B)/ringkernel-bench
+	$(B)/ringkernel-bench
+
+# --- Installing ---
+
+.PHONY: install uninstall
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
+		$(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/ringkernel $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(B)/$(so) $(DESTDIR)$(LIBDIR)
+	install -m 644 $(B)/release/libringkernel.a $(DESTDIR)$(LIBDIR)
+	ln -sf $(so) $(DESTDIR)$(LIBDIR)/libringkernel.so.$(MAJOR)
+	ln -sf libringkernel.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libringkernel.so
+	install -m 644 $(B)/ringkernel.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(wildcard tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	for header in $(public_headers); do \
+		install -D -m 644 $$header \
+			$(DESTDIR)$(PREFIX)/include/ringkernel/$${header#lib/} || exit 1; \
+	done
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/ringkernel $(DESTDIR)$(LIBDIR)/libringkernel.* \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel.pc \
+		$(patsubst tools/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard tools/*.1))
+	rm -rf $(DESTDIR)$(PREFIX)/include/ringkernel
+
+.PHONY: clean help
+clean:
+	rm -rf $(B)
+
+help:
+	@echo 'make              library, tool and examples, in $(B)/'
+	@echo 'make run          the main job: a generated feed through rings and an actor'
+	@echo 'make run PCAP=f   the same with a capture'
+	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
+	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
+	@echo 'make bench        the ring against its peers'
+	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
+	@echo 'make clean        remove $(B)/'

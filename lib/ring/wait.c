@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* Waiting at one ring: look for a while, then sleep until the other end wakes us. */
+#include "ring/rk_ring.h"
+#include "rk_error.h"
+
+#include <time.h>
+
+enum { LOOKS_BEFORE_SLEEP = 2000 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* One end of one ring, waiting for something. */
+struct waiter {
+	int (*look)(void *end, uint64_t what);
+	void *end;
+	uint64_t what;
+	const struct rk_wake *self;
+};
+
+static int wait_for(const struct waiter *w, uint64_t timeout_ns)
+{
+	uint64_t start_ns = now_ns(), spent_ns;
+	struct rk_spin spin = {0};
+	int found;
+
+	for (int looks = 0; looks < LOOKS_BEFORE_SLEEP; looks++) {
+		found = w->look(w->end, w->what);
+		if (found || !timeout_ns)
+			return found;
+		rk_spin_miss(&spin);
+	}
+	while ((spent_ns = now_ns() - start_ns) < timeout_ns) {
+		rk_wake_announce(w->self);
+		found = w->look(w->end, w->what);
+		if (found) {
+			rk_wake_cancel(w->self);
+			return found;
+		}
+		rk_wake_sleep(w->self, timeout_ns - spent_ns);
+	}
+	return w->look(w->end, w->what);
+}
+
+static int look_recv(void *end, uint64_t what)
+{
+	struct rk_ring_rx *rx = end;
+	struct rk_msg cell;
+
+	(void)what;
+	if (rx->closed || (rx->slot == rx->limit && !rk_ring_rx_turn(rx)))
+		return -EPIPE;
+	if (rx->codec->unpack(rx->slot, rx->tag, &cell, 1, false))
+		return 1;
+	rk_ring_rx_credit(rx);
+	return 0;
+}
+
+static int look_send(void *end, uint64_t what)
+{
+	struct rk_ring_tx *tx = end;
+
+	if (rk_ring_tx_free(tx) >= what)
+		return 1;
+	return tx->closed ? -EPIPE : 0;
+}
+
+int rk_ring_wait_recv(struct rk_ring_rx *rx, uint64_t timeout_ns)
+{
+	const struct waiter waiter = {look_recv, rx, 0, &rx->self};
+
+	return wait_for(&waiter, timeout_ns);
+}
+
+int rk_ring_wait_send(struct rk_ring_tx *tx, uint64_t slots, uint64_t timeout_ns)
+{
+	const struct waiter waiter = {look_send, tx, slots, &tx->self};
+
+	if (slots > 1ULL << tx->capacity_log2)
+		return -EMSGSIZE;
+	return tx->closed ? -EPIPE : wait_for(&waiter, timeout_ns);
+}
