@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rk_port.h - a port moves messages between the outside and one ring, a batch per call.
+ *
+ * A port is named by a URI, "kind:what,key=value,...":
+ *
+ *   pcap:FILE      in: replays a capture; out: records one
+ *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
+ *   null:          out: counts and forgets
+ *
+ * rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
+ * lacks, why. A datagram travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
+ * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
+ *
+ * A port never waits: it moves what can be moved now. When the ring is full an input keeps what it
+ * holds and counts; nothing that was accepted is lost. Every datagram is received, or counted in
+ * the drops by reason.
+ */
+#ifndef RK_PORT_H
+#define RK_PORT_H
+
+#include "rk_base.h"
+#include "ring/rk_ring.h"
+
+enum rk_port_direction {
+	RK_PORT_IN,  /* outside to ring */
+	RK_PORT_OUT, /* ring to outside */
+};
+
+/**
+ * struct rk_port_stats - what went through a port; all counts, since it was opened
+ * @messages: moved
+ * @bytes: of payload moved
+ * @ring_full: times an input found its ring full and held back
+ * @dropped_foreign: not UDP over IPv4, or for none of the feeds
+ * @dropped_truncated: cut short in the capture or by the receive buffer
+ * @dropped_too_long: longer than the ring takes
+ * @dropped_kernel: lost by the kernel before we saw them (full socket buffer)
+ * @dropped_refused: the outside did not take them (send error)
+ * @dropped_closed: the ring was closed by its consumer
+ */
+struct rk_port_stats {
+	uint64_t messages;
+	uint64_t bytes;
+	uint64_t ring_full;
+	uint64_t dropped_foreign;
+	uint64_t dropped_truncated;
+	uint64_t dropped_too_long;
+	uint64_t dropped_kernel;
+	uint64_t dropped_refused;
+	uint64_t dropped_closed;
+};
+
+/**
+ * struct rk_port_kind - one kind of port, for people
+ * @name: what stands before the ':'
+ * @summary: one line
+ * @options: one line an option, "key=value  meaning"
+ * @absent: NULL, or why this build or machine cannot open it and what to do
+ */
+struct rk_port_kind {
+	const char *name;
+	const char *summary;
+	const char *options;
+	const char *absent;
+};
+
+struct rk_port;
+
+RK_BEGIN_DECLS
+
+/**
+ * rk_port_kind_at() - walk the kinds of ports
+ * @index: from 0
+ *
+ * Context: any thread; never sleeps.
+ * Return: static storage; NULL past the last.
+ */
+RK_API const struct rk_port_kind *rk_port_kind_at(unsigned int index);
+
+/**
+ * rk_port_open() - open a port
+ * @port: out
+ * @uri: "kind:what,key=value,..."
+ * @direction: which way messages go
+ * @feed: for inputs: rk_packet.feed of the first feed of this port
+ *
+ * Context: any thread; sleeps.
+ * Owner: rk_port_close() frees @port.
+ * Return: 0; -EINVAL for an unknown kind, option or value; -EOPNOTSUPP for a kind that is absent or
+ * does not go that way; the errno of opening a file or socket; -EPROTO for a file that is no
+ * capture; said in rk_errmsg().
+ */
+RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_direction direction,
+			uint16_t feed);
+
+/**
+ * rk_port_poll_in() - take what the outside has and put it into a ring
+ * @port: an input
+ * @tx: always the same ring
+ * @budget: messages, at most
+ *
+ * Context: one thread; never sleeps.
+ * Return: messages moved; 0 nothing now; -ENODATA at the end of a finite source, everything moved
+ * before; -EPIPE when @tx is closed; another -errno when the port is dead; said in rk_errmsg().
+ */
+RK_API int rk_port_poll_in(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);
+
+/**
+ * rk_port_write() - give one message to the outside
+ * @port: an output
+ * @msg: received from a ring; RK_MSG_PACKET goes out as its datagram, others as their payload
+ *
+ * A port may gather messages; rk_port_flush() sends what it holds.
+ *
+ * Context: one thread; never sleeps.
+ * Return: 1 taken (or dropped and counted); 0 the outside is busy: try again;
+ * -errno when the port is dead, said in rk_errmsg().
+ */
+RK_API int rk_port_write(struct rk_port *port, const struct rk_msg *msg);
+
+/**
+ * rk_port_flush() - send what rk_port_write() gathered
+ * @port: an output
+ *
+ * Context: one thread; never sleeps.
+ * Return: 1 all is out; 0 the outside is busy: try again; -errno when the port is dead.
+ */
+RK_API int rk_port_flush(struct rk_port *port);
+
+/**
+ * rk_port_fd() - a descriptor that becomes readable when an input has something
+ * @port: open
+ *
+ * Context: any thread.
+ * Return: the port's own descriptor, for poll(2) only; -1 if it has none and must be polled.
+ */
+RK_API int rk_port_fd(const struct rk_port *port);
+
+/**
+ * rk_port_due_ns() - when an input that replays will next have something
+ * @port: open
+ *
+ * Context: the thread that polls it.
+ * Return: CLOCK_MONOTONIC ns; 0 when not known or already.
+ */
+RK_API uint64_t rk_port_due_ns(const struct rk_port *port);
+
+/**
+ * rk_port_stats() - what went through
+ * @port: open
+ * @stats: out
+ *
+ * Context: any thread; a reading while the port runs may be a few messages old.
+ */
+RK_API void rk_port_stats(const struct rk_port *port, struct rk_port_stats *stats);
+
+/**
+ * rk_port_uri() - the URI it was opened with
+ * @port: open
+ *
+ * Return: lives as long as @port.
+ */
+RK_API const char *rk_port_uri(const struct rk_port *port);
+
+/**
+ * rk_port_close() - close a port
+ * @port: or NULL
+ *
+ * Context: any thread, when no other uses it; sleeps. A recording is complete on disk after it.
+ * Return: 0; -errno when data that was accepted could not be written, said in rk_errmsg().
+ */
+RK_API int rk_port_close(struct rk_port *port);
+
+RK_END_DECLS
+
+#endif
