@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * echo.h - the smallest actor: what comes in goes out, on outbox 0. The example to copy.
+ */
+#ifndef RK_ECHO_H
+#define RK_ECHO_H
+
+#include "rk_handler.h"
+
+/**
+ * struct rk_echo_state - the actor's state
+ * @messages: sent back
+ * @sends_dropped: not taken by rk_send()
+ */
+struct rk_echo_state {
+	uint64_t messages;
+	uint64_t sends_dropped;
+};
+
+RK_BEGIN_DECLS
+
+/**
+ * rk_echo() - the handler
+ * @ctx: the actor's context
+ * @state: struct rk_echo_state
+ * @msg: packets and the user's messages go back with the same type, tag, extensions and payload
+ *
+ * Context: called by a backend, host or device; all work is the leader's.
+ */
+RK_DEVICE void rk_echo(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
+
+RK_END_DECLS
+
+#endif

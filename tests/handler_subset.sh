@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Handlers are written once for every backend. This compiles each handler file as C11 (gcc,
+# clang), as C++17 (g++) and as CUDA (nvcc, several architectures), warnings fatal, and looks at
+# the objects: no data that changes, nothing called but the handler API. A compiler that is not
+# here is skipped with a reason; exit 77 if none is.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+done=0
+failed=0
+
+include="-I$root/lib -I$root/kernels"
+strict="-O2 -Wall -Wextra -Wshadow -pedantic -Werror"
+
+fail()
+{
+	echo "handler_subset: $*" >&2
+	failed=$((failed + 1))
+}
+
+# usage: check_object OBJECT: what it defines and needs stays within the subset.
+# Compilers turn copy loops into calls of memcpy and the like, which every backend's C library has.
+check_object()
+{
+	nm "$1" | awk '
+		$(NF - 1) ~ /^[BbDdCSs]$/ { print "data that changes: " $NF; bad = 1 }
+		$1 == "U" && $2 !~ /^(rk_send|rk_lane|rk_lanes|memcpy|memmove|memset|_GLOBAL_OFFSET_TABLE_)$/ {
+			print "calls " $2; bad = 1 }
+		END { exit bad }' || fail "$1: outside the subset"
+}
+
+# usage: compile NAME COMPILER ARGS...: every handler file, if the compiler is here.
+# shellcheck disable=SC2086 # the lists of flags are split on purpose
+compile()
+{
+	name=$1
+	compiler=$2
+	shift 2
+	if ! command -v "$compiler" >/dev/null 2>&1; then
+		echo "handler_subset: $name skipped: no $compiler in PATH"
+		return 0
+	fi
+	for file in $handlers; do
+		object="$work/$name-$(basename "$file" .c).o"
+		if ! "$compiler" "$@" $include -c "$file" -o "$object"; then
+			fail "$name: $file does not compile"
+		elif [ "$compiler" != nvcc ]; then
+			check_object "$object"
+		fi
+		done=$((done + 1))
+	done
+}
+
+# A handler file is one that defines a handler; actors.c is the host's table of them.
+handlers=$(grep -lE '^RK_DEVICE void rk_[a-z0-9_]+\(struct rk_ctx \*ctx, void \*state,' \
+	"$root"/kernels/*.c)
+
+# shellcheck disable=SC2086
+compile gcc gcc -std=c11 $strict -Wmissing-prototypes
+# shellcheck disable=SC2086
+compile clang clang -std=c11 $strict -Wmissing-prototypes
+# shellcheck disable=SC2086
+compile g++ g++ -x c++ -std=c++17 $strict
+for arch in sm_80 sm_90 sm_100; do
+	compile "nvcc-$arch" nvcc -x cu -std=c++17 -rdc=true -arch=$arch -Werror all-warnings
+done
+
+if [ "$done" -eq 0 ]; then
+	echo "handler_subset: skipped: no compiler at all"
+	exit 77
+fi
+echo "handler_subset: $(echo "$handlers" | wc -w) handlers, $done compilations, $failed failed"
+[ "$failed" -eq 0 ]
