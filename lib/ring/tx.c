@@ -175,6 +175,8 @@ int rk_ring_close(struct rk_ring_tx *tx, uint64_t reason)
 
 	if (tx->closed)
 		return 1;
+	if (!reason)
+		reason = RK_CLOSE_DONE;
 	memcpy(msg.body, &reason, sizeof(reason));
 	if (rk_ring_send_long(tx, &msg) != 1)
 		return tx->closed != 0;
