@@ -83,6 +83,7 @@ int rk_ring_attach(struct rk_ring *ring, const void *memory, size_t bytes)
 			       memory, bytes, RK_RING_PAGES);
 	/* One copy: what is checked is what is used, whatever the other side writes meanwhile. */
 	memcpy(&header, memory, sizeof(header));
+	rk_codec_barrier();
 	if (header.magic != RK_RING_MAGIC)
 		return rk_fail(EPROTO,
 			       "ring at %p: magic %#" PRIx64 " is not %#llx: this memory holds no "

@@ -235,7 +235,8 @@ RK_API int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring);
  * @opts: NULL for the default
  *
  * Context: one thread, no other consumer alive; never sleeps.
- * Return: 0; -EINVAL for a position that is not within the ring, said in rk_errmsg().
+ * Return: 0; -EINVAL for a position that is not within the ring or a wrong @opts->size, said in
+ * rk_errmsg().
  */
 RK_API int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 			   const struct rk_ring_rx_opts *opts);
@@ -269,9 +270,10 @@ RK_API int rk_ring_recv_batch(struct rk_ring_rx *rx, void *cells, uint32_t count
 /**
  * rk_ring_close() - say that nothing more will be sent
  * @tx: the producer's end
- * @reason: enum rk_close, or the user's from RK_CLOSE_USER up
+ * @reason: enum rk_close, or the user's from RK_CLOSE_USER up; 0 is RK_CLOSE_DONE
  *
- * The consumer receives RK_MSG_CLOSED after all that was sent before.
+ * The consumer receives RK_MSG_CLOSED after all that was sent before. That message stays in the
+ * ring for good: a later consumer receives it too, a later producer is refused.
  *
  * Context: the producer's thread; wait-free, never sleeps.
  * Return: 1 when sent, or when the ring is closed already; 0 when full: try again.
@@ -281,7 +283,7 @@ RK_API int rk_ring_close(struct rk_ring_tx *tx, uint64_t reason);
 /**
  * rk_ring_refuse() - say that nothing more will be received
  * @rx: the consumer's end
- * @reason: enum rk_close, or the user's from RK_CLOSE_USER up
+ * @reason: enum rk_close, or the user's from RK_CLOSE_USER up; 0 is RK_CLOSE_STOPPED
  *
  * The producer learns it when it next runs out of credit. What is in the ring stays there.
  *

@@ -65,6 +65,8 @@ bool rk_ring_rx_turn(struct rk_ring_rx *rx)
 
 void rk_ring_refuse(struct rk_ring_rx *rx, uint64_t reason)
 {
+	if (!reason)
+		reason = RK_CLOSE_STOPPED;
 	if (!rx->closed)
 		rx->closed = reason;
 	seek(rx, rk_ring_rx_position(rx));
@@ -125,6 +127,11 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 		if (slots > count && msg->type != RK_MSG_PAD)
 			return -EMSGSIZE;
 		if (msg->type == RK_MSG_PAD) {
+			/* No producer sends beyond its credit: so this loop ends, whoever writes. */
+			if (position + slots - rx->credited > capacity_of(rx)) {
+				rk_ring_refuse(rx, RK_CLOSE_BAD_HEADER);
+				return 0;
+			}
 			/* Word 0 was the last to be written, so all of it is there. */
 			rx->padded_slots += slots;
 			seek(rx, position + slots);
@@ -132,9 +139,13 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 		}
 		if (unpack(rx, position + 1, (char *)msg + RK_CELL_BYTES, slots - 1) != slots - 1)
 			return 0;
-		if (msg->type == RK_MSG_CLOSED)
+		if (msg->type == RK_MSG_CLOSED) {
+			/* It stays in the ring, never given back: whoever comes later meets it. */
 			note_closed(rx, msg);
-		seek(rx, position + slots);
+			seek(rx, position);
+		} else {
+			seek(rx, position + slots);
+		}
 		return (int)slots;
 	}
 }
@@ -142,7 +153,7 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 /* What a walk over received cells found. */
 struct walk {
 	uint32_t kept; /* cells of whole messages, padding removed */
-	uint32_t used; /* slots consumed, padding included */
+	uint32_t used; /* slots consumed, padding included, the closing message not */
 	int result;    /* 0, or -EMSGSIZE when the first message is longer than the room */
 };
 
@@ -176,13 +187,13 @@ static struct walk walk(struct rk_ring_rx *rx, char *cells, uint32_t valid, uint
 		if (rk_unlikely(w.kept != w.used))
 			memmove(cells + (size_t)w.kept * RK_CELL_BYTES, msg,
 				(size_t)slots * RK_CELL_BYTES);
-		w.used += slots;
+		msg = (struct rk_msg *)(cells + (size_t)w.kept * RK_CELL_BYTES);
 		w.kept += slots;
 		if (rk_unlikely(msg->type == RK_MSG_CLOSED)) {
-			note_closed(rx, (struct rk_msg *)(cells + (size_t)(w.kept - slots) *
-								  RK_CELL_BYTES));
+			note_closed(rx, msg);
 			break;
 		}
+		w.used += slots;
 	}
 	return w;
 }
@@ -206,6 +217,9 @@ int rk_ring_recv_batch(struct rk_ring_rx *rx, void *cells, uint32_t count)
 	}
 	w = walk(rx, cells, valid, count);
 	seek(rx, position + w.used);
+	/* Padding took the room of a message that is there: receive that one alone. */
+	if (rk_unlikely(w.used && !w.kept && !w.result))
+		return rk_ring_recv(rx, cells, count);
 	return w.kept ? (int)w.kept : w.result;
 }
 
@@ -215,6 +229,11 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 	uint64_t half = 1ULL << (ring->capacity_log2 - 1);
 	uint64_t position;
 
+	if (opts && opts->size != sizeof(*opts))
+		return rk_fail(EINVAL,
+			       "ring '%s': options of %zu bytes: set size to %zu, the size of struct "
+			       "rk_ring_rx_opts",
+			       ring->name, opts->size, sizeof(*opts));
 	memset(rx, 0, sizeof(*rx));
 	rx->slots = ring->slots;
 	rx->credit_line = ring->credit;

@@ -61,16 +61,18 @@ int rk_share_create(int *fd, uint64_t capacity, uint64_t start_position, const c
 	return 0;
 }
 
-static int lock_end(int fd, enum rk_role role)
+static int lock_end(const struct rk_share *share)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = role, .l_len = 1};
+	const char *role = share->role == RK_ROLE_PRODUCER ? "producer" : "consumer";
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = share->role, .l_len = 1};
 
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
+	if (!fcntl(share->fd, F_OFD_SETLK, &lock))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return rk_fail(EBUSY, "ring: another process is its %s; a ring has one of each",
-			       role == RK_ROLE_PRODUCER ? "producer" : "consumer");
-	return rk_fail(errno, "ring: lock its end: %m");
+		return rk_fail(EBUSY, "ring '%s': it has a %s already: detach that one first",
+			       share->ring.name, role);
+	return rk_fail(errno, "ring '%s': lock its %s's end: %m", share->ring.name, role);
 }
 
 /* Reopen @fd for an open file description that no other process shares. */
@@ -115,18 +117,19 @@ static int protect(struct rk_share *share)
 
 int rk_share_attach(struct rk_share **out, int fd, enum rk_role role)
 {
-	struct rk_share *share = calloc(1, sizeof(*share));
+	struct rk_share *share;
 	int result;
 
+	if (role != RK_ROLE_PRODUCER && role != RK_ROLE_CONSUMER)
+		return rk_fail(EINVAL, "ring: role %d: give RK_ROLE_PRODUCER or RK_ROLE_CONSUMER",
+			       (int)role);
+	share = calloc(1, sizeof(*share));
 	if (!share)
 		return rk_fail(ENOMEM, "ring: no memory for its handle");
 	share->role = role;
 	share->memory = MAP_FAILED;
 	share->fd = result = reopen(fd, &share->bytes);
 	if (result < 0)
-		goto fail;
-	result = lock_end(share->fd, role);
-	if (result)
 		goto fail;
 	share->memory = mmap(NULL, share->bytes ? share->bytes : 1, PROT_READ | PROT_WRITE,
 			     MAP_SHARED, share->fd, 0);
@@ -135,6 +138,8 @@ int rk_share_attach(struct rk_share **out, int fd, enum rk_role role)
 		goto fail;
 	}
 	result = rk_ring_attach(&share->ring, share->memory, share->bytes);
+	if (!result)
+		result = lock_end(share);
 	if (!result)
 		result = protect(share);
 	if (result)
