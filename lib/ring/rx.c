@@ -117,8 +117,10 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 		uint64_t position = rk_ring_rx_position(rx);
 		uint32_t slots;
 
-		if (!unpack(rx, position, (char *)msg, 1))
+		if (!unpack(rx, position, (char *)msg, 1)) {
+			rk_ring_rx_credit(rx);
 			return 0;
+		}
 		slots = checked_slots(rx, msg);
 		if (!slots) {
 			rk_ring_refuse(rx, RK_CLOSE_BAD_HEADER);
