@@ -78,7 +78,7 @@ AID void aid_unguard(char *memory, size_t pages)
 	munmap(memory - RK_PAGE_BYTES, (pages + 2) * RK_PAGE_BYTES);
 }
 
-/* Byte @i of message @number's cells; the header is written over the first eight. */
+/* Word @word of message @number. */
 AID uint64_t aid_pattern(uint64_t number, uint64_t word)
 {
 	uint64_t state = number * 0x100000001b3ULL + word;
@@ -86,12 +86,29 @@ AID uint64_t aid_pattern(uint64_t number, uint64_t word)
 	return aid_random(&state);
 }
 
+/* Of users and, now and then, of the runtime: those take the longer way through recv. */
+AID uint16_t aid_type(uint64_t number)
+{
+	return (uint16_t)(number % 17 ? RK_MSG_USER + number % 1000 : RK_MSG_START);
+}
+
+/* Cells of message @number: mostly one, at times a few, at times up to @most. */
+AID uint32_t aid_slots(uint64_t number, uint32_t most)
+{
+	uint64_t chance = aid_pattern(number, 0);
+	uint32_t few = most < 4 ? most : 4;
+
+	if (chance % 8)
+		return 1;
+	return 1 + (uint32_t)((chance >> 32) % (chance % 64 ? few : most));
+}
+
 /* Fill a message of @slots cells: header, then words that depend on @number and their place. */
 AID void aid_fill(struct rk_msg *msg, uint32_t slots, uint64_t number)
 {
 	char *words = (char *)msg;
 
-	*msg = (struct rk_msg){.type = (uint16_t)(RK_MSG_USER + number % 1000),
+	*msg = (struct rk_msg){.type = aid_type(number),
 			       .flags = (uint8_t)(number % (RK_MSG_F_ALL + 1)),
 			       .slots = (uint8_t)slots,
 			       .tag = (uint32_t)number};
@@ -107,7 +124,7 @@ AID int aid_matches(const struct rk_msg *msg, uint32_t slots, uint64_t number)
 {
 	const char *words = (const char *)msg;
 
-	if (msg->type != (uint16_t)(RK_MSG_USER + number % 1000) || msg->slots != slots ||
+	if (msg->type != aid_type(number) || msg->slots != slots ||
 	    msg->flags != number % (RK_MSG_F_ALL + 1) || msg->tag != (uint32_t)number)
 		return 0;
 	for (uint32_t i = 1; i < slots * RK_CELL_BYTES / 8; i++) {
