@@ -35,7 +35,7 @@ struct duo {
 	bool stop;
 	void (*run[2])(void *argument);
 	void *argument;
-	enum duo_class seen[2];
+	double probed_ns[2];
 	char text[160];
 };
 
@@ -74,7 +74,7 @@ static uint64_t chase_ns(const struct duo *duo)
 }
 
 /* One thread writes lines, the other follows them in an order that no prefetcher guesses. */
-static enum duo_class probe(struct duo *duo, int side, uint32_t *met)
+static double probe(struct duo *duo, int side, uint32_t *met)
 {
 	uint64_t least_ns = UINT64_MAX, ns;
 
@@ -87,9 +87,14 @@ static enum duo_class probe(struct duo *duo, int side, uint32_t *met)
 		least_ns = ns < least_ns ? ns : least_ns;
 		meet(duo, met);
 	}
-	if (least_ns <= SIBLING_NS_MOST * PROBE_LINES)
+	return (double)least_ns / PROBE_LINES;
+}
+
+static enum duo_class class_of(double probed_ns)
+{
+	if (probed_ns <= SIBLING_NS_MOST)
 		return DUO_SIBLING;
-	return least_ns <= NEAR_NS_MOST * PROBE_LINES ? DUO_NEAR : DUO_FAR;
+	return probed_ns <= NEAR_NS_MOST ? DUO_NEAR : DUO_FAR;
 }
 
 static void *work(void *argument)
@@ -101,20 +106,20 @@ static void *work(void *argument)
 
 	free(end);
 	for (;;) {
-		enum duo_class seen[2];
+		double probed_ns[2];
 
 		while (sem_wait(&duo->go[side]))
 			;
 		if (duo->stop)
 			return NULL;
 		meet(duo, &met);
-		seen[0] = probe(duo, side, &met);
+		probed_ns[0] = probe(duo, side, &met);
 		meet(duo, &met);
 		duo->run[side](duo->argument);
 		meet(duo, &met);
-		seen[1] = probe(duo, side, &met);
+		probed_ns[1] = probe(duo, side, &met);
 		if (side)
-			memcpy(duo->seen, seen, sizeof(seen));
+			memcpy(duo->probed_ns, probed_ns, sizeof(probed_ns));
 		sem_post(&duo->done);
 	}
 }
@@ -218,8 +223,10 @@ const char *duo_describe(const struct duo *duo)
 	return duo->text;
 }
 
-enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), void *argument)
+enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), void *argument,
+		       double *line_ns)
 {
+	enum duo_class seen[2];
 	uint64_t start_ns = now_ns(), rest_ns;
 	struct timespec rest;
 
@@ -238,5 +245,8 @@ enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), vo
 	rest.tv_sec = (time_t)(rest_ns / 1000000000);
 	rest.tv_nsec = (long)(rest_ns % 1000000000);
 	nanosleep(&rest, NULL);
-	return duo->seen[0] == duo->seen[1] ? duo->seen[0] : DUO_MIXED;
+	for (int i = 0; i < 2; i++)
+		seen[i] = class_of(duo->probed_ns[i]);
+	*line_ns = (duo->probed_ns[0] + duo->probed_ns[1]) / 2;
+	return seen[0] == seen[1] ? seen[0] : DUO_MIXED;
 }

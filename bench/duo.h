@@ -43,11 +43,13 @@ const char *duo_describe(const struct duo *duo);
  * duo_run() - run two functions at once, then rest as long as they took
  * @run: one for each thread; they begin together
  * @argument: of both
+ * @line_ns: what one line took from one CPU to the other, out
  *
  * Ends the program if they do not return within a minute.
  *
  * Return: the class of the burst.
  */
-enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), void *argument);
+enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), void *argument,
+		       double *line_ns);
 
 #endif

@@ -26,7 +26,7 @@ const char *const bench_wait_names[BENCH_WAITS] = {"spin", "pause", "backoff"};
 
 static const char usage[] =
 	"usage: ringkernel-bench [ring|latency|all] [rounds=N] [messages=N] [trips=N]\n"
-	"                        [capacity=N,...] [seed=N] [-j]\n"
+	"                        [capacity=N,...] [seed=N] [only=TEXT] [-j]\n"
 	"\n"
 	"Measures RingKernel's ring and its peers between two CPUs, in turn, and prints a table\n"
 	"and one line a bar: 'bar NAME VALUE GOAL met|missed'.\n"
@@ -40,6 +40,7 @@ static const char usage[] =
 	"  capacity=N  slots of a ring, a power of two; up to four, the bars hold for the first\n"
 	"              (default 1024,4096)\n"
 	"  seed=N      of the order of candidates (default RK_SEED, or 1)\n"
+	"  only=TEXT   candidates with TEXT in their name, and no bars\n"
 	"  -j          JSON\n"
 	"\n"
 	"Exit status: 0, also when a bar is missed; 1 a failure; 2 a usage error.\n";
@@ -127,11 +128,13 @@ static int run_burst(struct bench_results *results, struct duo *duo, struct burs
 		     uint32_t capacity, void (*const run[2])(void *), enum duo_class *seen)
 {
 	int result = open_rings(burst, capacity);
+	double line_ns;
 
 	if (result)
 		return result;
-	*seen = duo_run(duo, run, burst);
+	*seen = duo_run(duo, run, burst, &line_ns);
 	results->bursts[*seen]++;
+	results->line_ns[*seen] += line_ns;
 	burst->candidate->close(burst->ring[0]);
 	burst->candidate->close(burst->ring[1]);
 	if (burst->wrong[0] || burst->wrong[1])
@@ -305,7 +308,8 @@ static int add_rows(struct bench_results *results)
 		return rk_fail(ENOMEM, "bench: no memory");
 	for (uint32_t i = 0; i < BENCH_CANDIDATES; i++)
 		for (enum bench_wait wait = BENCH_SPIN; wait < BENCH_WAITS && !result; wait++)
-			if (bench_candidates[i]->loops[wait].produce)
+			if (bench_candidates[i]->loops[wait].produce &&
+			    strstr(bench_candidates[i]->name, results->options.only))
 				result = add_row(results, bench_candidates[i], wait);
 	return result;
 }
@@ -382,6 +386,10 @@ static bool parse(const char *word, struct bench_options *options)
 		options->latency = !ring;
 		return true;
 	}
+	if (!strncmp(word, "only=", 5)) {
+		options->only = word + 5;
+		return true;
+	}
 	if (!strncmp(word, "capacity=", 9))
 		return parse_capacities(word + 9, options);
 	return parse_count(word, options);
@@ -391,7 +399,8 @@ int main(int argc, char **argv)
 {
 	struct bench_results results = {
 		.options = {.ring = true, .latency = true, .rounds = 20, .messages = 1000000,
-			    .trips = 20000, .capacity = {1024, 4096}, .capacities = 2, .seed = 1}};
+			    .trips = 20000, .capacity = {1024, 4096}, .capacities = 2, .seed = 1,
+			    .only = ""}};
 	const char *seed = getenv("RK_SEED");
 	struct bench_verdict verdict;
 	struct duo *duo = NULL;

@@ -140,11 +140,14 @@ static void print_head(const struct bench_results *results)
 	       results->options.rounds, (unsigned long long)results->options.seed);
 	for (int i = 0; i <= DUO_CLASSES; i++)
 		total += results->bursts[i];
-	printf("placement of the two CPUs:");
+	printf("placement of the two CPUs, with ns a line from one to the other:");
 	for (int i = 0; i <= DUO_CLASSES; i++)
-		printf(" %s %.0f %%%s", duo_class_names[i],
-		       100.0 * results->bursts[i] / (total ? total : 1),
-		       i < DUO_CLASSES ? "," : " (left out)\n");
+		if (results->bursts[i])
+			printf(" %s %.1f %% (%.0f ns)%s", duo_class_names[i],
+			       100.0 * results->bursts[i] / total,
+			       results->line_ns[i] / results->bursts[i],
+			       i == DUO_MIXED ? ", left out" : "");
+	printf("\n");
 	for (uint32_t i = 0; i < BENCH_CANDIDATES; i++)
 		if (bench_candidates[i]->skipped)
 			printf("skipped: %s: %s\n", bench_candidates[i]->name,
@@ -188,5 +191,6 @@ void bench_print(const struct bench_results *results, const struct bench_verdict
 		sort_rows(results, order, by_trip);
 		print_trips(results, order);
 	}
-	print_bars(results, verdict);
+	if (verdict->count)
+		print_bars(results, verdict);
 }

@@ -22,6 +22,7 @@ struct bench_options {
 	uint32_t capacity[BENCH_CAPACITIES_MOST];
 	uint32_t capacities;
 	uint64_t seed;
+	const char *only; /* candidates whose names contain it; empty: all */
 };
 
 struct bench_sample {
@@ -44,6 +45,7 @@ struct bench_results {
 	struct bench_row *rows;
 	uint32_t count;
 	uint32_t bursts[DUO_CLASSES + 1];
+	double line_ns[DUO_CLASSES + 1]; /* sum over the bursts */
 };
 
 /* Quartiles of the samples of one class; zero of none. */
