@@ -23,7 +23,8 @@ enum {
 /* Data as integers: 1000 x and ns. */
 static void put_data(FILE *file, const struct rk_hist *hist, size_t number)
 {
-	double end = fmin(hist_last_x(hist), pow(10, HIST_MAX_DECADES));
+	/* A single sample is a dash, not an invisible point. */
+	double end = fmin(fmax(hist_last_x(hist), 1.2), pow(10, HIST_MAX_DECADES));
 
 	fprintf(file, "$line%zu << END\n", number);
 	for (int k = 0; hist_in_range(hist); k++) {

@@ -206,7 +206,7 @@ static void put_grid(FILE *file, char grid[TEXT_ROWS][TEXT_COLUMNS + 1],
 	char text[HIST_FIXED_BYTES];
 
 	for (int row = TEXT_ROWS - 1; row >= 0; row--) {
-		int labelled = row % 4 == 0;
+		int labelled = row == 0 || (row % 4 == 0 && frame->low_ns < frame->high_ns);
 
 		fprintf(file, "%10s %c",
 			labelled ? hist_ns_text(text, value_of_row(frame, row)) : "",
