@@ -8,7 +8,7 @@
  *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
  *   null:          out: counts and forgets
  *
- * rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
+ * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
  * lacks, why. A datagram travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
  * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
  *
@@ -32,7 +32,9 @@ enum rk_port_direction {
  * @messages: moved
  * @bytes: of payload moved
  * @ring_full: times an input found its ring full and held back
- * @dropped_foreign: not UDP over IPv4, or for none of the feeds
+ * @calls: system calls made to move messages; 0 for files
+ * @dropped_foreign: not UDP over IPv4, a fragment, or for none of the feeds
+ * @dropped_malformed: headers that contradict each other
  * @dropped_truncated: cut short in the capture or by the receive buffer
  * @dropped_too_long: longer than the ring takes
  * @dropped_kernel: lost by the kernel before we saw them (full socket buffer)
@@ -43,7 +45,9 @@ struct rk_port_stats {
 	uint64_t messages;
 	uint64_t bytes;
 	uint64_t ring_full;
+	uint64_t calls;
 	uint64_t dropped_foreign;
+	uint64_t dropped_malformed;
 	uint64_t dropped_truncated;
 	uint64_t dropped_too_long;
 	uint64_t dropped_kernel;
@@ -132,14 +136,18 @@ RK_API int rk_port_flush(struct rk_port *port);
  * rk_port_fd() - a descriptor that becomes readable when an input has something
  * @port: open
  *
+ * What rk_port_poll_in() holds back for a full ring does not show here: wait for the ring then.
+ *
  * Context: any thread.
  * Return: the port's own descriptor, for poll(2) only; -1 if it has none and must be polled.
  */
 RK_API int rk_port_fd(const struct rk_port *port);
 
 /**
- * rk_port_due_ns() - when an input that replays will next have something
+ * rk_port_due_ns() - when an input should be polled next, whatever its descriptor says
  * @port: open
+ *
+ * The time of the next datagram of a paced replay, or when an idle source counts as ended.
  *
  * Context: the thread that polls it.
  * Return: CLOCK_MONOTONIC ns; 0 when not known or already.
@@ -162,6 +170,14 @@ RK_API void rk_port_stats(const struct rk_port *port, struct rk_port_stats *stat
  * Return: lives as long as @port.
  */
 RK_API const char *rk_port_uri(const struct rk_port *port);
+
+/**
+ * rk_port_note() - what the port got less of than was asked for, and the remedy
+ * @port: open
+ *
+ * Return: one line for people, "" if there is nothing to say; lives as long as @port.
+ */
+RK_API const char *rk_port_note(const struct rk_port *port);
 
 /**
  * rk_port_close() - close a port
