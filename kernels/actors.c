@@ -80,6 +80,7 @@ static const struct rk_counter_name mdp3_counters[] = {
 	MDP3(entries_implied, "entries_implied"),
 	MDP3(entries_untracked, "entries_untracked"),
 	MDP3(securities, "securities"),
+	MDP3(securities_tracked, "securities_tracked"),
 	MDP3(bbo_updates, "bbo_updates"),
 	MDP3(sends_dropped, "sends_dropped"),
 	MDP3(messages_ignored, "messages_ignored"),

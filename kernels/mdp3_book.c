@@ -8,7 +8,8 @@
 
 RK_STATIC_ASSERT((int)RK_MDP3_TEMPLATES == (int)MDP3_TEMPLATES, "one counter for each template id");
 
-#define ALL_LEVELS ((1u << RK_MDP3_DEPTH) - 1)
+#define ALL_LEVELS     ((1u << RK_MDP3_DEPTH) - 1)
+#define IMPLIED_LEVELS ((1u << RK_MDP3_IMPLIED_DEPTH) - 1)
 
 /* Where the parts of one message lie within its packet; entries only of template 32. */
 struct message {
@@ -56,12 +57,12 @@ static RK_DEVICE struct rk_mdp3_security *find_security(struct rk_mdp3_state *s,
 		if (s->security[found - 1].id == id)
 			return &s->security[found - 1];
 	}
-	if (s->counters.securities >= RK_MDP3_SECURITIES)
+	if (s->counters.securities_tracked >= RK_MDP3_SECURITIES)
 		return NULL;
 
 	/* Half of the buckets are always free, so the loop ended at a free one. */
-	security = &s->security[s->counters.securities++];
-	s->bucket[bucket % RK_MDP3_BUCKETS] = (uint16_t)s->counters.securities;
+	security = &s->security[s->counters.securities_tracked++];
+	s->bucket[bucket % RK_MDP3_BUCKETS] = (uint16_t)s->counters.securities_tracked;
 	security->id = id;
 	security->rpt_seq = rpt_seq;
 	security->epoch = s->epoch;
@@ -190,6 +191,12 @@ static RK_DEVICE void apply_entry(struct rk_ctx *ctx, struct rk_mdp3_state *s, c
 	rk_mdp3_best(security, &before);
 	settle_doubt(s, security, rpt_seq);
 	change_side(&security->side[side], entry);
+	if (side >= RK_MDP3_IMPLIED_BID) {
+		security->side[side].present &= IMPLIED_LEVELS;
+	} else if (!security->has_explicit) {
+		security->has_explicit = 1;
+		s->counters.securities++;
+	}
 	report_best(ctx, s, security, &before, more);
 }
 
@@ -198,7 +205,7 @@ static RK_DEVICE void reset_books(struct rk_ctx *ctx, struct rk_mdp3_state *s)
 	s->reset_epoch = s->epoch + 1;
 	if (s->books_empty)
 		return;
-	for (uint32_t i = 0; i < s->counters.securities; i++) {
+	for (uint32_t i = 0; i < s->counters.securities_tracked; i++) {
 		struct rk_mdp3_security *security = &s->security[i];
 		struct rk_mdp3_bbo before;
 
@@ -350,6 +357,7 @@ static RK_DEVICE void give_up_hole(struct rk_ctx *ctx, struct rk_mdp3_state *s, 
 	s->counters.gaps++;
 	s->counters.packets_missing += sequence - s->next;
 	s->epoch++;
+	s->books_empty = 0; /* not known any more: the reset was before the gap */
 	s->next = sequence;
 	send(ctx, s, RK_MDP3_GAP, gap.first, &gap, sizeof(gap));
 	apply_held(ctx, s);

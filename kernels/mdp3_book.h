@@ -26,6 +26,11 @@
  * (template 4) empties and proves all books. A security first met with rpt seq 1 starts as proven
  * and empty; with any other it starts in doubt. The best bid (offer) is stale while level 1 of
  * its side is not proven.
+ *
+ * Depth. A new level pushes the one below the depth out: the tenth, the second of implied books.
+ * The feed tells the depth of a security only in its definition, which this actor does not read.
+ * Where it is less than ten, levels below it hold what was pushed there, and after the book ran
+ * empty such a level can come up as best.
  */
 #ifndef RK_MDP3_BOOK_H
 #define RK_MDP3_BOOK_H
@@ -39,6 +44,7 @@ enum {
 
 enum {
 	RK_MDP3_DEPTH = 10,
+	RK_MDP3_IMPLIED_DEPTH = 2,
 	RK_MDP3_SECURITIES = 1024,
 	RK_MDP3_BUCKETS = 2 * RK_MDP3_SECURITIES,
 	RK_MDP3_WINDOW_MAX = 256,
@@ -135,7 +141,8 @@ enum rk_mdp3_fault {
  * @entries: of template 32
  * @entries_implied: of @entries, those of implied books
  * @entries_untracked: of @entries, those beyond RK_MDP3_SECURITIES securities
- * @securities: securities with a book
+ * @securities: securities with a bid or offer entry
+ * @securities_tracked: securities with any entry: a bound for rk_mdp3_security_at()
  * @bbo_updates: changes of a best bid or offer
  * @sends_dropped: messages that rk_send() did not take
  * @messages_ignored: messages in of a type not known here
@@ -155,6 +162,7 @@ struct rk_mdp3_counters {
 	uint64_t entries_implied;
 	uint64_t entries_untracked;
 	uint64_t securities;
+	uint64_t securities_tracked;
 	uint64_t bbo_updates;
 	uint64_t sends_dropped;
 	uint64_t messages_ignored;
@@ -183,13 +191,14 @@ struct rk_mdp3_side {
  * @id: as on the feed
  * @rpt_seq: of its latest entry
  * @epoch: the actor's when doubt was last settled; another value means a gap since
+ * @has_explicit: a bid or offer entry came, not only implied ones
  * @side: enum rk_mdp3_side_index
  */
 struct rk_mdp3_security {
 	int32_t id;
 	uint32_t rpt_seq;
 	uint32_t epoch;
-	uint32_t reserved;
+	uint32_t has_explicit;
 	struct rk_mdp3_side side[RK_MDP3_SIDES];
 };
 
@@ -211,7 +220,7 @@ struct rk_mdp3_held {
  * @applying: sequence of the packet being applied
  * @epoch: gaps so far; see struct rk_mdp3_security
  * @reset_epoch: @epoch + 1 at the latest channel reset, 0 before any
- * @books_empty: no entry came since the latest channel reset
+ * @books_empty: neither entry nor gap since the latest channel reset
  * @held_since_ns: since when a packet has been waiting, while any is
  * @bucket: hash of security ids: 0, or index + 1 in @security
  * @security: in the order of their first entries
@@ -238,7 +247,7 @@ struct rk_mdp3_state {
 RK_HD const struct rk_mdp3_security *rk_mdp3_security_at(const struct rk_mdp3_state *state,
 							 uint32_t index)
 {
-	if (index >= state->counters.securities || index >= RK_MDP3_SECURITIES)
+	if (index >= state->counters.securities_tracked || index >= RK_MDP3_SECURITIES)
 		return NULL;
 	return &state->security[index];
 }
