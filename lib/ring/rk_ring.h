@@ -350,7 +350,11 @@ static inline uint64_t rk_ring_tx_position(const struct rk_ring_tx *tx)
 	return tx->limit_position - (uint64_t)(tx->limit - tx->slot);
 }
 
-/* Slots received since the ring was formatted; where a later consumer may resume. */
+/*
+ * Slots received since the ring was formatted; where a later consumer may resume. To be exact,
+ * record it after each receive, also one that returned 0: that may have skipped padding, and the
+ * next receive gives back what this position covers.
+ */
 static inline uint64_t rk_ring_rx_position(const struct rk_ring_rx *rx)
 {
 	return rx->limit_position - (uint64_t)(rx->limit - rx->slot);

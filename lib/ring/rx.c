@@ -117,10 +117,9 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 		uint64_t position = rk_ring_rx_position(rx);
 		uint32_t slots;
 
-		if (!unpack(rx, position, (char *)msg, 1)) {
-			rk_ring_rx_credit(rx);
+		/* Padding skipped is given back at a later call, like all that was received. */
+		if (!unpack(rx, position, (char *)msg, 1))
 			return 0;
-		}
 		slots = checked_slots(rx, msg);
 		if (!slots) {
 			rk_ring_refuse(rx, RK_CLOSE_BAD_HEADER);
@@ -220,8 +219,8 @@ int rk_ring_recv_batch(struct rk_ring_rx *rx, void *cells, uint32_t count)
 	w = walk(rx, cells, valid, count);
 	seek(rx, position + w.used);
 	/* Padding took the room of a message that is there: receive that one alone. */
-	if (rk_unlikely(w.used && !w.kept && !w.result))
-		return rk_ring_recv(rx, cells, count);
+	if (rk_unlikely(w.used && !w.kept && !w.result && !rx->closed))
+		return rk_ring_recv_rest(rx, cells, count);
 	return w.kept ? (int)w.kept : w.result;
 }
 
