@@ -35,8 +35,10 @@ int rk_fail_within(int result, const char *format, ...)
 	va_start(args, format);
 	used = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (used >= 0 && (size_t)used < sizeof(text))
-		snprintf(text + used, sizeof(text) - (size_t)used, ": %s", inner);
+	/* Cut at the end of the text, if it must be. */
+	if (used >= 0 && (size_t)used + 2 < sizeof(text))
+		snprintf(text + used, sizeof(text) - (size_t)used, ": %.*s",
+			 (int)(sizeof(text) - (size_t)used - 3), inner);
 	return result;
 }
 

@@ -58,12 +58,13 @@ RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
  * @bytes: of payload; the last cell is filled with zeros
  *
  * The extensions of the message being handled (its time, its trace) go out with the new one.
- * A full outbox makes the call wait (back-pressure), but never longer than the actor lives.
+ * When the outbox is full the message waits, and the actor gets no more messages until all that it
+ * sent is in the rings (back-pressure).
  *
  * Context: inside a handler, the leader only, host or device.
- * Return: 1 when sent; 0 when dropped, which the actor's counters show: no such outbox, an
- * outbox whose consumer closed it, a payload longer than the outbox takes, or a stop that did
- * not wait for the queue to drain.
+ * Return: 1 when sent or waiting; 0 when dropped, which the actor's counters show: no such
+ * outbox, an outbox whose consumer closed it, a type of the runtime's own, or a payload longer
+ * than the outbox takes.
  */
 RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
 		      const void *payload, uint32_t bytes);

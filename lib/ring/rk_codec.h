@@ -27,7 +27,10 @@
 #define RK_CODEC_TARGET(isa) static inline __attribute__((always_inline, unused, target(isa)))
 #define RK_CODEC_AVX512 "avx512f,avx512bw,avx512vl,avx512vbmi"
 
-/* Keeps the compiler from moving a store of word 0 above the others; the CPU already does not. */
+/*
+ * Keeps the compiler from moving other memory accesses across the access to word 0, before a store
+ * of it and after a load; x86 itself does not. So R0 and A0 below hold in the vector bodies too.
+ */
 #define rk_codec_barrier() __asm__ volatile("" ::: "memory")
 
 /* Word 7 is rewritten as read, its old tag included: the line becomes the consumer's, and the
@@ -41,7 +44,11 @@ RK_CODEC_INLINE void rk_slot_touch(struct rk_slot *slot)
 	__atomic_store_n(&slot->word[7], word, __ATOMIC_RELAXED);
 }
 
-/* Relaxed is enough for the words: each validates itself, and nothing is published by them. */
+/*
+ * The words validate themselves, so for them relaxed is enough. Word 0 alone is stored with release
+ * and loaded with acquire (R0 and A0, a plain mov on x86): so between host threads a message may
+ * carry a pointer to memory that its sender wrote before.
+ */
 RK_CODEC_INLINE void rk_slot_store_plain(struct rk_slot *slot, uint64_t tag, const void *cell)
 {
 	uint64_t in[7];
@@ -49,15 +56,18 @@ RK_CODEC_INLINE void rk_slot_store_plain(struct rk_slot *slot, uint64_t tag, con
 	memcpy(in, cell, sizeof(in));
 	for (uint32_t i = RK_SLOT_WORDS; i-- > 1;)
 		__atomic_store_n(&slot->word[i], rk_slot_word(in, i) | tag, __ATOMIC_RELAXED);
-	rk_codec_barrier();
-	__atomic_store_n(&slot->word[0], rk_slot_word(in, 0) | tag, __ATOMIC_RELAXED);
+	/* R0: pairs with A0 in rk_slot_load_plain(), and what the sender wrote is seen with it. */
+	__atomic_store_n(&slot->word[0], rk_slot_word(in, 0) | tag, __ATOMIC_RELEASE);
 }
 
 RK_CODEC_INLINE bool rk_slot_load_plain(const struct rk_slot *slot, uint64_t tag, void *cell)
 {
 	uint64_t word[RK_SLOT_WORDS], stale = 0, out[7];
 
-	for (uint32_t i = 0; i < RK_SLOT_WORDS; i++) {
+	/* A0: pairs with R0 in rk_slot_store_plain(). */
+	word[0] = __atomic_load_n(&slot->word[0], __ATOMIC_ACQUIRE);
+	stale = word[0] ^ tag;
+	for (uint32_t i = 1; i < RK_SLOT_WORDS; i++) {
 		word[i] = __atomic_load_n(&slot->word[i], __ATOMIC_RELAXED);
 		stale |= word[i] ^ tag;
 	}
@@ -113,6 +123,7 @@ bool rk_slot_load_ssse3(const struct rk_slot *slot, uint64_t tag, void *cell)
 	/* Tags are bytes 7 and 15: equal where the differences of all lanes are zero. */
 	if ((_mm_movemask_epi8(_mm_cmpeq_epi8(stale, _mm_setzero_si128())) & 0x8080) != 0x8080)
 		return false;
+	rk_codec_barrier();
 	/* Ascending: each 16-byte store's last two bytes are rewritten by the next one. */
 	_mm_storeu_si128((__m128i *)(out + 0), _mm_shuffle_epi8(a, gather));
 	_mm_storeu_si128((__m128i *)(out + 14), _mm_shuffle_epi8(b, gather));
@@ -158,6 +169,7 @@ bool rk_slot_load_avx2(const struct rk_slot *slot, uint64_t tag, void *cell)
 
 	if (!_mm256_testz_si256(stale, _mm256_set1_epi64x((long long)RK_WORD_TAG_MASK)))
 		return false;
+	rk_codec_barrier();
 	low = _mm256_shuffle_epi8(low, gather);
 	high = _mm256_shuffle_epi8(high, gather);
 	last = _mm256_extracti128_si256(high, 1);
@@ -207,6 +219,7 @@ void rk_slot_store_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
 {
 	__m512i in = _mm512_maskz_loadu_epi8(RK_LOW_56_BYTES, cell);
 
+	rk_codec_barrier();
 	_mm512_store_si512(slot, rk_slot_pack_avx512(in, tag));
 }
 
@@ -223,6 +236,7 @@ void rk_slot_store_fresh_avx512(struct rk_slot *slot, uint64_t tag, const void *
 
 	for (int i = 0; i < 7; i++)
 		memcpy(&w[i], in + 8 * i, 8);
+	rk_codec_barrier();
 	_mm512_store_si512(slot, rk_slot_pack_avx512(_mm512_set_epi64(0, w[6], w[5], w[4], w[3],
 								      w[2], w[1], w[0]),
 						     tag));
@@ -238,6 +252,7 @@ bool rk_slot_load_avx512(const struct rk_slot *slot, uint64_t tag, void *cell)
 
 	if (_mm512_mask_cmpneq_epi8_mask(RK_TAG_BYTES, in, tags))
 		return false;
+	rk_codec_barrier();
 	bytes = _mm512_permutexvar_epi8(_mm512_load_si512(rk_codec_gather), in);
 	/* Three whole stores, not one masked: the caller's loads right after can be forwarded. */
 	_mm256_storeu_si256((__m256i *)out, _mm512_castsi512_si256(bytes));

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+/* Links: a ring between two of actors, ports and host threads, and the tasks that poll the ports. */
+#include "runtime.h"
+#include "rk_error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	PORT_BUDGET = 64,
+	OUT_CELLS = RK_MSG_MAX_SLOTS + 1,
+};
+
+/* How soon to try again when the outside takes nothing. */
+#define BUSY_RETRY_NS 1000000
+
+static const struct rk_link_opts defaults = {.size = sizeof(defaults), .worker = RK_ANY_WORKER};
+
+static uint64_t now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static struct rk_link *link_of_in(struct rk_task *task)
+{
+	return (struct rk_link *)((char *)task - offsetof(struct rk_link, in_task));
+}
+
+static struct rk_link *link_of_out(struct rk_task *task)
+{
+	return (struct rk_link *)((char *)task - offsetof(struct rk_link, out_task));
+}
+
+static uint32_t hurry_of(const struct rk_link *link)
+{
+	return __atomic_load_n(&link->hurry, __ATOMIC_RELAXED);
+}
+
+/* --- A port that feeds a ring --- */
+
+/* What the end of an input means to the consumer; 0: not the end. */
+static uint64_t input_ended(struct rk_link *link, int moved)
+{
+	if (moved == -ENODATA)
+		return RK_CLOSE_DONE;
+	if (moved == -EPIPE)
+		return RK_CLOSE_STOPPED;
+	if (moved < 0) {
+		runtime_failed(link->runtime, moved);
+		return RK_CLOSE_STOPPED;
+	}
+	return hurry_of(link) ? RK_CLOSE_DONE : RK_CLOSE_OPEN;
+}
+
+static int poll_in(struct rk_task *task)
+{
+	struct rk_link *link = link_of_in(task);
+	int moved = 0;
+
+	if (!link->in_closing) {
+		moved = rk_port_poll_in(link->in_port, &link->tx, PORT_BUDGET);
+		link->in_closing = input_ended(link, moved);
+	}
+	if (link->in_closing &&
+	    (rk_ring_close(&link->tx, link->in_closing) || hurry_of(link) == CPU_LET_GO))
+		return -1;
+	return moved > 0;
+}
+
+static uint64_t due_in(const struct rk_task *task)
+{
+	const struct rk_link *link = link_of_in((struct rk_task *)(uintptr_t)task);
+	uint64_t due_ns = link->in_closing ? 0 : rk_port_due_ns(link->in_port);
+
+	return due_ns ? due_ns : UINT64_MAX;
+}
+
+/* --- A port that a ring feeds --- */
+
+/* Write what was received; false when the outside is busy or the port is dead. */
+static bool write_out(struct rk_link *link, int *result)
+{
+	while (link->out_done < link->out_cells) {
+		const struct rk_msg *msg = &link->buffer[link->out_done];
+		bool control = msg->type < RK_MSG_PACKET;
+
+		*result = control ? 1 : rk_port_write(link->out_port, msg);
+		if (*result <= 0)
+			return false;
+		if (link->observe && !control)
+			link->observe(link->observer, msg);
+		link->out_done += msg->slots;
+	}
+	*result = rk_port_flush(link->out_port);
+	return *result > 0;
+}
+
+static int poll_out(struct rk_task *task)
+{
+	struct rk_link *link = link_of_out(task);
+	int cells = 0, result;
+
+	if (link->out_done == link->out_cells && !link->rx.closed) {
+		cells = rk_ring_recv_batch(&link->rx, link->buffer, OUT_CELLS);
+		link->out_cells = cells > 0 ? (uint32_t)cells : 0;
+		link->out_done = 0;
+	}
+	if (!cells && !link->out_busy && link->out_done == link->out_cells && !link->rx.closed)
+		return hurry_of(link) == CPU_LET_GO ? -1 : 0;
+	link->out_busy = !write_out(link, &result);
+	if (result < 0) {
+		runtime_failed(link->runtime, result);
+		rk_ring_refuse(&link->rx, RK_CLOSE_STOPPED);
+		return -1;
+	}
+	if ((link->rx.closed && !link->out_busy) || hurry_of(link) == CPU_LET_GO)
+		return -1;
+	return cells > 0;
+}
+
+static uint64_t due_out(const struct rk_task *task)
+{
+	const struct rk_link *link = link_of_out((struct rk_task *)(uintptr_t)task);
+
+	return link->out_busy ? now_ns() + BUSY_RETRY_NS : UINT64_MAX;
+}
+
+static void in_finished(struct rk_task *task)
+{
+	runtime_task_done(link_of_in(task)->runtime);
+}
+
+static void out_finished(struct rk_task *task)
+{
+	runtime_task_done(link_of_out(task)->runtime);
+}
+
+/* --- Making links --- */
+
+int link_free(struct rk_link *link)
+{
+	int in = rk_port_close(link->in_port), out = rk_port_close(link->out_port);
+
+	rk_region_close(link->region);
+	free(link->buffer);
+	free(link);
+	return in ? in : out;
+}
+
+static void add_note(struct rk_runtime *runtime, const char *note)
+{
+	size_t used = strlen(runtime->note);
+
+	if (*note && !strstr(runtime->note, note))
+		snprintf(runtime->note + used, sizeof(runtime->note) - used, "%s%s",
+			 used ? "; " : "", note);
+}
+
+/* A ring with both ends open; each end sleeps and is woken as two host threads would. */
+static int create(struct rk_link **out, struct rk_runtime *runtime,
+		  const struct rk_link_opts *opts, const char *name)
+{
+	const struct rk_ring_rx_opts rx_opts = {.size = sizeof(rx_opts),
+						.no_touch = opts->no_touch};
+	uint64_t slots = opts->slots ? opts->slots : RK_LINK_SLOTS;
+	struct rk_link *link = aligned_alloc(RK_CACHE_LINE_BYTES, sizeof(*link));
+	struct rk_ring ring;
+	int result;
+
+	if (!link)
+		return rk_fail(ENOMEM, "link '%s': no memory", name);
+	memset(link, 0, sizeof(*link));
+	link->runtime = runtime;
+	link->observe = opts->observe;
+	link->observer = opts->observer;
+	*out = link;
+	if (!rk_ring_bytes(slots))
+		return rk_fail(EINVAL,
+			       "link '%s': capacity %" PRIu64 " slots: give a power of two from "
+			       "%d to %llu",
+			       name, slots, RK_RING_MIN_CAPACITY, RK_RING_MAX_CAPACITY);
+	link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES);
+	if (!link->buffer)
+		return rk_fail(ENOMEM, "link '%s': no memory", name);
+	result = rk_region_open(&link->region, rk_ring_bytes(slots), NULL);
+	if (result)
+		return rk_fail_within(result, "link '%s'", name);
+	add_note(runtime, rk_region_info(link->region)->note);
+	result = rk_ring_format(&ring, rk_region_info(link->region)->host_addr,
+				rk_ring_bytes(slots), slots, 0, name);
+	if (!result)
+		result = rk_ring_tx_open(&link->tx, &ring);
+	if (!result)
+		result = rk_ring_rx_open(&link->rx, &ring, &rx_opts);
+	return result;
+}
+
+/* Tell an actor of an end of a link. Mutex held. */
+static int give_end(struct rk_actor *actor, enum cpu_control type, void *end)
+{
+	unsigned int *links = type == CPU_INBOX ? &actor->inboxes : &actor->outboxes;
+	struct rk_msg msg = {.type = (uint16_t)type, .slots = 1};
+	int result;
+
+	if (*links >= RK_MAX_LINKS)
+		return rk_fail(ENOSPC, "actor '%s': it has %u %s already, the most there may be",
+			       actor->name, *links, type == CPU_INBOX ? "inboxes" : "outboxes");
+	memcpy(msg.body, &end, sizeof(end));
+	result = runtime_control(actor, &msg);
+	if (result)
+		return result;
+	++*links;
+	return 0;
+}
+
+/* What a link joins; NULL is a host thread. */
+struct ends {
+	struct rk_port *in_port;
+	struct rk_actor *from;
+	struct rk_actor *to;
+	struct rk_port *out_port;
+};
+
+/* Whom the two ends wake, and where they sleep. */
+static void join_wakes(struct rk_link *link, const struct ends *ends, struct rk_worker *port_worker)
+{
+	struct rk_worker *producer = ends->from ? ends->from->ctx.worker :
+				     ends->in_port ? port_worker :
+						     NULL;
+	struct rk_worker *consumer = ends->to ? ends->to->ctx.worker :
+				     ends->out_port ? port_worker :
+						      NULL;
+
+	if (producer)
+		link->tx.self = link->rx.producer = rk_worker_wake(producer);
+	if (consumer)
+		link->rx.self = link->tx.consumer = rk_worker_wake(consumer);
+}
+
+/* The consumer's side first, so that nothing is sent that nobody will receive. */
+static int give_ends(struct rk_link *link, const struct ends *ends, int port_worker)
+{
+	int result = 0;
+
+	if (ends->to)
+		result = give_end(ends->to, CPU_INBOX, &link->rx);
+	if (!result && ends->to && !ends->from && !ends->in_port)
+		ends->to->host_inboxes++;
+	if (!result && ends->out_port) {
+		link->out_task = (struct rk_task){
+			.poll = poll_out, .due_ns = due_out, .finished = out_finished, .fd = -1};
+		result = runtime_add_task(link->runtime, port_worker, &link->out_task);
+	}
+	if (!result && ends->from)
+		result = give_end(ends->from, CPU_OUTBOX, &link->tx);
+	if (!result && ends->in_port) {
+		link->in_task = (struct rk_task){.poll = poll_in,
+						 .due_ns = due_in,
+						 .finished = in_finished,
+						 .fd = rk_port_fd(ends->in_port)};
+		result = runtime_add_task(link->runtime, port_worker, &link->in_task);
+	}
+	if (result) /* whoever has the other end learns that nothing will come */
+		rk_ring_close(&link->tx, RK_CLOSE_STOPPED);
+	return result;
+}
+
+static int join(struct rk_link **out, struct rk_runtime *runtime, const struct ends *ends,
+		const struct rk_link_opts *opts)
+{
+	const char *name = ends->to	  ? ends->to->name :
+			   ends->out_port ? rk_port_uri(ends->out_port) :
+			   ends->from	  ? ends->from->name :
+					    "host";
+	struct rk_link *link = NULL;
+	int worker, result;
+
+	if (!opts)
+		opts = &defaults;
+	pthread_mutex_lock(&runtime->mutex);
+	result = create(&link, runtime, opts, name);
+	if (link) {
+		/* The runtime's from here on, whatever happens: rk_runtime_close() frees it. */
+		link->in_port = ends->in_port;
+		link->out_port = ends->out_port;
+		link->next = runtime->links;
+		runtime->links = link;
+	} else {
+		rk_port_close(ends->in_port);
+		rk_port_close(ends->out_port);
+	}
+	worker = runtime_worker_index(runtime, opts->worker, 0);
+	if (!result && worker < 0)
+		result = worker;
+	if (!result) {
+		join_wakes(link, ends, runtime->worker[worker]);
+		result = give_ends(link, ends, worker);
+	}
+	pthread_mutex_unlock(&runtime->mutex);
+	if (!result && out)
+		*out = link;
+	return result;
+}
+
+int rk_link_actors(struct rk_link **link, struct rk_actor *from, struct rk_actor *to,
+		   const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.from = from, .to = to};
+
+	return join(link, from->runtime, &ends, opts);
+}
+
+int rk_link_port_in(struct rk_link **link, struct rk_port *port, struct rk_actor *to,
+		    const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.in_port = port, .to = to};
+
+	return join(link, to->runtime, &ends, opts);
+}
+
+int rk_link_port_out(struct rk_link **link, struct rk_actor *from, struct rk_port *port,
+		     const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.from = from, .out_port = port};
+
+	return join(link, from->runtime, &ends, opts);
+}
+
+int rk_link_ports(struct rk_link **link, struct rk_runtime *runtime, struct rk_port *in,
+		  struct rk_port *out, const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.in_port = in, .out_port = out};
+
+	return join(link, runtime, &ends, opts);
+}
+
+int rk_link_host_in(struct rk_ring_tx **tx, struct rk_actor *to, const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.to = to};
+	struct rk_link *link;
+	int result = join(&link, to->runtime, &ends, opts);
+
+	if (!result)
+		*tx = &link->tx;
+	return result;
+}
+
+int rk_link_host_out(struct rk_ring_rx **rx, struct rk_actor *from, const struct rk_link_opts *opts)
+{
+	const struct ends ends = {.from = from};
+	struct rk_link *link;
+	int result = join(&link, from->runtime, &ends, opts);
+
+	if (!result)
+		*rx = &link->rx;
+	return result;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ringkernel.h - all of RingKernel. Five nouns: a msg (rk_msg.h) travels through a ring
+ * (ring/rk_ring.h) that lies in a region (gpudirect/rk_region.h), between a port
+ * (ports/rk_port.h) and an actor (rk_handler.h); rk_runtime.h joins them.
+ */
+#ifndef RINGKERNEL_H
+#define RINGKERNEL_H
+
+#include "rk_base.h"
+#include "rk_error.h"
+#include "rk_handler.h"
+#include "rk_hist.h"
+#include "rk_msg.h"
+#include "rk_runtime.h"
+#include "rk_wake.h"
+#include "gpudirect/rk_region.h"
+#include "ports/rk_port.h"
+#include "ring/rk_ring.h"
+#include "ring/rk_share.h"
+
+#endif

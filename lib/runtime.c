@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/* The runtime as a whole: its workers, waiting for the end of everything, and taking it down. */
+#include "runtime.h"
+#include "rk_error.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int runtime_add_task(struct rk_runtime *runtime, int index, struct rk_task *task)
+{
+	int result = rk_worker_add(runtime->worker[index], task);
+
+	if (!result)
+		runtime->live++;
+	return result;
+}
+
+void runtime_task_done(struct rk_runtime *runtime)
+{
+	pthread_mutex_lock(&runtime->mutex);
+	runtime->live--;
+	pthread_cond_broadcast(&runtime->changed);
+	pthread_mutex_unlock(&runtime->mutex);
+}
+
+void runtime_failed(struct rk_runtime *runtime, int result)
+{
+	pthread_mutex_lock(&runtime->mutex);
+	if (!runtime->result) {
+		runtime->result = result;
+		snprintf(runtime->result_text, sizeof(runtime->result_text), "%s", rk_errmsg());
+	}
+	pthread_mutex_unlock(&runtime->mutex);
+}
+
+int runtime_worker_index(const struct rk_runtime *runtime, int asked, int otherwise)
+{
+	if (asked == RK_ANY_WORKER)
+		return otherwise % (int)runtime->workers;
+	if (asked < 0 || asked >= (int)runtime->workers)
+		return rk_fail(EINVAL, "worker %d: this runtime has 0 to %u", asked,
+			       runtime->workers - 1);
+	return asked;
+}
+
+/* The CPUs this process may use, in turn; returns how many. */
+static unsigned int allowed_cpus(int *cpus)
+{
+	unsigned int found = 0;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 0;
+	for (int cpu = 0; cpu < CPU_SETSIZE && found < RK_MAX_WORKERS; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			cpus[found++] = cpu;
+	return found;
+}
+
+static int choose_cpus(struct rk_runtime *runtime, const struct rk_runtime_opts *opts)
+{
+	int allowed[RK_MAX_WORKERS];
+	unsigned int found = allowed_cpus(allowed);
+	unsigned int workers = opts->workers ? opts->workers : found ? found : 1;
+
+	if (workers > RK_MAX_WORKERS)
+		return rk_fail(EINVAL, "runtime: %u workers: at most %d", workers, RK_MAX_WORKERS);
+	for (unsigned int i = 0; i < workers; i++) {
+		bool pinned = !opts->unpinned && found;
+
+		runtime->cpu[i] = opts->cpus ? opts->cpus[i] : pinned ? allowed[i % found] : -1;
+	}
+	runtime->workers = workers;
+	return 0;
+}
+
+static int start_workers(struct rk_runtime *runtime, const struct rk_runtime_opts *opts)
+{
+	uint32_t looks = opts->spin_looks ? opts->spin_looks : RK_SPIN_LOOKS;
+	unsigned int wanted = runtime->workers;
+	char name[16];
+
+	runtime->workers = 0;
+	while (runtime->workers < wanted) {
+		unsigned int i = runtime->workers;
+		int result;
+
+		snprintf(name, sizeof(name), "rk-%u", i);
+		result = rk_worker_open(&runtime->worker[i], name, runtime->cpu[i], looks);
+		if (result)
+			return result;
+		runtime->workers++;
+	}
+	return 0;
+}
+
+int rk_runtime_open(struct rk_runtime **out, const struct rk_runtime_opts *opts)
+{
+	static const struct rk_runtime_opts defaults = {.size = sizeof(defaults)};
+	struct rk_runtime *runtime = calloc(1, sizeof(*runtime));
+	pthread_condattr_t attributes;
+	int result;
+
+	if (!runtime)
+		return rk_fail(ENOMEM, "runtime: no memory");
+	if (!opts)
+		opts = &defaults;
+	pthread_mutex_init(&runtime->mutex, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&runtime->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	result = choose_cpus(runtime, opts);
+	if (!result)
+		result = start_workers(runtime, opts);
+	if (result) {
+		rk_runtime_close(runtime);
+		return result;
+	}
+	runtime->next_worker = 1;
+	*out = runtime;
+	return 0;
+}
+
+/* Wait, mutex held, until @reached; 0 or -ETIMEDOUT. */
+static int wait_until(struct rk_runtime *runtime, bool (*reached)(const void *), const void *what,
+		      uint64_t timeout_ns)
+{
+	struct timespec end;
+
+	/* A hundred years is for ever, and does not overflow. */
+	if (timeout_ns > 3155760000ULL * 1000000000ULL)
+		timeout_ns = 3155760000ULL * 1000000000ULL;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	timeout_ns += (uint64_t)end.tv_nsec;
+	end.tv_sec += (time_t)(timeout_ns / 1000000000);
+	end.tv_nsec = (long)(timeout_ns % 1000000000);
+	while (!reached(what))
+		if (pthread_cond_timedwait(&runtime->changed, &runtime->mutex, &end) == ETIMEDOUT)
+			return reached(what) ? 0 : -ETIMEDOUT;
+	return 0;
+}
+
+static bool nothing_lives(const void *what)
+{
+	return !((const struct rk_runtime *)what)->live;
+}
+
+static bool has_stopped(const void *what)
+{
+	const struct rk_actor *actor = what;
+
+	return __atomic_load_n(&actor->ctx.phase, __ATOMIC_ACQUIRE) >= CPU_CLOSING; /* A2: R2 */
+}
+
+int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns)
+{
+	int result;
+
+	pthread_mutex_lock(&runtime->mutex);
+	result = wait_until(runtime, nothing_lives, runtime, timeout_ns);
+	if (result)
+		rk_fail(ETIMEDOUT, "runtime: %u actors and ports still run", runtime->live);
+	else if (runtime->result)
+		result = rk_fail(-runtime->result, "%s", runtime->result_text);
+	pthread_mutex_unlock(&runtime->mutex);
+	return result;
+}
+
+/* Ask an actor to stop. Mutex held. */
+static void ask_stop(struct rk_actor *actor, uint32_t hurry)
+{
+	const struct rk_msg msg = {.type = RK_MSG_STOP, .slots = 1};
+	const struct rk_wake wake = rk_worker_wake(actor->ctx.worker);
+
+	/* Relaxed: it orders nothing; the wake makes sure that it is seen. */
+	if (hurry)
+		__atomic_store_n(&actor->ctx.hurry, hurry, __ATOMIC_RELAXED);
+	runtime_control(actor, &msg);
+	rk_wake_up(&wake);
+}
+
+static void wake_workers(struct rk_runtime *runtime)
+{
+	for (unsigned int i = 0; i < runtime->workers; i++) {
+		const struct rk_wake wake = rk_worker_wake(runtime->worker[i]);
+
+		rk_wake_up(&wake);
+	}
+}
+
+static void stop_all(struct rk_runtime *runtime, enum rk_stop how, uint32_t hurry)
+{
+	pthread_mutex_lock(&runtime->mutex);
+	/* Ports first: to drain is to let what they gave flow out, actor after actor. */
+	for (struct rk_link *link = runtime->links; link; link = link->next)
+		__atomic_store_n(&link->hurry, hurry ? hurry : CPU_HURRY, __ATOMIC_RELAXED);
+	/* An actor fed by ports and actors alone stops when the last of them has closed its ring. */
+	for (struct rk_actor *actor = runtime->actors; actor; actor = actor->next)
+		if (how == RK_STOP_NOW || !actor->inboxes || actor->host_inboxes)
+			ask_stop(actor, hurry);
+	wake_workers(runtime);
+	pthread_mutex_unlock(&runtime->mutex);
+}
+
+int rk_runtime_stop(struct rk_runtime *runtime, enum rk_stop how, uint64_t timeout_ns)
+{
+	stop_all(runtime, how, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
+	return rk_runtime_wait(runtime, timeout_ns);
+}
+
+int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
+{
+	struct rk_runtime *runtime = actor->runtime;
+	int result;
+
+	pthread_mutex_lock(&runtime->mutex);
+	if (!has_stopped(actor))
+		ask_stop(actor, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
+	result = wait_until(runtime, has_stopped, actor, timeout_ns);
+	pthread_mutex_unlock(&runtime->mutex);
+	if (result)
+		return rk_fail(ETIMEDOUT,
+			       "actor '%s': still running after %" PRIu64
+			       " ms: its handler has not come back, or its inboxes never empty",
+			       actor->name, timeout_ns / 1000000);
+	return 0;
+}
+
+int rk_runtime_worker(const struct rk_runtime *runtime, unsigned int index,
+		      struct rk_worker_info *info)
+{
+	struct rk_worker_stats stats;
+
+	if (index >= runtime->workers)
+		return -ENOENT;
+	rk_worker_stats(runtime->worker[index], &stats);
+	*info = (struct rk_worker_info){
+		.cpu = runtime->cpu[index],
+		.polls = stats.polls,
+		.worked = stats.worked,
+		.sleeps = stats.sleeps,
+		.cpu_ns = rk_worker_cpu_ns(runtime->worker[index]),
+	};
+	return 0;
+}
+
+const char *rk_runtime_note(const struct rk_runtime *runtime)
+{
+	return runtime->note;
+}
+
+int rk_runtime_close(struct rk_runtime *runtime)
+{
+	struct rk_actor *actor, *next_actor;
+	struct rk_link *link, *next_link;
+	int result = 0;
+
+	if (!runtime)
+		return 0;
+	stop_all(runtime, RK_STOP_NOW, CPU_LET_GO);
+	for (unsigned int i = 0; i < runtime->workers; i++)
+		rk_worker_close(runtime->worker[i]);
+	for (link = runtime->links; link; link = next_link) {
+		int closed;
+
+		next_link = link->next;
+		closed = link_free(link);
+		result = result ? result : closed;
+	}
+	for (actor = runtime->actors; actor; actor = next_actor) {
+		next_actor = actor->next;
+		actor_free(actor);
+	}
+	pthread_cond_destroy(&runtime->changed);
+	pthread_mutex_destroy(&runtime->mutex);
+	free(runtime);
+	return result;
+}
