@@ -10,6 +10,10 @@ DESTDIR ?=
 PCAP    ?=
 FUZZ_SECONDS ?= 20
 
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(Q),@printf '  %-8s %s\n' $(1) $(2))
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -17,6 +21,14 @@ FUZZ_SECONDS ?= 20
 version_part = $(shell sed -n 's/^.define RK_VERSION_$(1) *//p' lib/rk_base.h)
 MAJOR   := $(call version_part,MAJOR)
 VERSION := $(MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+
+# What a job needs is installed before the machine is asked what it has.
+job := $(firstword $(filter test bench run,$(patsubst test-%,test,$(MAKECMDGOALS))))
+ifneq ($(job),)
+ifneq ($(shell B=$(B) sh tools/deps.sh $(job) >&2 && echo ready),ready)
+$(error packages are missing: see above)
+endif
+endif
 
 # Cleaning and help need no probe; everything else does, once.
 ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
@@ -60,16 +72,20 @@ cc_fuzz    := clang
 define build_rules
 $(B)/$(1)/%.o: %.c $(B)/config.h
 	@mkdir -p $$(@D)
-	$(cc_$(1)) $$(CPPFLAGS) $$(CFLAGS_ALL) $(flags_$(1)) -MMD -MP -c $$< -o $$@
+	$$(call say,CC,$$@)
+	$$(Q)$(cc_$(1)) $$(CPPFLAGS) $$(CFLAGS_ALL) $(flags_$(1)) -MMD -MP -c $$< -o $$@
 $(B)/$(1)/libringkernel.a: $(lib_src:%.c=$(B)/$(1)/%.o)
 	@rm -f $$@
-	$(AR) rcs $$@ $$^
+	$$(call say,AR,$$@)
+	$$(Q)$(AR) rcs $$@ $$^
 # All of the tool but its main(), so that tests can reach it.
 $(B)/$(1)/libtool.a: $(patsubst %.c,$(B)/$(1)/%.o,$(filter-out tools/ringkernel.c,$(tool_src)))
 	@rm -f $$@
-	$(AR) rcs $$@ $$^
+	$$(call say,AR,$$@)
+	$$(Q)$(AR) rcs $$@ $$^
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libtool.a $(B)/$(1)/libringkernel.a
-	$(cc_$(1)) $(flags_$(1)) $$(if $$(filter fuzz_%,$$*),-fsanitize=fuzzer) -o $$@ $$^ \
+	$$(call say,LINK,$$@)
+	$$(Q)$(cc_$(1)) $(flags_$(1)) $$(if $$(filter fuzz_%,$$*),-fsanitize=fuzzer) -o $$@ $$^ \
 		$$(if $$(filter test_%,$$*),$$(CMOCKA_LIBS)) $$(LIBS) $$(LDFLAGS)
 -include $$(shell find $(B)/$(1) -name '*.d' 2>/dev/null)
 endef
@@ -81,21 +97,24 @@ $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 so := libringkernel.so.$(VERSION)
 
 $(B)/$(so): $(lib_src:%.c=$(B)/release/%.o) lib/ringkernel.map
-	$(CC) -shared -Wl,-soname,libringkernel.so.$(MAJOR) \
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libringkernel.so.$(MAJOR) \
 		-Wl,--version-script=lib/ringkernel.map -Wl,-z,defs -o $@ $(filter %.o,$^) \
 		$(LIBS) $(LDFLAGS)
-	ln -sf $(so) $(B)/libringkernel.so.$(MAJOR)
-	ln -sf libringkernel.so.$(MAJOR) $(B)/libringkernel.so
+	@ln -sf $(so) $(B)/libringkernel.so.$(MAJOR)
+	@ln -sf libringkernel.so.$(MAJOR) $(B)/libringkernel.so
 
 $(B)/ringkernel: $(B)/release/tools/ringkernel.o $(B)/release/libtool.a $(B)/release/libringkernel.a
-	$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $(B)/examples/%: examples/%.c $(B)/release/libringkernel.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $(B)/ringkernel.pc: lib/ringkernel.pc.in lib/rk_base.h
-	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
+	$(Q)sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@libs@|$(LIBS)|' $< >$@
 
 examples := $(example_src:%.c=$(B)/%)
@@ -107,11 +126,7 @@ examples: $(examples)
 
 # --- The main job, the tests, the benchmarks ---
 
-.PHONY: run test bench deps-run deps-test deps-bench
-deps-run deps-test deps-bench: deps-%:
-	@sh tools/deps.sh $*
-
-run: deps-run
+.PHONY: run test bench
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
@@ -119,29 +134,30 @@ tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%))
 aids  := $(aid_src:%.c=$(B)/release/%)
 fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
 
-test: deps-test
 test: all $(tests) $(aids) $(fuzzers)
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 .PHONY: test-kmod test-kmod-debug
-test-kmod: deps-test
+test-kmod:
 	sh tests/kmod/run.sh stock
-test-kmod-debug: deps-test
+test-kmod-debug:
 	sh tests/kmod/run.sh debug
 
 bench_objects := $(patsubst %,$(B)/%.o,$(bench_src))
 BENCH_FLAGS = -O3 -march=native -DNDEBUG
 $(B)/bench/%.c.o: bench/%.c $(B)/config.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(BENCH_FLAGS) $(DPDK_FLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(BENCH_FLAGS) $(DPDK_FLAGS) -MMD -MP -c $< -o $@
 $(B)/bench/%.cc.o: bench/%.cc $(B)/config.h
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) -std=gnu++17 $(BENCH_FLAGS) $(WARN) $(WERROR) -pthread -MMD -MP -c $< -o $@
+	$(call say,CXX,$@)
+	$(Q)$(CXX) $(CPPFLAGS) -std=gnu++17 $(BENCH_FLAGS) $(WARN) $(WERROR) -pthread -MMD -MP -c $< -o $@
 -include $(shell find $(B)/bench -name '*.d' 2>/dev/null)
 $(B)/ringkernel-bench: $(bench_objects) $(B)/release/libringkernel.a
-	$(CXX) -o $@ $^ $(CK_LIBS) $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -o $@ $^ $(CK_LIBS) $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
 
-bench: deps-bench
 bench: $(B)/ringkernel-bench
 	$(B)/ringkernel-bench
 
@@ -182,3 +198,4 @@ help:
 	@echo 'make bench        the ring against its peers'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'
+	@echo 'V=1 shows the commands; B=dir builds elsewhere; WERROR=-Werror is strict'

@@ -80,6 +80,7 @@ done
 [ -n "$found" ] || exit 0
 
 echo "deps: installing$found"
+rm -f "${B:-build}/config.mk" # the machine must be asked again what it has
 # One by one only if all at once fails, so that one bad package costs no other.
 # shellcheck disable=SC2086 # a list of words
 if ! apt-get install -q -y --no-install-recommends $found; then
