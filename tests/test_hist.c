@@ -288,6 +288,8 @@ static void merging_into_a_smaller_range_loses_nothing(void **unused)
 	assert_true(rk_hist_count(narrow) == rk_hist_count(wide));
 	assert_true(rk_hist_over(narrow) > rk_hist_over(wide));
 	assert_memory_equal(narrow->counts, wide->counts, 2048 * sizeof(*wide->counts));
+	for (uint32_t i = rk_hist_index(10000) + 1; i < narrow->length; i++)
+		assert_true(narrow->counts[i] == 0);
 	rk_hist_reset(wide);
 	rk_hist_add(wide, narrow);
 	assert_true(rk_hist_count(narrow) == rk_hist_count(wide));
@@ -306,7 +308,9 @@ static void correction_records_each_missing_sample(void **unused)
 			uint64_t value = draw() % 3 ? draw() % 3000000 : draw_any_size();
 			uint64_t interval = i == 0 ? 0 : i == 1 ? 1 : value / (1 + draw() % 2000);
 
-			if (interval == 1)
+			if (i > 1)
+				interval -= draw() % (interval / 2 + 1);
+			if (interval < 1000)
 				value %= 100000;
 			rk_hist_record_corrected(quick, value, interval);
 			rk_hist_record(plain, value);
@@ -354,8 +358,14 @@ static void a_copy_less_an_earlier_one_is_the_interval(void **unused)
 	assert_int_equal(rk_hist_subtract(now, before), 0);
 	assert_same(now, interval);
 
+	/* Less than before, once among the counts, once above the highest. */
 	rk_hist_reset(live);
-	rk_hist_record(live, 1);
+	rk_hist_record_n(live, UINT64_MAX, SAMPLES);
+	assert_int_equal(rk_hist_copy(now, live), 0);
+	assert_int_equal(rk_hist_subtract(now, before), -EINVAL);
+	assert_same(now, live);
+	assert_int_equal(rk_hist_copy(live, before), 0);
+	live->over--;
 	assert_int_equal(rk_hist_copy(now, live), 0);
 	assert_int_equal(rk_hist_subtract(now, before), -EINVAL);
 	assert_same(now, live); /* untouched by the refusal */

@@ -182,6 +182,9 @@ static void log_decodes_to_the_same_counts(void **unused)
 			rk_hist_record_n(hists[h], hists[h]->highest_ns, INT64_MAX);
 		if (h >= 20)
 			rk_hist_record(hists[h], 0);
+		/* The longest there is. */
+		for (uint32_t i = 0; h == 7 && i < hists[h]->length; i++)
+			hists[h]->counts[i] = INT64_MAX;
 		assert_int_equal(rk_hist_log_write(log, h % 2 ? "odd" : NULL,
 						   1700000001000000000 + h * 1500000000,
 						   1700000002500000000 + h * 1500000000, hists[h]),
@@ -367,6 +370,8 @@ static void hgrm_counts_what_it_names(void **unused)
 	assert_int_equal(rk_hist_write_hgrm(file, hist, 1000), 0);
 	assert_int_equal(rk_hist_write_hgrm(file, hist, 0), -EINVAL);
 	fclose(file);
+	assert_non_null(strstr(text, " 0.100000000000 "));
+	assert_non_null(strstr(text, " 0.992968750000 "));
 	line = strtok(text, "\n");
 	assert_string_equal(line, "       Value     Percentile TotalCount 1/(1-Percentile)");
 	while ((line = strtok(NULL, "\n")) && *line != '#') {
@@ -432,7 +437,9 @@ static void assert_rises(char *text, char mark)
 			}
 	assert_int_equal(bottom_of[0], rows - 1);
 	for (int i = 0; i < PLOT_COLUMNS && top_of[i] >= 0; i++) {
+		/* Never below the column before, and no gap. */
 		assert_true(i == 0 || bottom_of[i] <= top_of[i - 1]);
+		assert_true(i == 0 || bottom_of[i] >= top_of[i - 1] - 1);
 		last = i;
 	}
 	assert_int_equal(top_of[last], 0);
@@ -572,10 +579,17 @@ static void without_gnuplot_there_is_a_text_plot(void **unused)
 	assert_non_null(strstr(rk_errmsg(), "gnuplot-nox"));
 	assert_int_equal(access(image, F_OK), -1);
 
+	/* One that may not be run is none either. */
+	make_gnuplot("");
+	chmod(in_directory("gnuplot"), 0644);
+	assert_int_equal(rk_hist_plot(image, NULL, "Title", &series, 1), -EOPNOTSUPP);
+	chmod(in_directory("gnuplot"), 0755);
+
 	/* A gnuplot that fails is no reason to be silent about it. */
-	make_gnuplot("#!/bin/sh\necho broken build >&2\nexit 3\n");
+	make_gnuplot("#!/bin/sh\necho image\necho broken build >&2\nexit 3\n");
 	assert_int_equal(rk_hist_plot(image, file, "Title", &series, 1), -EIO);
 	assert_non_null(strstr(rk_errmsg(), "broken build"));
+	assert_int_equal(access(image, F_OK), -1);
 	make_gnuplot("#!/bin/sh\nexit 0\n");
 	assert_int_equal(rk_hist_plot(image, file, "Title", &series, 1), -EIO);
 	make_gnuplot("#!/bin/sh\necho image\n");
