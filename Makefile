@@ -52,8 +52,7 @@ aid_src   := $(filter-out $(test_src) $(wildcard tests/fuzz_*.c),$(wildcard test
 fuzz_src  := $(wildcard tests/fuzz_*.c)
 bench_src := $(wildcard bench/*.c bench/*.cc)
 example_src := $(wildcard examples/*.c)
-public_headers := $(wildcard lib/*.h lib/ring/*.h lib/gpudirect/*.h lib/backends/*.h lib/ports/*.h \
-	kernels/*.h)
+public_headers := $(wildcard lib/ringkernel.h lib/rk_*.h lib/*/rk_*.h kernels/*.h)
 
 # --- Objects, in four builds: release, thread (race detector), address (with undefined), fuzz ---
 
