@@ -101,6 +101,8 @@ static const struct port_option options[] = {
 /* -EOPNOTSUPP and a text for a capture of frames that we cannot read. */
 static int find_link(int type, enum frame_link *link)
 {
+	const char *name;
+
 	switch (type) {
 	case DLT_EN10MB:
 		*link = FRAME_ETHERNET;
@@ -120,11 +122,10 @@ static int find_link(int type, enum frame_link *link)
 		*link = FRAME_LOOPBACK;
 		return 0;
 	}
-	return rk_fail(
-		EOPNOTSUPP,
-		"frames of type %s (%s): capture on Ethernet, raw IP, Linux cooked or loopback",
-		pcap_datalink_val_to_name(type) ? pcap_datalink_val_to_name(type) : "?",
-		pcap_datalink_val_to_description_or_dlt(type));
+	name = pcap_datalink_val_to_name(type);
+	return rk_fail(EOPNOTSUPP,
+		       "frames of type %s: capture on Ethernet, raw IP, Linux cooked or loopback",
+		       name ? name : pcap_datalink_val_to_description_or_dlt(type));
 }
 
 /* Let libpcap read the file from its start. */
@@ -237,6 +238,15 @@ static int find_feed(struct pcap_in *in, struct frame_address to)
 	return (int)feeds->count++;
 }
 
+/* libpcap takes the 32 bits of seconds for signed, the format does not: they last until 2106. */
+static uint64_t stamp_of(const struct pcap_pkthdr *record)
+{
+	uint64_t seconds =
+		record->ts.tv_sec < 0 ? (uint32_t)record->ts.tv_sec : (uint64_t)record->ts.tv_sec;
+
+	return seconds * 1000000000 + (uint64_t)record->ts.tv_usec;
+}
+
 /* Judge a record: true when its datagram is now held. */
 static bool accept_record(struct pcap_in *in, const struct pcap_pkthdr *record,
 			  const uint8_t *frame, uint32_t max_slots)
@@ -266,7 +276,7 @@ static bool accept_record(struct pcap_in *in, const struct pcap_pkthdr *record,
 		return false;
 	}
 	in->index = (uint32_t)feed;
-	in->stamp = (uint64_t)record->ts.tv_sec * 1000000000 + (uint64_t)record->ts.tv_usec;
+	in->stamp = stamp_of(record);
 	schedule(in);
 	in->held = true;
 	return true;
