@@ -9,7 +9,8 @@
  * waker's load sees the word or the sleeper's last look sees the work. The sending side stays one
  * plain load of a line that nobody writes while there is traffic.
  *
- * Where membarrier(2) is refused (rk_wake_guard() tells), sleeps are cut to RK_WAKE_NAP_NS.
+ * Where membarrier(2) is refused (rk_wake_guard() tells), sleeps are cut to RK_WAKE_NAP_NS; so they
+ * are where a waker in another process was refused: no barrier reaches that one (wait.c).
  */
 #ifndef RK_WAKE_H
 #define RK_WAKE_H
@@ -72,6 +73,17 @@ RK_API void rk_wake_cancel(const struct rk_wake *wake);
  * Only for wakers without an eventfd; with one, poll it and call rk_wake_cancel() after.
  */
 RK_API void rk_wake_sleep(const struct rk_wake *wake, uint64_t timeout_ns);
+
+/**
+ * rk_wake_again() - wake it whatever its word says
+ * @wake: the sleeper's
+ *
+ * For whoever takes over from a waker that may have died after it took the word and before it
+ * woke: nobody else would.
+ *
+ * Context: any thread; a system call.
+ */
+RK_API void rk_wake_again(const struct rk_wake *wake);
 
 /* The slow half of rk_wake_up(). */
 RK_API void rk_wake_now(const struct rk_wake *wake);

@@ -50,13 +50,21 @@ void rk_wake_sleep(const struct rk_wake *wake, uint64_t timeout_ns)
 {
 	struct timespec time;
 
-	if (!rk_wake_guard(false) && timeout_ns > RK_WAKE_NAP_NS)
+	bool guarded = rk_wake_guard(false) && __atomic_load_n(&guard[true], __ATOMIC_RELAXED) >= 0;
+
+	if (!guarded && timeout_ns > RK_WAKE_NAP_NS)
 		timeout_ns = RK_WAKE_NAP_NS;
 	time.tv_sec = (time_t)(timeout_ns / 1000000000);
 	time.tv_nsec = (long)(timeout_ns % 1000000000);
 	/* Not FUTEX_PRIVATE: the word may be shared with another process. */
 	syscall(SYS_futex, wake->word, FUTEX_WAIT, 1, &time, NULL, 0);
 	rk_wake_cancel(wake);
+}
+
+void rk_wake_again(const struct rk_wake *wake)
+{
+	__atomic_store_n(wake->word, 1, __ATOMIC_SEQ_CST);
+	rk_wake_now(wake);
 }
 
 void rk_wake_now(const struct rk_wake *wake)

@@ -52,6 +52,11 @@ enum rk_close {
 	RK_CLOSE_USER = 256,	 /* first reason that is free to users */
 };
 
+enum rk_role {
+	RK_ROLE_PRODUCER = 0,
+	RK_ROLE_CONSUMER = 1,
+};
+
 /* Page 0. Written once by the creator; each side copies it once and checks it. */
 struct rk_ring_header {
 	uint64_t magic;
@@ -71,16 +76,22 @@ struct rk_ring_credit {
 	uint64_t closed;   /* enum rk_close, by the consumer; relaxed: it publishes nothing else */
 } __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
-/* Page 2. One line each, so that one side's sleep does not disturb the other. */
+/*
+ * Page 2. One line each, so that one side's sleep does not disturb the other. The last line tells
+ * which end lies in a process that membarrier(2) does not reach: whoever sleeps at the other end
+ * then naps. Written when an end is attached, read before a sleep.
+ */
 struct rk_ring_sleep {
 	uint32_t consumer __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	uint32_t producer __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+	uint32_t unguarded[2] __attribute__((aligned(RK_CACHE_LINE_BYTES))); /* by enum rk_role */
 };
 
 RK_STATIC_ASSERT(sizeof(struct rk_ring_header) == 112, "ring header layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_header, name) == 48, "ring header layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_credit, closed) == 8, "credit line layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_sleep, producer) == 64, "wake page layout 1");
+RK_STATIC_ASSERT(offsetof(struct rk_ring_sleep, unguarded) == 128, "wake page layout 1");
 
 /**
  * struct rk_ring - where the parts of a ring lie, as seen from this side
@@ -126,6 +137,7 @@ struct rk_ring_tx {
 	uint32_t max_slots;
 	struct rk_wake consumer; /* whom to wake after sending */
 	struct rk_wake self;	 /* where this end sleeps when full */
+	const uint32_t *peer_unguarded;
 };
 
 /**
@@ -157,6 +169,7 @@ struct rk_ring_rx {
 	bool touch;
 	struct rk_wake producer; /* whom to wake after giving credit */
 	struct rk_wake self;	 /* where this end sleeps when empty */
+	const uint32_t *peer_unguarded;
 };
 
 /**

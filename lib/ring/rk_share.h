@@ -12,11 +12,6 @@
 
 #include "ring/rk_ring.h"
 
-enum rk_role {
-	RK_ROLE_PRODUCER = 0,
-	RK_ROLE_CONSUMER = 1,
-};
-
 struct rk_share;
 
 RK_BEGIN_DECLS

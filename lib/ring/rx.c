@@ -245,6 +245,7 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 	rx->touch = !(opts && opts->no_touch);
 	rx->producer = (struct rk_wake){&ring->sleep->producer, -1};
 	rx->self = (struct rk_wake){&ring->sleep->consumer, -1};
+	rx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_PRODUCER];
 	/* Written by a consumer of this ring before this one: program order or its death orders it. */
 	rx->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
 	rx->closed = __atomic_load_n(&ring->credit->closed, __ATOMIC_RELAXED);
@@ -255,5 +256,6 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 			       " of %" PRIu64 " slots; give a position within them",
 			       ring->name, position, rx->credited, capacity_of(rx));
 	seek(rx, position);
+	rk_wake_again(&rx->producer);
 	return 0;
 }

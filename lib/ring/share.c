@@ -144,7 +144,9 @@ int rk_share_attach(struct rk_share **out, int fd, enum rk_role role)
 		result = protect(share);
 	if (result)
 		goto fail;
-	rk_wake_guard(true);
+	/* Ordered before anything that this end will send: a sleeper sees it, or its wake comes. */
+	__atomic_store_n(&share->ring.sleep->unguarded[role], !rk_wake_guard(true),
+			 __ATOMIC_SEQ_CST);
 	*out = share;
 	return 0;
 fail:

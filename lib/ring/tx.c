@@ -278,6 +278,7 @@ static int take_over(struct rk_ring_tx *tx, const struct rk_ring *ring)
 int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 {
 	uint64_t half = 1ULL << (ring->capacity_log2 - 1);
+	int result;
 
 	memset(tx, 0, sizeof(*tx));
 	tx->slots = ring->slots;
@@ -287,7 +288,10 @@ int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 	tx->max_slots = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
 	tx->consumer = (struct rk_wake){&ring->sleep->consumer, -1};
 	tx->self = (struct rk_wake){&ring->sleep->producer, -1};
+	tx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_CONSUMER];
 	/* A1: pairs with R1 in rk_ring_rx_credit(), as in rk_ring_tx_free(). */
 	tx->credit = __atomic_load_n(&ring->credit->consumed, __ATOMIC_ACQUIRE);
-	return take_over(tx, ring);
+	result = take_over(tx, ring);
+	rk_wake_again(&tx->consumer);
+	return result;
 }

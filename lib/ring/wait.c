@@ -21,7 +21,16 @@ struct waiter {
 	void *end;
 	uint64_t what;
 	const struct rk_wake *self;
+	const uint32_t *peer_unguarded;
 };
+
+/* How long to sleep at most, once announced: a peer that no barrier reached may not see it. */
+static uint64_t sleep_ns(const struct waiter *w, uint64_t rest_ns)
+{
+	bool nap = __atomic_load_n(w->peer_unguarded, __ATOMIC_SEQ_CST);
+
+	return nap && rest_ns > RK_WAKE_NAP_NS ? RK_WAKE_NAP_NS : rest_ns;
+}
 
 static int wait_for(const struct waiter *w, uint64_t timeout_ns)
 {
@@ -42,7 +51,7 @@ static int wait_for(const struct waiter *w, uint64_t timeout_ns)
 			rk_wake_cancel(w->self);
 			return found;
 		}
-		rk_wake_sleep(w->self, timeout_ns - spent_ns);
+		rk_wake_sleep(w->self, sleep_ns(w, timeout_ns - spent_ns));
 	}
 	return w->look(w->end, w->what);
 }
@@ -65,21 +74,21 @@ static int look_send(void *end, uint64_t what)
 {
 	struct rk_ring_tx *tx = end;
 
-	if (rk_ring_tx_free(tx) >= what)
-		return 1;
-	return tx->closed ? -EPIPE : 0;
+	uint64_t free = rk_ring_tx_free(tx);
+
+	return tx->closed ? -EPIPE : free >= what;
 }
 
 int rk_ring_wait_recv(struct rk_ring_rx *rx, uint64_t timeout_ns)
 {
-	const struct waiter waiter = {look_recv, rx, 0, &rx->self};
+	const struct waiter waiter = {look_recv, rx, 0, &rx->self, rx->peer_unguarded};
 
 	return wait_for(&waiter, timeout_ns);
 }
 
 int rk_ring_wait_send(struct rk_ring_tx *tx, uint64_t slots, uint64_t timeout_ns)
 {
-	const struct waiter waiter = {look_send, tx, slots, &tx->self};
+	const struct waiter waiter = {look_send, tx, slots, &tx->self, tx->peer_unguarded};
 
 	if (slots > 1ULL << tx->capacity_log2)
 		return -EMSGSIZE;
