@@ -43,13 +43,13 @@ inline uint32_t push(queue *ring, uint64_t sequence)
 	return ring->try_push(element);
 }
 
-inline uint32_t pop(queue *ring, uint64_t sequence, uint64_t *wrong)
+inline uint32_t pop(queue *ring, uint64_t sequence, struct bench_check *check)
 {
 	bench_element element;
 
 	if (!ring->try_pop(element))
 		return 0;
-	*wrong += bench_wrong(&element, sequence);
+	bench_compare(check, &element, sequence);
 	return 1;
 }
 
@@ -61,7 +61,7 @@ inline uint32_t pop(queue *ring, uint64_t sequence, uint64_t *wrong)
 #define RING queue
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN queue_open
 #define CLOSE queue_close
 #include "loops.h"

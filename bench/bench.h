@@ -40,9 +40,9 @@ struct bench_element {
 /* The two ends of a burst, and of a ping-pong through two rings. */
 struct bench_loops {
 	void (*produce)(void *ring, uint64_t first, uint64_t count);
-	uint64_t (*consume)(void *ring, uint64_t first, uint64_t count); /* returns wrong messages */
-	uint64_t (*ping)(void *out, void *in, uint32_t *trip_ticks, uint64_t count); /* the same */
-	uint64_t (*echo)(void *in, void *out, uint64_t count);			     /* the same */
+	bool (*consume)(void *ring, uint64_t first, uint64_t count); /* true: something was wrong */
+	bool (*ping)(void *out, void *in, uint32_t *trip_ticks, uint64_t count); /* the same */
+	bool (*echo)(void *in, void *out, uint64_t count);			 /* the same */
 };
 
 /**
@@ -54,7 +54,7 @@ struct bench_loops {
  * @open: make a ring of @capacity elements; 0 or -errno
  * @close: free it
  * @loops: by enum bench_wait; ours has BENCH_BACKOFF alone
- * @alone: push and pop in one thread; returns wrong messages
+ * @alone: push and pop in one thread; true: something was wrong
  */
 struct bench_candidate {
 	const char *name;
@@ -64,7 +64,7 @@ struct bench_candidate {
 	int (*open)(void **ring, uint32_t capacity);
 	void (*close)(void *ring);
 	struct bench_loops loops[BENCH_WAITS];
-	uint64_t (*alone)(void *ring, uint64_t count);
+	bool (*alone)(void *ring, uint64_t count);
 };
 
 RK_BEGIN_DECLS
@@ -80,36 +80,48 @@ extern const struct bench_candidate bench_moodycamel, bench_atomic_queue;
 
 RK_END_DECLS
 
-/* The words may overlay any type, a message's body among them. */
-typedef uint64_t bench_word __attribute__((may_alias));
+/* Two words at once, over any type, a message's body among them: as wide as every x86-64 has it. */
+typedef uint64_t bench_words __attribute__((vector_size(16), aligned(8), may_alias));
 
-static inline uint64_t bench_word_of(uint64_t sequence, int index)
+enum { BENCH_PAYLOAD_PAIRS = BENCH_PAYLOAD_WORDS / 2 };
+
+static inline __attribute__((always_inline)) bench_words bench_words_of(uint64_t sequence, int pair)
 {
-	static const uint64_t salt[BENCH_PAYLOAD_WORDS] = {
-		0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
-		0xd6e8feb86659fd93, 0xa0761d6478bd642f, 0xe7037ed1a0b428db};
+	static const bench_words salt[BENCH_PAYLOAD_PAIRS] = {
+		{0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9},
+		{0x94d049bb133111eb, 0xd6e8feb86659fd93},
+		{0xa0761d6478bd642f, 0xe7037ed1a0b428db}};
 
-	return sequence ^ salt[index];
+	return salt[pair] ^ sequence;
 }
 
 static inline __attribute__((always_inline)) void bench_fill(void *payload, uint64_t sequence)
 {
-	bench_word *word = (bench_word *)payload;
+	bench_words *words = (bench_words *)payload;
 
-	for (int i = 0; i < BENCH_PAYLOAD_WORDS; i++)
-		word[i] = bench_word_of(sequence, i);
+	for (int i = 0; i < BENCH_PAYLOAD_PAIRS; i++)
+		words[i] = bench_words_of(sequence, i);
 }
 
-/* 1 if any byte is not as bench_fill() wrote it. */
-static inline __attribute__((always_inline)) uint64_t bench_wrong(const void *payload,
-								  uint64_t sequence)
-{
-	const bench_word *word = (const bench_word *)payload;
-	uint64_t difference = 0;
+/* Bits in which any message so far was not as bench_fill() writes it. */
+struct bench_check {
+	bench_words difference[BENCH_PAYLOAD_PAIRS];
+};
 
-	for (int i = 0; i < BENCH_PAYLOAD_WORDS; i++)
-		difference |= word[i] ^ bench_word_of(sequence, i);
-	return difference != 0;
+static inline __attribute__((always_inline)) void
+bench_compare(struct bench_check *check, const void *payload, uint64_t sequence)
+{
+	const bench_words *words = (const bench_words *)payload;
+
+	for (int i = 0; i < BENCH_PAYLOAD_PAIRS; i++)
+		check->difference[i] |= words[i] ^ bench_words_of(sequence, i);
+}
+
+static inline bool bench_is_wrong(const struct bench_check *check)
+{
+	bench_words difference = check->difference[0] | check->difference[1] | check->difference[2];
+
+	return (difference[0] | difference[1]) != 0;
 }
 
 static inline uint32_t bench_most(uint64_t left, uint32_t batch)

@@ -52,10 +52,10 @@ inline uint32_t push(boost_ring *ring, uint64_t sequence)
 	return ring->queue.push(element);
 }
 
-inline uint32_t pop(boost_ring *ring, uint64_t sequence, uint64_t *wrong)
+inline uint32_t pop(boost_ring *ring, uint64_t sequence, struct bench_check *check)
 {
 	return (uint32_t)ring->queue.consume_one([&](const bench_element &element) {
-		*wrong += bench_wrong(&element, sequence);
+		bench_compare(check, &element, sequence);
 	});
 }
 
@@ -74,15 +74,11 @@ inline uint32_t push_bulk(boost_ring *ring, uint64_t sequence, uint32_t most)
 	return sent;
 }
 
-inline uint32_t pop_bulk(boost_ring *ring, uint64_t sequence, uint64_t *wrong)
+inline uint32_t pop_bulk(boost_ring *ring, uint64_t sequence, struct bench_check *check)
 {
-	uint64_t mistakes = 0;
-	uint32_t got = (uint32_t)ring->queue.consume_all([&](const bench_element &element) {
-		mistakes += bench_wrong(&element, sequence++);
+	return (uint32_t)ring->queue.consume_all([&](const bench_element &element) {
+		bench_compare(check, &element, sequence++);
 	});
-
-	*wrong += mistakes;
-	return got;
 }
 
 } // namespace
@@ -93,7 +89,7 @@ inline uint32_t pop_bulk(boost_ring *ring, uint64_t sequence, uint64_t *wrong)
 #define RING boost_ring
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN boost_open
 #define CLOSE boost_close
 #include "loops.h"
@@ -104,7 +100,7 @@ inline uint32_t pop_bulk(boost_ring *ring, uint64_t sequence, uint64_t *wrong)
 #define RING boost_ring
 #define BATCH BENCH_BATCH
 #define PUSH push_bulk
-#define POP(ring, sequence, most, wrong) ((void)(most), pop_bulk(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop_bulk(ring, sequence, check))
 #define OPEN boost_open
 #define CLOSE boost_close
 #include "loops.h"

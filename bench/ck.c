@@ -58,13 +58,13 @@ static inline uint32_t push(struct ck *ck, uint64_t sequence)
 	return 1;
 }
 
-static inline uint32_t pop(struct ck *ck, uint64_t sequence, uint64_t *wrong)
+static inline uint32_t pop(struct ck *ck, uint64_t sequence, struct bench_check *check)
 {
 	struct bench_element element;
 
 	if (!ck_ring_dequeue_spsc_bench(&ck->ring, ck->elements, &element))
 		return 0;
-	*wrong += bench_wrong(&element, sequence);
+	bench_compare(check, &element, sequence);
 	return 1;
 }
 
@@ -74,7 +74,7 @@ static inline uint32_t pop(struct ck *ck, uint64_t sequence, uint64_t *wrong)
 #define RING struct ck
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN ck_open
 #define CLOSE ck_close
 #include "loops.h"

@@ -57,7 +57,7 @@ static inline uint32_t push(struct lamport *ring, uint64_t sequence)
 	return 1;
 }
 
-static inline uint32_t pop(struct lamport *ring, uint64_t sequence, uint64_t *wrong)
+static inline uint32_t pop(struct lamport *ring, uint64_t sequence, struct bench_check *check)
 {
 	uint64_t read = ring->read;
 
@@ -66,7 +66,7 @@ static inline uint32_t pop(struct lamport *ring, uint64_t sequence, uint64_t *wr
 		if (read == ring->written_seen)
 			return 0;
 	}
-	*wrong += bench_wrong(&ring->elements[read & (ring->capacity - 1)], sequence);
+	bench_compare(check, &ring->elements[read & (ring->capacity - 1)], sequence);
 	__atomic_store_n(&ring->read, read + 1, __ATOMIC_RELEASE);
 	return 1;
 }
@@ -77,7 +77,7 @@ static inline uint32_t pop(struct lamport *ring, uint64_t sequence, uint64_t *wr
 #define RING struct lamport
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN lamport_open
 #define CLOSE lamport_close
 #include "loops.h"

@@ -7,7 +7,7 @@
  *   RING       type of the ring
  *   BATCH      messages a call, at most
  *   PUSH(ring, sequence, most)         messages taken, from @sequence on; 0: full
- *   POP(ring, sequence, most, &wrong)  messages got, compared with those from @sequence on; 0: empty
+ *   POP(ring, sequence, most, &check)  messages got, compared with those from @sequence on; 0: empty
  *
  * so that every candidate is measured by the same text, with its own calls inline.
  */
@@ -31,14 +31,13 @@ LOOP_INLINE void LOOP(send)(RING *ring, uint64_t sequence, uint64_t count, enum 
 	}
 }
 
-LOOP_INLINE uint64_t LOOP(receive)(RING *ring, uint64_t sequence, uint64_t count,
-				   enum bench_wait wait)
+LOOP_INLINE void LOOP(receive)(RING *ring, uint64_t sequence, uint64_t count,
+			       struct bench_check *check, enum bench_wait wait)
 {
 	struct rk_spin spin = {0};
-	uint64_t wrong = 0;
 
 	for (uint64_t end = sequence + count; sequence != end;) {
-		uint32_t got = POP(ring, sequence, bench_most(end - sequence, BATCH), &wrong);
+		uint32_t got = POP(ring, sequence, bench_most(end - sequence, BATCH), check);
 
 		sequence += got;
 		if (got)
@@ -46,34 +45,34 @@ LOOP_INLINE uint64_t LOOP(receive)(RING *ring, uint64_t sequence, uint64_t count
 		else
 			bench_miss(wait, &spin);
 	}
-	return wrong;
 }
 
 /* A trip lasts from one answer to the next: nothing between two trips goes unmeasured. */
-LOOP_INLINE uint64_t LOOP(trips)(RING *out, RING *in, uint32_t *trip_ticks, uint64_t count,
-				 enum bench_wait wait)
+LOOP_INLINE bool LOOP(trips)(RING *out, RING *in, uint32_t *trip_ticks, uint64_t count,
+			     enum bench_wait wait)
 {
-	uint64_t before = bench_ticks(), now, wrong = 0;
+	struct bench_check check = {{{0}}};
+	uint64_t before = bench_ticks(), now;
 
 	for (uint64_t i = 0; i < count; i++) {
 		LOOP(send)(out, i, 1, wait);
-		wrong += LOOP(receive)(in, i, 1, wait);
+		LOOP(receive)(in, i, 1, &check, wait);
 		now = bench_ticks();
 		trip_ticks[i] = now - before < UINT32_MAX ? (uint32_t)(now - before) : UINT32_MAX;
 		before = now;
 	}
-	return wrong;
+	return bench_is_wrong(&check);
 }
 
-LOOP_INLINE uint64_t LOOP(answers)(RING *in, RING *out, uint64_t count, enum bench_wait wait)
+LOOP_INLINE bool LOOP(answers)(RING *in, RING *out, uint64_t count, enum bench_wait wait)
 {
-	uint64_t wrong = 0;
+	struct bench_check check = {{{0}}};
 
 	for (uint64_t i = 0; i < count; i++) {
-		wrong += LOOP(receive)(in, i, 1, wait);
+		LOOP(receive)(in, i, 1, &check, wait);
 		LOOP(send)(out, i, 1, wait);
 	}
-	return wrong;
+	return bench_is_wrong(&check);
 }
 
 #define LOOP_WAIT(wait, WAIT)                                                                      \
@@ -81,15 +80,18 @@ LOOP_INLINE uint64_t LOOP(answers)(RING *in, RING *out, uint64_t count, enum ben
 	{                                                                                          \
 		LOOP(send)((RING *)ring, first, count, WAIT);                                      \
 	}                                                                                          \
-	static uint64_t LOOP(consume_##wait)(void *ring, uint64_t first, uint64_t count)           \
+	static bool LOOP(consume_##wait)(void *ring, uint64_t first, uint64_t count)               \
 	{                                                                                          \
-		return LOOP(receive)((RING *)ring, first, count, WAIT);                            \
+		struct bench_check check = {{{0}}};                                                  \
+                                                                                                   \
+		LOOP(receive)((RING *)ring, first, count, &check, WAIT);                           \
+		return bench_is_wrong(&check);                                                     \
 	}                                                                                          \
-	static uint64_t LOOP(ping_##wait)(void *out, void *in, uint32_t *ticks, uint64_t count)    \
+	static bool LOOP(ping_##wait)(void *out, void *in, uint32_t *ticks, uint64_t count)        \
 	{                                                                                          \
 		return LOOP(trips)((RING *)out, (RING *)in, ticks, count, WAIT);                   \
 	}                                                                                          \
-	static uint64_t LOOP(echo_##wait)(void *in, void *out, uint64_t count)                     \
+	static bool LOOP(echo_##wait)(void *in, void *out, uint64_t count)                         \
 	{                                                                                          \
 		return LOOP(answers)((RING *)in, (RING *)out, count, WAIT);                        \
 	}
@@ -99,15 +101,15 @@ LOOP_INLINE uint64_t LOOP(answers)(RING *in, RING *out, uint64_t count, enum ben
 		LOOP(produce_##wait), LOOP(consume_##wait), LOOP(ping_##wait), LOOP(echo_##wait)   \
 	}
 
-static uint64_t LOOP(alone)(void *ring, uint64_t count)
+static bool LOOP(alone)(void *ring, uint64_t count)
 {
-	uint64_t wrong = 0;
+	struct bench_check check = {{{0}}};
 
 	for (uint64_t i = 0; i < count; i += BATCH) {
 		LOOP(send)((RING *)ring, i, bench_most(count - i, BATCH), BENCH_SPIN);
-		wrong += LOOP(receive)((RING *)ring, i, bench_most(count - i, BATCH), BENCH_SPIN);
+		LOOP(receive)((RING *)ring, i, bench_most(count - i, BATCH), &check, BENCH_SPIN);
 	}
-	return wrong;
+	return bench_is_wrong(&check);
 }
 
 LOOP_WAIT(backoff, BENCH_BACKOFF)

@@ -42,13 +42,13 @@ void queue_close(void *ring)
 	delete static_cast<queue *>(ring);
 }
 
-inline uint32_t pop(queue *ring, uint64_t sequence, uint64_t *wrong)
+inline uint32_t pop(queue *ring, uint64_t sequence, struct bench_check *check)
 {
 	const element *front = ring->peek();
 
 	if (!front)
 		return 0;
-	*wrong += bench_wrong(front, sequence);
+	bench_compare(check, front, sequence);
 	ring->pop();
 	return 1;
 }
@@ -61,7 +61,7 @@ inline uint32_t pop(queue *ring, uint64_t sequence, uint64_t *wrong)
 #define RING queue
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), (uint32_t)ring->try_emplace(sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN queue_open
 #define CLOSE queue_close
 #include "loops.h"

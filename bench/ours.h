@@ -73,14 +73,14 @@ static inline __attribute__((always_inline)) uint32_t ours_send(struct ours *our
 }
 
 static inline __attribute__((always_inline)) uint32_t ours_recv(struct ours *ours,
-								uint64_t sequence, uint64_t *wrong)
+								uint64_t sequence, struct bench_check *check)
 {
 	struct rk_msg msg;
 	int got = rk_ring_recv(&ours->rx, &msg, 1);
 
 	if (got <= 0)
 		return 0;
-	*wrong += bench_wrong(msg.body, sequence);
+	bench_compare(check, msg.body, sequence);
 	return 1;
 }
 
@@ -108,17 +108,17 @@ ours_send_batch(struct ours *ours, uint64_t sequence, uint32_t most)
 }
 
 static inline __attribute__((always_inline)) uint32_t
-ours_recv_batch(struct ours *ours, uint64_t sequence, uint32_t most, uint64_t *wrong)
+ours_recv_batch(struct ours *ours, uint64_t sequence, uint32_t most, struct bench_check *check)
 {
 	uint32_t got = (uint32_t)rk_ring_recv_batch(&ours->rx, ours->got, most);
 
 	for (uint32_t i = 0; i < got; i++)
-		*wrong += bench_wrong(ours->got[i].body, sequence + i);
+		bench_compare(check, ours->got[i].body, sequence + i);
 	return got;
 }
 
 #define OURS
 #define OURS_PUSH(ring, sequence, most) ((void)(most), ours_send(ring, sequence))
-#define OURS_POP(ring, sequence, most, wrong) ((void)(most), ours_recv(ring, sequence, wrong))
+#define OURS_POP(ring, sequence, most, check) ((void)(most), ours_recv(ring, sequence, check))
 
 #endif

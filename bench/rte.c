@@ -69,13 +69,13 @@ static inline uint32_t push(struct rte *rte, uint64_t sequence)
 	return rte_ring_sp_enqueue_elem(rte->ring, &element, LINE) == 0;
 }
 
-static inline uint32_t pop(struct rte *rte, uint64_t sequence, uint64_t *wrong)
+static inline uint32_t pop(struct rte *rte, uint64_t sequence, struct bench_check *check)
 {
 	struct bench_element element;
 
 	if (rte_ring_sc_dequeue_elem(rte->ring, &element, LINE))
 		return 0;
-	*wrong += bench_wrong(&element, sequence);
+	bench_compare(check, &element, sequence);
 	return 1;
 }
 
@@ -95,12 +95,12 @@ static inline uint32_t push_bulk(struct rte *rte, uint64_t sequence, uint32_t mo
 	return sent;
 }
 
-static inline uint32_t pop_bulk(struct rte *rte, uint64_t sequence, uint32_t most, uint64_t *wrong)
+static inline uint32_t pop_bulk(struct rte *rte, uint64_t sequence, uint32_t most, struct bench_check *check)
 {
 	uint32_t got = rte_ring_sc_dequeue_burst_elem(rte->ring, rte->got, LINE, most, NULL);
 
 	for (uint32_t i = 0; i < got; i++)
-		*wrong += bench_wrong(&rte->got[i], sequence + i);
+		bench_compare(check, &rte->got[i], sequence + i);
 	return got;
 }
 
@@ -124,7 +124,7 @@ static inline uint32_t push_in_place(struct rte *rte, uint64_t sequence, uint32_
 }
 
 static inline uint32_t pop_in_place(struct rte *rte, uint64_t sequence, uint32_t most,
-				    uint64_t *wrong)
+				    struct bench_check *check)
 {
 	struct rte_ring_zc_data stretch;
 	uint32_t got = rte_ring_dequeue_zc_burst_elem_start(rte->ring, LINE, most, &stretch, NULL);
@@ -134,10 +134,10 @@ static inline uint32_t pop_in_place(struct rte *rte, uint64_t sequence, uint32_t
 		return 0;
 	element = stretch.ptr1;
 	for (uint32_t i = 0; i < stretch.n1; i++)
-		*wrong += bench_wrong(&element[i], sequence++);
+		bench_compare(check, &element[i], sequence++);
 	element = stretch.ptr2;
 	for (uint32_t i = 0; i < got - stretch.n1; i++)
-		*wrong += bench_wrong(&element[i], sequence++);
+		bench_compare(check, &element[i], sequence++);
 	rte_ring_dequeue_zc_elem_finish(rte->ring, got);
 	return got;
 }
@@ -148,7 +148,7 @@ static inline uint32_t pop_in_place(struct rte *rte, uint64_t sequence, uint32_t
 #define RING struct rte
 #define BATCH 1
 #define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
-#define POP(ring, sequence, most, wrong) ((void)(most), pop(ring, sequence, wrong))
+#define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
 #define OPEN rte_open
 #define CLOSE rte_close
 #include "loops.h"

@@ -73,11 +73,12 @@ static void produce(void *memory, uint64_t first, uint64_t count)
 	}
 }
 
-static uint64_t consume(void *memory, uint64_t first, uint64_t count)
+static bool consume(void *memory, uint64_t first, uint64_t count)
 {
 	struct stream *stream = memory;
 	uint64_t position = __atomic_load_n(&stream->read, __ATOMIC_RELAXED);
-	uint64_t end = position + count, wrong = 0;
+	uint64_t end = position + count;
+	struct bench_check check = {{{0}}};
 	struct rk_spin spin = {0};
 
 	while (position != end) {
@@ -88,13 +89,13 @@ static uint64_t consume(void *memory, uint64_t first, uint64_t count)
 		while (__atomic_load_n(&stream->written, __ATOMIC_ACQUIRE) - position < lines)
 			rk_spin_miss(&spin);
 		for (uint64_t i = 0; i < lines; i++, first++) {
-			wrong += bench_wrong(&line[i], first);
+			bench_compare(&check, &line[i], first);
 			__atomic_store_n(&line[i].unused[1], 0, __ATOMIC_RELAXED);
 		}
 		position += lines;
 		__atomic_store_n(&stream->read, position, __ATOMIC_RELEASE);
 	}
-	return wrong;
+	return bench_is_wrong(&check);
 }
 
 const struct bench_candidate bench_stream = {
