@@ -167,6 +167,7 @@ RK_API void rk_port_stats(const struct rk_port *port, struct rk_port_stats *stat
  * rk_port_uri() - the URI it was opened with
  * @port: open
  *
+ * Context: any thread; never sleeps.
  * Return: lives as long as @port.
  */
 RK_API const char *rk_port_uri(const struct rk_port *port);
@@ -175,6 +176,7 @@ RK_API const char *rk_port_uri(const struct rk_port *port);
  * rk_port_note() - what the port got less of than was asked for, and the remedy
  * @port: open
  *
+ * Context: any thread; never sleeps.
  * Return: one line for people, "" if there is nothing to say; lives as long as @port.
  */
 RK_API const char *rk_port_note(const struct rk_port *port);
