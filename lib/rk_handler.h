@@ -37,7 +37,7 @@ RK_BEGIN_DECLS
  * Context: inside a handler, any thread of the group, host or device.
  * Return: 0 for the leader, up to rk_lanes() - 1.
  */
-RK_DEVICE uint32_t rk_lane(const struct rk_ctx *ctx);
+RK_API RK_DEVICE uint32_t rk_lane(const struct rk_ctx *ctx);
 
 /**
  * rk_lanes() - threads of the group that runs this handler
@@ -46,7 +46,7 @@ RK_DEVICE uint32_t rk_lane(const struct rk_ctx *ctx);
  * Context: inside a handler, any thread of the group, host or device.
  * Return: 1 on cpu.
  */
-RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
+RK_API RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
 
 /**
  * rk_send() - send one message to an outbox
@@ -66,8 +66,8 @@ RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
  * outbox, an outbox whose consumer closed it, a type of the runtime's own, or a payload longer
  * than the outbox takes.
  */
-RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
-		      const void *payload, uint32_t bytes);
+RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
+			     const void *payload, uint32_t bytes);
 
 RK_END_DECLS
 

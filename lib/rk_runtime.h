@@ -261,9 +261,9 @@ RK_API const void *rk_actor_state(const struct rk_actor *actor);
  * @opts: NULL for the default
  *
  * Context: any thread, while both run; sleeps.
- * Owner: the runtime, as for all links.
+ * Owner: the runtime.
  * Return: 0; -EINVAL for a capacity; -ENOSPC for more than RK_MAX_LINKS; -EPIPE when an actor has
- * stopped; -ENOMEM; said in rk_errmsg(). So for all links.
+ * stopped; -ENOMEM; said in rk_errmsg().
  */
 RK_API int rk_link_actors(struct rk_link **link, struct rk_actor *from, struct rk_actor *to,
 			  const struct rk_link_opts *opts);
@@ -274,6 +274,10 @@ RK_API int rk_link_actors(struct rk_link **link, struct rk_actor *from, struct r
  * @port: an input; the runtime's from now on, also when this fails
  * @to: gets an inbox
  * @opts: NULL for the default
+ *
+ * Context: any thread; sleeps.
+ * Owner: the runtime; it closes the ports.
+ * Return: as rk_link_actors(); -EINVAL for a worker that is not there.
  */
 RK_API int rk_link_port_in(struct rk_link **link, struct rk_port *port, struct rk_actor *to,
 			   const struct rk_link_opts *opts);
@@ -284,6 +288,10 @@ RK_API int rk_link_port_in(struct rk_link **link, struct rk_port *port, struct r
  * @from: gets an outbox
  * @port: an output; the runtime's from now on, also when this fails
  * @opts: NULL for the default
+ *
+ * Context: any thread; sleeps.
+ * Owner: the runtime; it closes the ports.
+ * Return: as rk_link_actors(); -EINVAL for a worker that is not there.
  */
 RK_API int rk_link_port_out(struct rk_link **link, struct rk_actor *from, struct rk_port *port,
 			    const struct rk_link_opts *opts);
@@ -295,6 +303,10 @@ RK_API int rk_link_port_out(struct rk_link **link, struct rk_actor *from, struct
  * @in: an input; the runtime's from now on, also when this fails
  * @out: an output; likewise
  * @opts: NULL for the default; both ports are polled by the same worker
+ *
+ * Context: any thread; sleeps.
+ * Owner: the runtime; it closes the ports.
+ * Return: as rk_link_actors(); -EINVAL for a worker that is not there.
  */
 RK_API int rk_link_ports(struct rk_link **link, struct rk_runtime *runtime, struct rk_port *in,
 			 struct rk_port *out, const struct rk_link_opts *opts);
@@ -306,6 +318,10 @@ RK_API int rk_link_ports(struct rk_link **link, struct rk_runtime *runtime, stru
  * @opts: NULL for the default
  *
  * Close it with rk_ring_close(): an actor stops by itself when all its inboxes are closed.
+ *
+ * Context: any thread; sleeps.
+ * Owner: the runtime; @tx lives as long as it does.
+ * Return: as rk_link_actors().
  */
 RK_API int rk_link_host_in(struct rk_ring_tx **tx, struct rk_actor *to,
 			   const struct rk_link_opts *opts);
@@ -315,6 +331,10 @@ RK_API int rk_link_host_in(struct rk_ring_tx **tx, struct rk_actor *to,
  * @rx: out; the consumer's end, for one thread at a time
  * @from: gets an outbox
  * @opts: NULL for the default
+ *
+ * Context: any thread; sleeps.
+ * Owner: the runtime; @rx lives as long as it does.
+ * Return: as rk_link_actors().
  */
 RK_API int rk_link_host_out(struct rk_ring_rx **rx, struct rk_actor *from,
 			    const struct rk_link_opts *opts);
