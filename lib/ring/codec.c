@@ -19,13 +19,20 @@
 #endif
 #endif
 
-/* One body for all: STORE and LOAD are inlined with the instruction set of the function. */
-#define DEFINE_CODEC(isa, attribute, STORE, LOAD)                                                  \
+/*
+ * One body for all: the macros' names are inlined with the instruction set of the function. A cell
+ * alone is one that rk_ring_send() was given, and likely to be FRESH.
+ */
+#define DEFINE_CODEC(isa, attribute, STORE, FRESH, LOAD)                                                 \
 	attribute static void pack_##isa(struct rk_slot *slots, uint64_t tag, const void *cells,   \
 					 uint32_t count)                                           \
 	{                                                                                          \
 		const char *in = cells;                                                            \
                                                                                                    \
+		if (count == 1) {                                                                  \
+			FRESH(slots, tag, in);                                                     \
+			return;                                                                    \
+		}                                                                                  \
 		for (uint32_t i = 0; i < count; i++)                                               \
 			STORE(slots + i, tag, in + (size_t)i * RK_CELL_BYTES);                     \
 	}                                                                                          \
@@ -44,13 +51,14 @@
 		return i;                                                                          \
 	}
 
-DEFINE_CODEC(plain, , rk_slot_store_plain, rk_slot_load_plain)
+DEFINE_CODEC(plain, , rk_slot_store_plain, rk_slot_store_plain, rk_slot_load_plain)
 static const struct rk_codec plain = {"plain", pack_plain, unpack_plain};
 
 #if VECTORS
 #define TARGET(isa) __attribute__((target(isa)))
-DEFINE_CODEC(ssse3, TARGET("ssse3"), rk_slot_store_ssse3, rk_slot_load_ssse3)
-DEFINE_CODEC(avx2, TARGET("avx2"), rk_slot_store_avx2, rk_slot_load_avx2)
+DEFINE_CODEC(ssse3, TARGET("ssse3"), rk_slot_store_ssse3, rk_slot_store_fresh_ssse3,
+	     rk_slot_load_ssse3)
+DEFINE_CODEC(avx2, TARGET("avx2"), rk_slot_store_avx2, rk_slot_store_fresh_avx2, rk_slot_load_avx2)
 
 TARGET(RK_CODEC_AVX512)
 static void pack_avx512(struct rk_slot *slots, uint64_t tag, const void *cells, uint32_t count)

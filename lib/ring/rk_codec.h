@@ -62,7 +62,8 @@ RK_CODEC_INLINE void rk_slot_store_plain(struct rk_slot *slot, uint64_t tag, con
 
 RK_CODEC_INLINE bool rk_slot_load_plain(const struct rk_slot *slot, uint64_t tag, void *cell)
 {
-	uint64_t word[RK_SLOT_WORDS], stale = 0, out[7];
+	uint64_t word[RK_SLOT_WORDS], stale = 0;
+	char *out = (char *)cell;
 
 	/* A0: pairs with R0 in rk_slot_store_plain(). */
 	word[0] = __atomic_load_n(&slot->word[0], __ATOMIC_ACQUIRE);
@@ -73,9 +74,11 @@ RK_CODEC_INLINE bool rk_slot_load_plain(const struct rk_slot *slot, uint64_t tag
 	}
 	if (stale & RK_WORD_TAG_MASK)
 		return false;
-	for (uint32_t i = 0; i < 7; i++)
-		out[i] = rk_slot_cell(word, i);
-	memcpy(cell, out, sizeof(out));
+	for (uint32_t i = 0; i < 7; i++) {
+		uint64_t bytes = rk_slot_cell(word, i);
+
+		memcpy(out + 8 * i, &bytes, sizeof(bytes));
+	}
 	return true;
 }
 
@@ -86,6 +89,69 @@ RK_CODEC_INLINE bool rk_slot_load_plain(const struct rk_slot *slot, uint64_t tag
 #define RK_GATHER_14 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, -1, -1
 /* The last lane is loaded two bytes early, so as not to read past the cell. */
 #define RK_SPREAD_14_LATE 2, 3, 4, 5, 6, 7, 8, -1, 9, 10, 11, 12, 13, 14, 15, -1
+
+/*
+ * A cell that the caller has only just written, in quarters. A load over several stores cannot be
+ * forwarded and waits for them to leave the store buffer (18 ns). So nothing is loaded wider than
+ * it is likely to have been stored: the halves of the header, 8 bytes of the body. By vector
+ * instructions, for compilers join scalar loads to the wide one that is to be avoided.
+ */
+RK_CODEC_TARGET("ssse3")
+void rk_codec_load_fresh(__m128i quarter[4], const void *cell)
+{
+	const char *in = (const char *)cell;
+	int head[2];
+
+	memcpy(&head[0], in, 4);
+	memcpy(&head[1], in + 4, 4);
+	quarter[0] = _mm_unpacklo_epi32(_mm_cvtsi32_si128(head[0]), _mm_cvtsi32_si128(head[1]));
+	quarter[1] = _mm_loadl_epi64((const __m128i *)(in + 16));
+	quarter[2] = _mm_loadl_epi64((const __m128i *)(in + 32));
+	quarter[3] = _mm_loadl_epi64((const __m128i *)(in + 48));
+	for (int i = 0; i < 3; i++)
+		quarter[i] = _mm_unpacklo_epi64(
+			quarter[i], _mm_loadl_epi64((const __m128i *)(in + 16 * i + 8)));
+}
+
+/* The same as four lanes of 14 bytes, spread over the words of a slot. */
+RK_CODEC_TARGET("ssse3")
+void rk_codec_spread_fresh(__m128i lane[4], const void *cell, uint64_t tag)
+{
+	const __m128i spread = _mm_setr_epi8(RK_SPREAD_14);
+	const __m128i tags = _mm_set1_epi64x((long long)tag);
+	__m128i in[4];
+
+	rk_codec_load_fresh(in, cell);
+	lane[0] = in[0];
+	lane[1] = _mm_alignr_epi8(in[1], in[0], 14);
+	lane[2] = _mm_alignr_epi8(in[2], in[1], 12);
+	lane[3] = _mm_alignr_epi8(in[3], in[2], 10);
+	for (int i = 0; i < 4; i++)
+		lane[i] = _mm_or_si128(_mm_shuffle_epi8(lane[i], spread), tags);
+}
+
+/*
+ * Four lanes of a slot to its cell. The stores are cut where the header ends, not at multiples of
+ * 14 or 16: so the caller's loads of the body right after lie each in one store and are forwarded.
+ */
+RK_CODEC_TARGET("ssse3")
+void rk_codec_gather(void *cell, __m128i a, __m128i b, __m128i c, __m128i d)
+{
+	const __m128i gather = _mm_setr_epi8(RK_GATHER_14);
+	char *out = (char *)cell;
+
+	a = _mm_shuffle_epi8(a, gather);
+	b = _mm_shuffle_epi8(b, gather);
+	c = _mm_shuffle_epi8(c, gather);
+	d = _mm_shuffle_epi8(d, gather);
+	_mm_storel_epi64((__m128i *)out, a);
+	_mm_storeu_si128((__m128i *)(out + 8),
+			 _mm_or_si128(_mm_srli_si128(a, 8), _mm_slli_si128(b, 6)));
+	_mm_storeu_si128((__m128i *)(out + 24),
+			 _mm_or_si128(_mm_srli_si128(b, 10), _mm_slli_si128(c, 4)));
+	_mm_storeu_si128((__m128i *)(out + 40),
+			 _mm_or_si128(_mm_srli_si128(c, 12), _mm_slli_si128(d, 2)));
+}
 
 RK_CODEC_TARGET("ssse3")
 void rk_slot_store_ssse3(struct rk_slot *slot, uint64_t tag, const void *cell)
@@ -108,32 +174,34 @@ void rk_slot_store_ssse3(struct rk_slot *slot, uint64_t tag, const void *cell)
 }
 
 RK_CODEC_TARGET("ssse3")
+void rk_slot_store_fresh_ssse3(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	__m128i *out = (__m128i *)slot;
+	__m128i lane[4];
+
+	rk_codec_spread_fresh(lane, cell, tag);
+	_mm_store_si128(out + 3, lane[3]);
+	_mm_store_si128(out + 2, lane[2]);
+	_mm_store_si128(out + 1, lane[1]);
+	rk_codec_barrier();
+	_mm_store_si128(out + 0, lane[0]);
+}
+
+RK_CODEC_TARGET("ssse3")
 bool rk_slot_load_ssse3(const struct rk_slot *slot, uint64_t tag, void *cell)
 {
-	const __m128i gather = _mm_setr_epi8(RK_GATHER_14);
 	const __m128i tags = _mm_set1_epi64x((long long)tag);
 	const __m128i *in = (const __m128i *)slot;
 	__m128i a = _mm_load_si128(in + 0), b = _mm_load_si128(in + 1);
 	__m128i c = _mm_load_si128(in + 2), d = _mm_load_si128(in + 3);
 	__m128i stale = _mm_or_si128(_mm_or_si128(_mm_xor_si128(a, tags), _mm_xor_si128(b, tags)),
 				     _mm_or_si128(_mm_xor_si128(c, tags), _mm_xor_si128(d, tags)));
-	char *out = (char *)cell;
-	uint64_t low, high;
 
 	/* Tags are bytes 7 and 15: equal where the differences of all lanes are zero. */
 	if ((_mm_movemask_epi8(_mm_cmpeq_epi8(stale, _mm_setzero_si128())) & 0x8080) != 0x8080)
 		return false;
 	rk_codec_barrier();
-	/* Ascending: each 16-byte store's last two bytes are rewritten by the next one. */
-	_mm_storeu_si128((__m128i *)(out + 0), _mm_shuffle_epi8(a, gather));
-	_mm_storeu_si128((__m128i *)(out + 14), _mm_shuffle_epi8(b, gather));
-	_mm_storeu_si128((__m128i *)(out + 28), _mm_shuffle_epi8(c, gather));
-	low = (uint64_t)_mm_cvtsi128_si64(d) & RK_WORD_CELL_MASK;
-	high = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(d, d)) & RK_WORD_CELL_MASK;
-	low |= high << 56;
-	high >>= 8;
-	memcpy(out + 42, &low, 8);
-	memcpy(out + 50, &high, 6);
+	rk_codec_gather(cell, a, b, c, d);
 	return true;
 }
 
@@ -156,29 +224,29 @@ void rk_slot_store_avx2(struct rk_slot *slot, uint64_t tag, const void *cell)
 }
 
 RK_CODEC_TARGET("avx2")
+void rk_slot_store_fresh_avx2(struct rk_slot *slot, uint64_t tag, const void *cell)
+{
+	__m128i lane[4];
+
+	rk_codec_spread_fresh(lane, cell, tag);
+	_mm256_store_si256((__m256i *)slot + 1, _mm256_set_m128i(lane[3], lane[2]));
+	rk_codec_barrier();
+	_mm256_store_si256((__m256i *)slot, _mm256_set_m128i(lane[1], lane[0]));
+}
+
+RK_CODEC_TARGET("avx2")
 bool rk_slot_load_avx2(const struct rk_slot *slot, uint64_t tag, void *cell)
 {
-	const __m256i gather = _mm256_setr_epi8(RK_GATHER_14, RK_GATHER_14);
 	const __m256i tags = _mm256_set1_epi64x((long long)tag);
 	__m256i low = _mm256_load_si256((const __m256i *)slot);
 	__m256i high = _mm256_load_si256((const __m256i *)slot + 1);
 	__m256i stale = _mm256_or_si256(_mm256_xor_si256(low, tags), _mm256_xor_si256(high, tags));
-	char *out = (char *)cell;
-	__m128i last;
-	uint64_t word;
 
 	if (!_mm256_testz_si256(stale, _mm256_set1_epi64x((long long)RK_WORD_TAG_MASK)))
 		return false;
 	rk_codec_barrier();
-	low = _mm256_shuffle_epi8(low, gather);
-	high = _mm256_shuffle_epi8(high, gather);
-	last = _mm256_extracti128_si256(high, 1);
-	_mm_storeu_si128((__m128i *)(out + 0), _mm256_castsi256_si128(low));
-	_mm_storeu_si128((__m128i *)(out + 14), _mm256_extracti128_si256(low, 1));
-	_mm_storeu_si128((__m128i *)(out + 28), _mm256_castsi256_si128(high));
-	_mm_storel_epi64((__m128i *)(out + 42), last);
-	word = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(last, last));
-	memcpy(out + 50, &word, 6);
+	rk_codec_gather(cell, _mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1),
+			_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
 	return true;
 }
 
@@ -194,11 +262,11 @@ bool rk_slot_load_avx2(const struct rk_slot *slot, uint64_t tag, void *cell)
 		(8 * (i) + 6) / 7 * 8 + (8 * (i) + 6) % 7,                                         \
 		(8 * (i) + 7) / 7 * 8 + (8 * (i) + 7) % 7
 
-static const uint8_t rk_codec_spread[64] __attribute__((aligned(64), unused)) = {
+static const uint8_t rk_codec_spread_bytes[64] __attribute__((aligned(64), unused)) = {
 	RK_SPREAD_WORD(0), RK_SPREAD_WORD(1), RK_SPREAD_WORD(2), RK_SPREAD_WORD(3),
 	RK_SPREAD_WORD(4), RK_SPREAD_WORD(5), RK_SPREAD_WORD(6), RK_SPREAD_WORD(7)};
 /* The header last: bytes 0..47 are the body. */
-static const uint8_t rk_codec_gather[64] __attribute__((aligned(64), unused)) = {
+static const uint8_t rk_codec_gather_bytes[64] __attribute__((aligned(64), unused)) = {
 	RK_GATHER_WORD(1), RK_GATHER_WORD(2), RK_GATHER_WORD(3), RK_GATHER_WORD(4),
 	RK_GATHER_WORD(5), RK_GATHER_WORD(6), RK_GATHER_WORD(0)};
 
@@ -208,7 +276,7 @@ static const uint8_t rk_codec_gather[64] __attribute__((aligned(64), unused)) = 
 RK_CODEC_TARGET(RK_CODEC_AVX512)
 __m512i rk_slot_pack_avx512(__m512i cell, uint64_t tag)
 {
-	const __m512i spread = _mm512_load_si512(rk_codec_spread);
+	const __m512i spread = _mm512_load_si512(rk_codec_spread_bytes);
 
 	return _mm512_mask_permutexvar_epi8(_mm512_set1_epi64((long long)tag), ~RK_TAG_BYTES,
 					    spread, cell);
@@ -225,49 +293,23 @@ void rk_slot_store_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
 }
 
 RK_CODEC_TARGET(RK_CODEC_AVX512)
-__m128i rk_codec_two_words(__m128i first, const char *second)
-{
-	long long word;
-
-	memcpy(&word, second, sizeof(word));
-	return _mm_insert_epi64(first, word, 1);
-}
-
-/*
- * For a cell that the caller has only just written: a load over several stores cannot be forwarded
- * and waits for them to leave the store buffer (18 ns). So nothing is loaded wider than it is
- * likely to have been stored: the halves of the header, 8 bytes of the body. By vector inserts, for
- * compilers join scalar loads to the wide one that is to be avoided.
- */
-RK_CODEC_TARGET(RK_CODEC_AVX512)
 void rk_slot_store_fresh_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
 {
-	const char *in = (const char *)cell;
-	int half[2];
-	__m128i a, b, c, d;
+	__m128i in[4];
 	__m512i bytes;
 
-	memcpy(&half[0], in, 4);
-	memcpy(&half[1], in + 4, 4);
-	a = _mm_insert_epi32(_mm_cvtsi32_si128(half[0]), half[1], 1);
-	a = rk_codec_two_words(a, in + 8);
-	b = rk_codec_two_words(_mm_loadl_epi64((const __m128i *)(in + 16)), in + 24);
-	c = rk_codec_two_words(_mm_loadl_epi64((const __m128i *)(in + 32)), in + 40);
-	d = _mm_loadl_epi64((const __m128i *)(in + 48));
-	bytes = _mm512_castsi256_si512(_mm256_set_m128i(b, a));
-	bytes = _mm512_inserti64x4(bytes, _mm256_set_m128i(d, c), 1);
+	rk_codec_load_fresh(in, cell);
+	bytes = _mm512_castsi256_si512(_mm256_set_m128i(in[1], in[0]));
+	bytes = _mm512_inserti64x4(bytes, _mm256_set_m128i(in[3], in[2]), 1);
 	rk_codec_barrier();
 	_mm512_store_si512(slot, rk_slot_pack_avx512(bytes, tag));
 }
 
-/*
- * Three whole stores, not one masked, cut where the header ends, not at a multiple of 32: so the
- * caller's loads of the body right after, however wide, each lie in one store and are forwarded.
- */
+/* Whole stores, not one masked, cut where the header ends: rk_codec_gather() says why. */
 RK_CODEC_TARGET(RK_CODEC_AVX512)
 void rk_slot_unpack_avx512(__m512i slot, void *cell)
 {
-	__m512i bytes = _mm512_permutexvar_epi8(_mm512_load_si512(rk_codec_gather), slot);
+	__m512i bytes = _mm512_permutexvar_epi8(_mm512_load_si512(rk_codec_gather_bytes), slot);
 	char *out = (char *)cell;
 
 	_mm_storel_epi64((__m128i *)out, _mm512_extracti32x4_epi32(bytes, 3));
