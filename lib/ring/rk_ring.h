@@ -406,7 +406,7 @@ static inline int rk_ring_send(struct rk_ring_tx *tx, const struct rk_msg *msg)
 #if defined(__AVX512VBMI__) && defined(__AVX512VL__) && !defined(__SANITIZE_THREAD__)
 	rk_slot_store_fresh_avx512(tx->slot, tx->tag, msg);
 #else
-	rk_slot_store_plain(tx->slot, tx->tag, msg);
+	tx->codec->pack(tx->slot, tx->tag, msg, 1);
 #endif
 	tx->slot++;
 	rk_wake_up(&tx->consumer);
