@@ -179,6 +179,7 @@ static RK_DEVICE void apply_entry(struct rk_ctx *ctx, struct rk_mdp3_state *s, c
 	const uint32_t rpt_seq = mdp3_get32(entry + MDP3_ENTRY_RPT_SEQ);
 	struct rk_mdp3_security *security;
 	struct rk_mdp3_bbo before;
+	int may_change;
 
 	s->counters.entries++;
 	s->counters.entries_implied += side >= RK_MDP3_IMPLIED_BID;
@@ -188,7 +189,10 @@ static RK_DEVICE void apply_entry(struct rk_ctx *ctx, struct rk_mdp3_state *s, c
 		return;
 	}
 	s->books_empty = 0;
-	rk_mdp3_best(security, &before);
+	/* An implied entry leaves the best as it is, unless it settles a doubt. */
+	may_change = side < RK_MDP3_IMPLIED_BID || security->epoch != s->epoch;
+	if (may_change)
+		rk_mdp3_best(security, &before);
 	settle_doubt(s, security, rpt_seq);
 	change_side(&security->side[side], entry);
 	if (side >= RK_MDP3_IMPLIED_BID) {
@@ -197,7 +201,8 @@ static RK_DEVICE void apply_entry(struct rk_ctx *ctx, struct rk_mdp3_state *s, c
 		security->has_explicit = 1;
 		s->counters.securities++;
 	}
-	report_best(ctx, s, security, &before, more);
+	if (may_change)
+		report_best(ctx, s, security, &before, more);
 }
 
 static RK_DEVICE void reset_books(struct rk_ctx *ctx, struct rk_mdp3_state *s)

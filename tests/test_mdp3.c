@@ -607,6 +607,25 @@ static void test_hold_limit_is_judged_by_the_stamps_of_packets(void **unused)
 	bench_close(&bench);
 }
 
+static void test_hold_limit_goes_by_the_packet_that_waits_longest(void **unused)
+{
+	struct bench bench;
+
+	(void)unused;
+	bench_open(&bench, 64, 1000, 0);
+	give_bid(&bench, 0, 10, 5000);
+	give_bid(&bench, 0, 12, 6000);
+	give_bid(&bench, 0, 17, 6100);
+	give_bid(&bench, 0, 15, 6500);
+	give_bid(&bench, 1, 11, 6900); /* 12 follows it; 13 is due now, since 6100 */
+	assert_int_equal(bench.state->counters.held, 2);
+	give_bid(&bench, 1, 10, 7100);
+	assert_int_equal(bench.state->counters.gaps, 0);
+	give_bid(&bench, 1, 10, 7101);
+	assert_int_equal(bench.state->counters.gaps, 2); /* for 17, which waited longest: two holes */
+	bench_close(&bench);
+}
+
 static void test_without_receive_time_the_sending_time_counts(void **unused)
 {
 	struct bench bench;
@@ -707,6 +726,34 @@ static void test_staleness_ends_level_by_level(void **unused)
 	give_entry(&bench, 4, 4, MDP3_DELETE, 1, '0', 100); /* the proven second comes up */
 	assert_int_equal(best_flags(&bench), RK_MDP3_BBO_F_BID | RK_MDP3_BBO_F_OFFER_STALE);
 	give_entry(&bench, 5, 5, MDP3_DELETE_THRU, 1, '1', 0); /* known to be empty */
+	assert_int_equal(best_flags(&bench), RK_MDP3_BBO_F_BID);
+	bench_close(&bench);
+}
+
+/* A packet whose message is a channel reset: a block of 9 and no entries. */
+static void give_reset(struct bench *bench, uint32_t sequence)
+{
+	uint8_t data[MADE_BYTES];
+
+	make_packet(data, sequence, 0, 0, 0, 0, 0);
+	mdp3_put16(data + MDP3_PACKET_HEADER_BYTES + MDP3_MESSAGE_TEMPLATE, MDP3_CHANNEL_RESET);
+	give(bench, aid_packet(0, 0, 1, data, sizeof(data), sizeof(data)));
+}
+
+static void test_channel_reset_empties_and_proves(void **unused)
+{
+	struct bench bench;
+
+	(void)unused;
+	bench_open(&bench, 1, 0, 0);
+	give_entry(&bench, 1, 10, MDP3_NEW, 1, '0', 100); /* joins late: the offer is in doubt */
+	assert_int_equal(best_flags(&bench), RK_MDP3_BBO_F_BID | RK_MDP3_BBO_F_OFFER_STALE);
+	give_reset(&bench, 2);
+	assert_int_equal(best_flags(&bench), 0);
+	assert_int_equal(bench.events, 2);
+	give_reset(&bench, 4); /* after a gap: what the reset before it proved is proven again */
+	assert_int_equal(bench.state->counters.gaps, 1);
+	give_entry(&bench, 5, 50, MDP3_NEW, 1, '0', 90);
 	assert_int_equal(best_flags(&bench), RK_MDP3_BBO_F_BID);
 	bench_close(&bench);
 }
@@ -849,6 +896,9 @@ static void test_truncated_at_every_byte(void **unused)
 	assert_int_equal(fault_of(data, MADE_BYTES, MADE_BYTES), RK_MDP3_GOOD);
 	assert_int_equal(fault_of(data, MADE_BYTES, UINT32_MAX), RK_MDP3_SHORT);
 	assert_int_equal(fault_of(data, MADE_BYTES, 0), RK_MDP3_SHORT);
+	/* Two cells hold 80 bytes of datagram: one more is short, all 80 end in a stub of zeros. */
+	assert_int_equal(fault_of(data, MADE_BYTES, 81), RK_MDP3_SHORT);
+	assert_int_equal(fault_of(data, MADE_BYTES, 80), RK_MDP3_SIZE);
 }
 
 static void test_every_fault_has_its_reason(void **unused)
@@ -1060,11 +1110,13 @@ int main(void)
 		cmocka_unit_test(test_first_copy_counts_and_duplicates_go_by_feed),
 		cmocka_unit_test(test_window_overflow_gives_up_the_hole),
 		cmocka_unit_test(test_hold_limit_is_judged_by_the_stamps_of_packets),
+		cmocka_unit_test(test_hold_limit_goes_by_the_packet_that_waits_longest),
 		cmocka_unit_test(test_without_receive_time_the_sending_time_counts),
 		cmocka_unit_test(test_stop_gives_up_every_hole_and_applies_the_rest),
 		cmocka_unit_test(test_first_sequence_and_wrap_and_giant_leap),
 		cmocka_unit_test(test_staleness_ends_by_rpt_seq),
 		cmocka_unit_test(test_staleness_ends_level_by_level),
+		cmocka_unit_test(test_channel_reset_empties_and_proves),
 		cmocka_unit_test(test_joining_late_starts_in_doubt),
 		cmocka_unit_test(test_every_action_moves_the_levels_it_should),
 		cmocka_unit_test(test_implied_entries_are_kept_apart),
