@@ -13,6 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Not every program uses every helper. */
+#define AID static __attribute__((unused))
+
+/* A message that mdp3_book sent, or should send. */
+struct aid_event {
+	uint16_t type;
+	uint32_t tag;
+	union {
+		struct rk_mdp3_bbo bbo;
+		struct rk_mdp3_gap gap;
+	};
+};
+
 struct rk_ctx {
 	uint32_t lane;
 	int refuse; /* rk_send() drops, as where nobody listens */
@@ -44,8 +57,8 @@ int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, co
  * A message of exactly its cells on the heap, so that a read beyond them is caught; freed by the
  * caller. A payload too long for a message is cut.
  */
-static struct rk_msg *aid_message(uint16_t type, uint8_t flags, uint32_t tag, const void *payload,
-				  uint32_t bytes)
+AID struct rk_msg *aid_message(uint16_t type, uint8_t flags, uint32_t tag, const void *payload,
+			       uint32_t bytes)
 {
 	uint32_t most = RK_MSG_MAX_SLOTS * RK_CELL_BYTES - RK_MSG_HEADER_BYTES -
 			rk_msg_extension_bytes(flags);
@@ -64,8 +77,8 @@ static struct rk_msg *aid_message(uint16_t type, uint8_t flags, uint32_t tag, co
 }
 
 /* RK_MSG_PACKET of @bytes of @data that announces @announced of them. */
-static struct rk_msg *aid_packet(uint8_t flags, uint32_t feed, uint64_t time_ns, const void *data,
-				 uint32_t bytes, uint32_t announced)
+AID struct rk_msg *aid_packet(uint8_t flags, uint32_t feed, uint64_t time_ns, const void *data,
+			      uint32_t bytes, uint32_t announced)
 {
 	struct rk_packet front = {
 		.rx_time_ns = time_ns, .bytes = announced, .feed = (uint16_t)feed};
@@ -80,7 +93,7 @@ static struct rk_msg *aid_packet(uint8_t flags, uint32_t feed, uint64_t time_ns,
 	return msg;
 }
 
-static struct rk_msg *aid_start(uint64_t window_packets, uint64_t gap_ns, uint64_t first_sequence)
+AID struct rk_msg *aid_start(uint64_t window_packets, uint64_t gap_ns, uint64_t first_sequence)
 {
 	const uint64_t args[3] = {window_packets, gap_ns, first_sequence};
 
@@ -88,7 +101,7 @@ static struct rk_msg *aid_start(uint64_t window_packets, uint64_t gap_ns, uint64
 }
 
 /* What holds of @s between any two messages; NULL, or which rule is broken. */
-static const char *aid_broken_rule(const struct rk_mdp3_state *s)
+AID const char *aid_broken_rule(const struct rk_mdp3_state *s)
 {
 	const struct rk_mdp3_counters *c = &s->counters;
 	uint64_t malformed = 0, templates = 0, held = 0;

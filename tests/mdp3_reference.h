@@ -10,7 +10,7 @@
 #ifndef MDP3_REFERENCE_H
 #define MDP3_REFERENCE_H
 
-#include "mdp3_book.h"
+#include "mdp3_aid.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +20,6 @@ struct ref_packet {
 	uint32_t sequence;
 	uint32_t bytes;
 	uint8_t *data;
-};
-
-/* A message that mdp3_book should send. */
-struct ref_event {
-	uint16_t type;
-	uint32_t tag;
-	union {
-		struct rk_mdp3_bbo bbo;
-		struct rk_mdp3_gap gap; /* time_ns is not known here and 0 */
-	};
 };
 
 struct ref_level {
@@ -49,7 +39,7 @@ struct ref_security {
 struct ref {
 	struct ref_packet *packet;
 	size_t packets, packet_room;
-	struct ref_event *event;
+	struct aid_event *event;
 	size_t events, event_room;
 	struct ref_security *security;
 	int reset_since_gap;
@@ -74,7 +64,7 @@ static void ref_add(struct ref *ref, const void *data, uint32_t bytes)
 	memcpy(packet->data, data, bytes);
 }
 
-static struct ref_event *ref_say(struct ref *ref, uint16_t type, uint32_t tag)
+static struct aid_event *ref_say(struct ref *ref, uint16_t type, uint32_t tag)
 {
 	if (ref->events == ref->event_room) {
 		ref->event_room = 2 * ref->event_room + 1024;
@@ -296,7 +286,7 @@ static void ref_run(struct ref *ref)
 		if (i && sequence + 1 == due)
 			continue; /* another copy */
 		if (sequence != due) {
-			struct ref_event *event = ref_say(ref, RK_MDP3_GAP, due);
+			struct aid_event *event = ref_say(ref, RK_MDP3_GAP, due);
 
 			event->gap.first = due;
 			event->gap.last = sequence - 1;
