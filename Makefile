@@ -41,7 +41,7 @@ $(B)/config.h: $(B)/config.mk ;
 WARN   := -Wall -Wextra -Wshadow -Wmissing-field-initializers
 WARN_C := -Wmissing-prototypes -Wstrict-prototypes
 OPT    ?= -O2 -g
-CPPFLAGS += -D_GNU_SOURCE -Ilib -Ikernels -Itools -I$(B)
+CPPFLAGS += -D_GNU_SOURCE -I. -Ilib -Ikernels -Itools -I$(B)
 CFLAGS_ALL = -std=gnu11 $(OPT) -pthread -fvisibility=hidden $(WARN) $(WARN_C) $(WERROR) $(CFLAGS)
 LIBS = $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lm -pthread
 
@@ -52,7 +52,8 @@ aid_src   := $(filter-out $(test_src) $(wildcard tests/fuzz_*.c),$(wildcard test
 fuzz_src  := $(wildcard tests/fuzz_*.c)
 bench_src := $(wildcard bench/*.c bench/*.cc)
 example_src := $(wildcard examples/*.c)
-public_headers := $(wildcard lib/ringkernel.h lib/rk_*.h lib/*/rk_*.h kernels/*.h)
+public_headers := $(filter-out kernels/mdp3_wire.h,$(wildcard lib/ringkernel.h lib/rk_*.h lib/*/rk_*.h \
+	kernels/*.h))
 
 # --- Objects, in four builds: release, thread (race detector), address (with undefined), fuzz ---
 

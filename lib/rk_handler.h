@@ -52,7 +52,7 @@ RK_API RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
  * rk_send() - send one message to an outbox
  * @ctx: the handler's context
  * @outbox: index of the link, in the order in which links were made, from 0
- * @type: RK_MSG_USER or above
+ * @type: RK_MSG_USER or above, or RK_MSG_PACKET
  * @tag: free to the user
  * @payload: what to send; copied before the call returns
  * @bytes: of payload; the last cell is filled with zeros
