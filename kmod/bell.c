@@ -153,7 +153,8 @@ static int poller(void *unused)
 	while (!kthread_should_stop()) {
 		bool spinning = ktime_get_ns() < spin_until;
 
-		if (!READ_ONCE(armed_count) && !spinning) {
+		/* Nor while traffic lasts: who was woken needs a CPU, likely this one. */
+		if (!READ_ONCE(armed_count)) {
 			rk_stat_add(RK_STAT_POLLER_STOPS, 1);
 			wait_event_idle(poller_wait, poller_needed());
 			nap_us = 0;

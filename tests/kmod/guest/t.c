@@ -22,7 +22,7 @@ static const struct t_group groups[] = {
 	{ "dmabuf", group_dmabuf }, { "bells", group_bells },	{ "live", group_live },
 	{ "cycles", group_cycles }, { "storm", group_storm },	{ "hammer", group_hammer },
 	{ "unload", group_unload }, { "ring", group_ring },	{ "bench", group_bench },
-	{ "failnth", group_failnth }, { "quick", group_quick },
+	{ "failnth", group_failnth }, { "lib", group_lib },
 };
 
 void t_check(bool ok, const char *file, int line, const char *what, long long got, long long want)
@@ -32,6 +32,7 @@ void t_check(bool ok, const char *file, int line, const char *what, long long go
 		return;
 	}
 	__atomic_add_fetch(&t_failed, 1, __ATOMIC_RELAXED);
+	file = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
 	printf("not ok %s:%d: %s (%lld, %lld; errno %d)\n", file, line, what, got, want, errno);
 	fflush(stdout);
 	/* A planted bug is caught by its first failure; what follows may not end at all. */

@@ -91,6 +91,6 @@ void group_unload(void);
 void group_ring(void);
 void group_bench(void);
 void group_failnth(void);
-void group_quick(void);
+void group_lib(void);
 
 #endif /* RK_KMOD_T_H */

@@ -59,10 +59,10 @@ static bool lock_or_give_up(void)
 {
 	int tries;
 
-	for (tries = 0; tries < 200; tries++) {
+	for (tries = 0; tries < 100; tries++) {
 		if (mutex_trylock(&gpu_lock))
 			return true;
-		msleep(10);
+		msleep(20);
 	}
 	return false;
 }
@@ -223,8 +223,8 @@ static int get_pages(u64 addr, u64 bytes, struct nvidia_p2p_page_table **table,
 }
 
 /*
- * A put that lost to the callback names a table that is free by now, perhaps somebody else's: so the
- * GPU address has to fit, too.
+ * A put that lost to the callback names a table that is free by now, perhaps somebody else's: so
+ * the GPU address has to fit, too.
  */
 static int put_pages(u64 addr, struct nvidia_p2p_page_table *table)
 {

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The library over the module: regions lent to another process, rings that sleep on doorbells. */
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "gpudirect/rk_doorbell.h"
+#include "gpudirect/rk_gpu_map.h"
+#include "gpudirect/rk_region.h"
+#include "gpudirect/rk_region_share.h"
+#include "ring/rk_ring.h"
+#include "rk_error.h"
+#include "t.h"
+
+#define CAPACITY	256u
+#define MESSAGES	20000u
+
+static const uint64_t token[2] = { 0x1234, 0x5678 };
+
+/* The producer: another process, with its own bell to learn of the consumer's death. */
+static void producer(int sock)
+{
+	int region_fd = t_recv_fd(sock), bells_fd = t_recv_fd(sock);
+	struct rk_doorbells *theirs = NULL, *own = NULL;
+	struct rk_region *region = NULL;
+	struct rk_msg msg = { .type = RK_MSG_USER, .slots = 1 };
+	struct rk_ringer ringer;
+	struct rk_ring ring;
+	struct rk_ring_tx tx;
+	uint32_t i;
+
+	CHECK_EQ(rk_region_import(&region, region_fd), 0);
+	CHECK_EQ(rk_region_export(region), -EOPNOTSUPP);
+	CHECK_EQ(rk_doorbells_attach(&theirs, bells_fd), 0);
+	CHECK_EQ(rk_ringer_init(&ringer, theirs, 0, 3), 0);
+	CHECK_EQ(rk_doorbells_open(&own, 1), 0);
+	CHECK_EQ(rk_doorbell_link(own, 0, token, 1), 1);
+	CHECK_EQ(rk_ring_attach(&ring, rk_region_info(region)->host_addr,
+				rk_region_info(region)->bytes), 0);
+	CHECK_EQ(rk_ring_tx_open(&tx, &ring), 0);
+	for (i = 0; i < MESSAGES; i++) {
+		msg.tag = i;
+		while (!rk_ring_send(&tx, &msg))
+			usleep(50);
+		rk_ringer_ring(&ringer);
+		if (i % 1000 == 0)
+			usleep(2000);
+	}
+	pause();
+}
+
+static void consumer(struct rk_doorbells *bells, struct rk_region *region, struct rk_ring_rx *rx)
+{
+	uint32_t got = 0, news, wrong = 0;
+	int64_t rings = 0, sleeps = 0, n;
+	struct rk_msg msg;
+
+	(void)region;
+	while (got < MESSAGES) {
+		while (rk_ring_recv(rx, &msg, 1) > 0)
+			wrong += msg.tag != got++;
+		rk_ring_rx_credit(rx);
+		if (got == MESSAGES)
+			break;
+		n = rk_doorbell_wait(bells, 0, 5000000000ull, &news);
+		CHECK(n > 0);
+		if (n <= 0)
+			break;
+		rings += n;
+		sleeps++;
+	}
+	/* What was received before its ring was counted. */
+	for (n = 0; n >= 0 && rings < MESSAGES + 1;) {
+		n = rk_doorbell_wait(bells, 0, 1000000000ull, &news);
+		if (n <= 0)
+			break;
+		rings += n;
+	}
+	CHECK_EQ(got, MESSAGES);
+	CHECK_EQ(wrong, 0);
+	CHECK_EQ(rings, MESSAGES + 1);
+	CHECK_EQ(news, RK_DOORBELL_PEER_CAME);
+	printf("ring between processes: %u messages, %lld rings, %lld waits\n", got,
+	       (long long)rings, (long long)sleeps);
+}
+
+static void shared_ring(void)
+{
+	struct rk_region_opts opts = { .size = sizeof(opts), .provider = "kmod" };
+	struct rk_doorbells *bells = NULL;
+	struct rk_region *region = NULL;
+	struct rk_ring ring;
+	struct rk_ring_rx rx;
+	uint32_t news = 0;
+	int sock[2], fd;
+	pid_t pid;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sock), 0);
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		t_failed = 0;
+		producer(sock[0]);
+		_exit(1);
+	}
+	CHECK_EQ(rk_region_open(&region, rk_ring_bytes(CAPACITY), &opts), 0);
+	CHECK(rk_region_info(region)->locked);
+	CHECK_EQ(t_status_kb("VmPin"), rk_region_info(region)->bytes / 1024);
+	CHECK_EQ(rk_ring_format(&ring, rk_region_info(region)->host_addr,
+				rk_region_info(region)->bytes, CAPACITY, 0, "shared"), 0);
+	CHECK_EQ(rk_ring_rx_open(&rx, &ring, NULL), 0);
+	CHECK_EQ(rk_doorbells_open(&bells, 2), 0);
+	CHECK_EQ(rk_doorbell_link(bells, 0, token, 0), 0);
+	CHECK_EQ(rk_doorbell_link(bells, 0, token, 0), -EBUSY);
+	fd = rk_region_export(region);
+	t_send_fd(sock[1], fd);
+	close(fd);
+	fd = rk_doorbells_export(bells);
+	t_send_fd(sock[1], fd);
+	close(fd);
+	consumer(bells, region, &rx);
+	kill(pid, SIGKILL);
+	CHECK_EQ(rk_doorbell_wait(bells, 0, 2000000000ull, &news), 1);
+	CHECK_EQ(news, RK_DOORBELL_PEER_DEAD);
+	waitpid(pid, NULL, 0);
+	rk_doorbells_close(bells);
+	rk_region_close(region);
+	close(sock[0]);
+	close(sock[1]);
+}
+
+static void waits(void)
+{
+	struct rk_doorbells *bells = NULL;
+	struct rk_ringer ringer;
+	uint64_t start;
+	int efd;
+
+	CHECK_EQ(rk_doorbells_open(&bells, 0), -EINVAL);
+	CHECK_EQ(rk_doorbells_open(&bells, 3), 0);
+	CHECK_EQ(rk_ringer_init(&ringer, bells, 3, 0), -EINVAL);
+	CHECK_EQ(rk_ringer_init(&ringer, bells, 0, 7), -EINVAL);
+	CHECK_EQ(rk_ringer_init(&ringer, bells, 2, 6), 0);
+	CHECK_EQ(rk_doorbell_wait(bells, 3, 0, NULL), -EINVAL);
+	CHECK_EQ(rk_doorbell_wait(bells, 2, 0, NULL), 0);
+	start = t_now_ns();
+	CHECK_EQ(rk_doorbell_wait(bells, 2, 30000000, NULL), 0);
+	CHECK(t_now_ns() - start >= 30000000);
+	rk_ringer_ring(&ringer);
+	rk_ringer_ring(&ringer);
+	CHECK_EQ(rk_doorbell_wait(bells, 1, 0, NULL), 0);
+	CHECK_EQ(rk_doorbell_arm(bells, 2, &efd), 1);
+	CHECK_EQ(rk_doorbell_wait(bells, 2, UINT64_MAX, NULL), 2);
+	CHECK_EQ(rk_doorbell_arm(bells, 2, &efd), 0);
+	/* A later ringer of the same word goes on counting. */
+	CHECK_EQ(rk_ringer_init(&ringer, bells, 2, 6), 0);
+	rk_ringer_ring(&ringer);
+	CHECK_EQ(rk_doorbell_wait(bells, 2, 1000000000ull, NULL), 1);
+	rk_doorbells_close(bells);
+}
+
+static void gpu_memory(void)
+{
+	struct si_peek peek = { .offset = 5 * SI_PAGE };
+	struct rk_gpu_map map;
+	uint64_t i;
+
+	t_mode(SI_FAIL_NONE, 1, 1);
+	CHECK_EQ(rk_gpu_map_open(&map, SI_GPU_BASE + 1, SI_PAGE), -EINVAL);
+	CHECK_EQ(rk_gpu_map_open(&map, SI_GPU_BASE, 8 * SI_PAGE), 0);
+	CHECK(map.write_combined && map.persistent);
+	for (i = 0; i < 8; i++)
+		*(volatile uint64_t *)((char *)map.host_addr + i * SI_PAGE) = 0x1000 + i;
+	/* Swapped in pairs on the bus, in one piece here. */
+	CHECK_EQ(t_ioctl(t_standin(), SI_IOC_PEEK, &peek), 0);
+	CHECK_EQ(peek.value, 0x1004);
+	rk_gpu_map_close(&map);
+	t_mode(SI_FAIL_NONE, 1, 0);
+	CHECK_EQ(t_state().pins, 0);
+}
+
+/* Not permitted: the library says so and takes the next provider. */
+static void not_permitted(void *arg)
+{
+	struct rk_region_opts opts = { .size = sizeof(opts), .provider = "kmod" };
+	struct rk_doorbells *bells = NULL;
+	struct rk_region *region = NULL;
+	char why[256];
+
+	(void)arg;
+	CHECK_EQ(setgid(1000), 0);
+	CHECK_EQ(setuid(1000), 0);
+	CHECK(rk_region_provider_at(0, why, sizeof(why)) && strstr(why, "join the group"));
+	CHECK_EQ(rk_region_open(&region, PAGE, &opts), -EACCES);
+	CHECK_EQ(rk_doorbells_open(&bells, 1), -EACCES);
+	CHECK_EQ(rk_region_open(&region, PAGE, NULL), 0);
+	CHECK(!strcmp(rk_region_info(region)->provider, "host"));
+	CHECK(strstr(rk_region_info(region)->note, "join the group"));
+	rk_region_close(region);
+}
+
+void group_lib(void)
+{
+	struct rk_region *region = NULL;
+	char why[256];
+
+	CHECK(!strcmp(rk_region_provider_at(0, why, sizeof(why))->name, "kmod"));
+	CHECK_EQ(why[0], 0);
+	CHECK_EQ(rk_region_open(&region, 3 * MIB, NULL), 0);
+	CHECK(!strcmp(rk_region_info(region)->provider, "kmod"));
+	memset(rk_region_info(region)->host_addr, 0xa5, rk_region_info(region)->bytes);
+	rk_region_close(region);
+	shared_ring();
+	waits();
+	gpu_memory();
+	CHECK_EQ(chmod(RK_DEVICE_PATH, 0660), 0);
+	t_child(not_permitted, NULL);
+	CHECK_EQ(chmod(RK_DEVICE_PATH, 0666), 0);
+	CHECK(t_counter_becomes("pinned_pages_now", 0));
+	CHECK(t_counter_becomes("bells_now", 0));
+	CHECK(t_counter_becomes("exports_now", 0));
+	CHECK(t_counter_becomes("link_ends_now", 0));
+}
