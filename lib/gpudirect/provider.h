@@ -26,6 +26,7 @@ struct rk_region_ops {
 void region_note(struct rk_region *region, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+extern const struct rk_region_ops region_kmod_ops;
 extern const struct rk_region_ops region_host_ops;
 
 #endif

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In the order in which they are tried. */
 static const struct rk_region_ops *const providers[] = {
+	&region_kmod_ops,
 	&region_host_ops,
 };
 enum { PROVIDERS = sizeof(providers) / sizeof(providers[0]) };
@@ -53,6 +55,7 @@ static int open_with(struct rk_region *region, const struct rk_region_ops *ops, 
 int rk_region_open(struct rk_region **out, size_t bytes, const struct rk_region_opts *opts)
 {
 	static const struct rk_region_opts defaults = {.size = sizeof(defaults)};
+	char refused[RK_REGION_NOTE_BYTES / 2] = "";
 	struct rk_region *region;
 	int result;
 
@@ -65,13 +68,20 @@ int rk_region_open(struct rk_region **out, size_t bytes, const struct rk_region_
 		return rk_fail(ENOMEM, "region: no memory for its handle");
 	result = rk_fail(EINVAL, "region: no provider '%s': see `ringkernel info`",
 			 opts->provider ? opts->provider : "");
-	for (unsigned int i = 0; i < PROVIDERS && result; i++)
-		if (!opts->provider || !strcmp(opts->provider, providers[i]->provider.name))
-			result = open_with(region, providers[i], bytes, opts);
+	for (unsigned int i = 0; i < PROVIDERS && result; i++) {
+		if (opts->provider && strcmp(opts->provider, providers[i]->provider.name))
+			continue;
+		result = open_with(region, providers[i], bytes, opts);
+		/* One that is not here is no news; one that is and refuses, is. */
+		if (result && result != -ENOENT && result != -ENODEV)
+			snprintf(refused, sizeof(refused), "%s", rk_errmsg());
+	}
 	if (result) {
 		free(region);
 		return result;
 	}
+	if (refused[0])
+		region_note(region, "%s", refused);
 	*out = region;
 	return 0;
 }
