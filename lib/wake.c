@@ -31,14 +31,21 @@ int rk_wake_guard(bool shared)
 	return known > 0;
 }
 
+/* Refused later than registered, by a sandbox: from then on sleeps are cut. */
+static void expedite(bool shared, int command)
+{
+	if (membarrier(command))
+		__atomic_store_n(&guard[shared], -1, __ATOMIC_RELAXED);
+}
+
 void rk_wake_announce(const struct rk_wake *wake)
 {
 	__atomic_store_n(wake->word, 1, __ATOMIC_SEQ_CST);
 	/* Wakers of another process registered for the global form when they attached. */
 	if (rk_wake_guard(false))
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+		expedite(false, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	if (__atomic_load_n(&guard[true], __ATOMIC_RELAXED) > 0)
-		membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+		expedite(true, MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 
 void rk_wake_cancel(const struct rk_wake *wake)
