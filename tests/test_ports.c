@@ -31,7 +31,7 @@
 enum { MAX_BYTES = 14248, LOG_MAX = 20000, CELLS = 255 };
 
 static uint64_t seed;
-static char folder[64] = "/tmp/rk_ports_XXXXXX";
+static char folder[64];
 
 static uint64_t chance(void)
 {
@@ -546,6 +546,11 @@ static void make_oddities(void)
 	add_changed((uint32_t)-1, 6, FOREIGN); /* ARP */
 	for (uint32_t runt = 0; runt < 14; runt++)
 		add_odd(runt, runt, MALFORMED);
+	/* A header of 16 bytes behind which a datagram seems to stand. */
+	bytes = put_frame(0, 0, made.records, 30);
+	frame[14] = 0x44;
+	be16(frame + 14 + 20, 8);
+	add_odd(bytes, bytes, MALFORMED);
 	bytes = put_frame(0, 0, made.records, 3);
 	memset(frame + bytes, 0xaa, 20);
 	add_odd(bytes + 20, bytes + 20, MESSAGE); /* padded to Ethernet's least */
@@ -557,6 +562,8 @@ static void make_oddities(void)
 	add_odd(bytes, bytes, TOO_LONG);
 	bytes = put_frame(0, 0, made.records, 65507 - 28);
 	add_odd(bytes, bytes, TOO_LONG);
+	bytes = put_frame(0, 0, made.records, 7);
+	add_odd(bytes, bytes, MESSAGE);
 	/* Cut by the capture at every byte, and behind the datagram, which is then whole. */
 	bytes = put_frame(0, 0, made.records, 30);
 	for (uint32_t cut = 0; cut < bytes; cut++)
@@ -724,6 +731,23 @@ static void test_small_ring_and_slow_consumer_lose_nothing(void **state)
 			assert_int_equal(rk_port_close(port), 0);
 		}
 }
+static void test_too_long_for_the_ring_is_counted(void **state)
+{
+	struct rk_port_stats stats;
+	uint32_t fit = 0;
+
+	(void)state;
+	make_capture(PCAP_NANO, 0, 300, 160);
+	for (uint32_t i = 0; i < 300; i++)
+		fit += sent[i].bytes <= 80;
+	/* Two slots at most: 112 bytes, 32 of them in front of the datagram. */
+	assert_int_equal(replay(text_of("pcap:%s", save("a.pcap", made.used)), 4, &stats),
+			 -ENODATA);
+	assert_int_equal(stats.messages, fit);
+	assert_int_equal(stats.dropped_too_long, 300 - fit);
+	assert_int_equal(dropped(&stats), 300 - fit);
+}
+
 static void test_closed_ring_ends_the_replay(void **state)
 {
 	struct ends *ends = make_ring(16);
@@ -957,6 +981,36 @@ static void test_real_capture(void **state)
 }
 
 /* --- pcap, output --- */
+
+/* Words of @bytes bytes, added up as the checksums of the Internet are. */
+static uint32_t add_words(uint32_t sum, const uint8_t *at, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i++)
+		sum += i & 1 ? at[i] : (uint32_t)at[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static void test_frames_have_right_checksums(void **state)
+{
+	(void)state;
+	for (uint32_t round = 0; round < 2000; round++) {
+		uint32_t bytes = round < 300 ? round : (uint32_t)(chance() % 65508);
+		struct frame_address to = {(uint32_t)chance(), (uint16_t)chance()};
+		uint32_t udp_bytes = 8 + bytes;
+
+		for (uint32_t i = 0; i < bytes; i++)
+			frame[FRAME_HEAD_BYTES + i] = round % 3 ? (uint8_t)chance() : 0xff;
+		assert_int_equal(frame_build(frame, to, bytes), 42 + bytes);
+		assert_int_equal(add_words(0, frame + 14, 20), 0xffff);
+		/* The addresses, protocol and length stand in front of the datagram's own words. */
+		assert_int_equal(
+			add_words(add_words(17 + udp_bytes, frame + 26, 8), frame + 34, udp_bytes),
+			0xffff);
+		assert_true(frame[40] || frame[41]);
+	}
+}
 
 /* A message as a ring would hand it out. */
 static struct rk_msg *build(uint16_t type, uint64_t rx_time_ns, uint64_t time_ns, uint32_t feed,
@@ -1257,6 +1311,10 @@ static void test_files_that_are_no_captures(void **state)
 	check_refusal(
 		uri, RK_PORT_IN, -EOPNOTSUPP,
 		"frames of type IEEE802_11: capture on Ethernet, raw IP, Linux cooked or loopback");
+	assert_int_equal(mkfifo(file_path("f.pcap"), 0600), 0);
+	check_refusal(
+		text_of("pcap:%s", file_path("f.pcap")), RK_PORT_IN, -EINVAL,
+		text_of("'%s' is no regular file: save the capture to one", file_path("f.pcap")));
 	memset(made.bytes, 'x', 100);
 	save("x.pcap", 100);
 	check_refusal(uri, RK_PORT_IN, -EPROTO,
@@ -1722,13 +1780,15 @@ static int make_folder(void **state)
 	(void)state;
 	seed = asked ? strtoull(asked, NULL, 0) : 20251;
 	print_message("RK_SEED=%llu\n", (unsigned long long)seed);
+	snprintf(folder, sizeof(folder), "%s/rk_ports_XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	return mkdtemp(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
 	static const char *const names[] = {"a.pcap", "b.pcap",	   "cut.pcap", "r.pcap",
-					    "u.pcap", "full.pcap", "x.pcap"};
+					    "u.pcap", "full.pcap", "x.pcap",   "f.pcap"};
 
 	(void)state;
 	forget(&seen);
@@ -1781,6 +1841,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_capture_cut_at_every_byte),
 		cmocka_unit_test(test_capture_with_any_byte_wrong),
 		cmocka_unit_test(test_small_ring_and_slow_consumer_lose_nothing),
+		cmocka_unit_test(test_too_long_for_the_ring_is_counted),
 		cmocka_unit_test(test_closed_ring_ends_the_replay),
 		cmocka_unit_test(test_pace_is_the_recorded_one_times_n),
 		cmocka_unit_test(test_fixed_rate_and_loops),
@@ -1789,6 +1850,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_captures_without_messages_end),
 		cmocka_unit_test(test_stats_may_be_read_by_another_thread),
 		cmocka_unit_test(test_real_capture),
+		cmocka_unit_test(test_frames_have_right_checksums),
 		cmocka_unit_test(test_recording_replays_equal),
 		cmocka_unit_test(test_recording_other_messages_and_strange_ones),
 		cmocka_unit_test(test_full_disk_is_told_at_once_and_at_close),

@@ -285,8 +285,8 @@ static void finish(struct udp_in *in, uint32_t i, uint64_t to_monotonic_ns, uint
 		time_ns = cut_trailer(place->iovec.iov_base, &packet.bytes, time_ns);
 	place->slots = 0;
 	place->bytes = packet.bytes;
-	if (in->heads[i].msg_hdr.msg_flags & MSG_TRUNC || packet.bytes > PORT_MAX_BYTES ||
-	    port_cells(packet.bytes) > max_slots) {
+	/* One that was cut fills its room, which is longer than any message. */
+	if (packet.bytes > PORT_MAX_BYTES || port_cells(packet.bytes) > max_slots) {
 		port_count(&in->port.stats.dropped_too_long, 1);
 		port_lose(&feed->lost, 1);
 		return;
