@@ -47,6 +47,8 @@ if [ -n "$capture" ]; then
 	pace="rate=20000"
 	verify=
 	arguments=
+	end_a=idle=3000
+	end_b=idle=3000
 else
 	capture=$out/feed.pcap
 	pace="speed=1"
@@ -58,7 +60,11 @@ else
 	"$ringkernel" gen seed="$seed" packets="$packets" rate="$rate" burst_ratio=5 \
 		loss_a=0.002 loss_b=0.003 loss_both=0.00005 loss_run=3 \
 		reorder=0.002 reorder_packets=8 lag_b=3 \
-		to "$capture" truth "$out/truth.json"
+		to "$capture" truth "$out/truth.json" | tee "$out/feed.txt"
+	# Each feed has come to its end when all that was delivered is in. If something is lost on the
+	# way, the silence tells.
+	end_a=count=$(sed -n 's/^feed A  delivered \([0-9]*\).*/\1/p' "$out/feed.txt"),idle=10000
+	end_b=count=$(sed -n 's/^feed B  delivered \([0-9]*\).*/\1/p' "$out/feed.txt"),idle=10000
 fi
 # In a port's name a comma would begin an option.
 port="pcap:$(printf %s "$capture" | sed 's/[,\\]/\\&/g')"
@@ -71,8 +77,8 @@ heading "books: multicast $feed_a and $feed_b on loopback, through rings and an 
 	log "$out/latency.hlog" hgrm "$out/latency.hgrm" plot "$out/latency.svg" \
 	from "$port,$pace" on 0 \
 	to "udp:$feed_a,feeds=$feed_b,iface=lo,stamp" on 0 -- \
-	from "udp:$feed_a,iface=lo,stamp,idle=1000" on 1 \
-	from "udp:$feed_b,iface=lo,stamp,idle=1000" on 1 \
+	from "udp:$feed_a,iface=lo,stamp,$end_a" on 1 \
+	from "udp:$feed_b,iface=lo,stamp,$end_b" on 1 \
 	actor "mdp3_book$arguments" on 1 to null: on 1
 
 heading "throughput: the same file straight into the actor, one core, $repeats times"

@@ -69,6 +69,18 @@ static int misused(const char *word)
 	return TOOL_MISUSED;
 }
 
+/* A report that did not get out whole is no success. */
+static int finish(int code)
+{
+	int failed = ferror(stdout);
+
+	if (!fflush(stdout) && !failed)
+		return code;
+	fprintf(stderr, "ringkernel: standard output: %s\n",
+		errno ? strerror(errno) : "write failed");
+	return TOOL_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	const struct tool_command *command = NULL;
@@ -87,11 +99,11 @@ int main(int argc, char **argv)
 	}
 	if (wish == WISH_VERSION) {
 		printf("ringkernel %s\n", rk_version());
-		return TOOL_OK;
+		return finish(TOOL_OK);
 	}
 	if (wish == WISH_HELP) {
 		print_help(command);
-		return TOOL_OK;
+		return finish(TOOL_OK);
 	}
 	if (!command)
 		return misused(NULL);
@@ -99,5 +111,5 @@ int main(int argc, char **argv)
 		tool_no_json("JSON");
 		return tool_fail(command->name, TOOL_FAILED);
 	}
-	return command->run(&tool, argc - at, argv + at);
+	return finish(command->run(&tool, argc - at, argv + at));
 }

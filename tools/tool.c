@@ -3,6 +3,7 @@
 #include "tool.h"
 
 #include <stdio.h>
+#include <string.h>
 
 int tool_fail(const char *command, int code)
 {
@@ -13,9 +14,11 @@ int tool_fail(const char *command, int code)
 
 int tool_unknown(const char *word, const char *expected)
 {
+	const char *one_of = strchr(expected, ',') ? "one of " : "";
+
 	if (!word)
-		return rk_fail(EINVAL, "the words end too soon: expected one of %s", expected);
-	return rk_fail(EINVAL, "unknown word '%s': expected one of %s", word, expected);
+		return rk_fail(EINVAL, "the words end too soon: expected %s%s", one_of, expected);
+	return rk_fail(EINVAL, "unknown word '%s': expected %s%s", word, one_of, expected);
 }
 
 int tool_no_json(const char *what)
