@@ -7,8 +7,8 @@
 set -u
 
 here=$(dirname "$0")
-# shellcheck source=tests/tool_aid.sh
-. "$here/tool_aid.sh"
+# shellcheck source=tests/tool_aid.inc
+. "$here/tool_aid.inc"
 
 capture=$(realpath -m "${RK_CAPTURES:-$here/../../shared/data}")/cme_mdp3_sbe_ab.pcap
 if [ ! -r "$capture" ]; then

@@ -7,8 +7,8 @@
 set -u
 
 here=$(dirname "$0")
-# shellcheck source=tests/tool_aid.sh
-. "$here/tool_aid.sh"
+# shellcheck source=tests/tool_aid.inc
+. "$here/tool_aid.inc"
 
 if ! grep -q 'RK_HAVE_PCAP 1' "$B/config.h"; then
 	echo "1..0 # SKIP built without libpcap: apt-get install libpcap-dev"
