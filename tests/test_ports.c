@@ -111,6 +111,8 @@ static void remember(struct record *record, const struct rk_msg *msg)
 	memcpy(&entry->time_ns, msg->body, 8);
 	memcpy(&entry->packet, rk_msg_payload(msg), sizeof(entry->packet));
 	assert_int_equal(msg->slots, rk_msg_cells(RK_MSG_F_TIME, 16 + entry->packet.bytes));
+	for (uint32_t at = 32 + entry->packet.bytes; at < msg->slots * RK_CELL_BYTES; at++)
+		assert_int_equal(((const uint8_t *)msg)[at], 0);
 	entry->data = malloc(entry->packet.bytes + 1);
 	assert_non_null(entry->data);
 	memcpy(entry->data, rk_msg_payload(msg) + sizeof(entry->packet), entry->packet.bytes);
