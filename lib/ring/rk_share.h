@@ -21,7 +21,7 @@ RK_BEGIN_DECLS
  * @fd: out; a sealed memfd, close-on-exec
  * @capacity: slots, as in rk_ring_format()
  * @start_position: 0; other values are for tests of wrap-around
- * @name: shown in /proc/PID/fd and in messages
+ * @name: shown in /proc/PID/fd and in messages; cut to RK_RING_NAME_BYTES - 1 bytes
  *
  * Context: any thread; sleeps.
  * Owner: the caller closes @fd; the memory lives as long as anyone has it open or mapped.

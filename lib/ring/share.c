@@ -39,11 +39,14 @@ static int format_and_seal(int fd, size_t bytes, uint64_t capacity, uint64_t sta
 	return result;
 }
 
-int rk_share_create(int *fd, uint64_t capacity, uint64_t start_position, const char *name)
+int rk_share_create(int *fd, uint64_t capacity, uint64_t start_position, const char *name_in)
 {
 	size_t bytes = rk_ring_bytes(capacity);
+	char name[RK_RING_NAME_BYTES];
 	int result, memory;
 
+	/* memfd_create(2) refuses long names, the ring cuts them: cut here for both. */
+	snprintf(name, sizeof(name), "%s", name_in ? name_in : "");
 	if (!bytes)
 		return rk_fail(EINVAL,
 			       "ring '%s': capacity %llu slots: give a power of two from %d to %llu",
