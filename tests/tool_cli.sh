@@ -197,7 +197,8 @@ sum(e["value"] == "chosen" for e in d["codecs"].values()) == 1'
 	judge "run -j has every key" json_holds "$work/run.json" '
 {"version", "seconds", "end", "messages", "messages_per_second", "messages_per_core_second",
  "conserved", "pipelines", "workers", "verify", "plot", "log", "hgrm", "note"} == set(d) and
-{"from", "actors", "to", "conservation", "latency", "gaps", "books"} == set(d["pipelines"][0])'
+{"messages", "messages_per_second", "from", "actors", "to", "conservation", "latency", "gaps",
+ "books"} == set(d["pipelines"][0])'
 	judge "run -j: counts agree" json_holds "$work/run.json" '
 all(c["holds"] and c["left_count"] == c["right_count"]
     for c in d["pipelines"][0]["conservation"]) and

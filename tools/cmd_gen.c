@@ -193,6 +193,10 @@ static int run(const struct tool *tool, int count, char **words)
 
 	if (result)
 		return tool_fail("gen", TOOL_MISUSED);
+	if (request.truth && !RK_HAVE_JANSSON) {
+		tool_no_json("truth");
+		return tool_fail("gen", TOOL_FAILED);
+	}
 	result = gen_open(&gen, &request.opts);
 	if (result)
 		return tool_fail("gen", result == -EINVAL ? TOOL_MISUSED : TOOL_FAILED);

@@ -45,7 +45,7 @@ const struct rk_mdp3_state *run_books(const struct run_pipeline *pipeline)
 
 /* --- Accounting --- */
 
-static uint64_t messages_in(const struct run_pipeline *pipeline)
+uint64_t report_messages_in(const struct run_pipeline *pipeline)
 {
 	struct rk_port_stats stats;
 	uint64_t messages = 0;
@@ -99,7 +99,7 @@ unsigned int report_checks(const struct run_pipeline *pipeline,
 {
 	struct rk_port_stats out;
 	unsigned int count = 0;
-	uint64_t flowing = messages_in(pipeline);
+	uint64_t flowing = report_messages_in(pipeline);
 	char from[REPORT_SIDE_BYTES] = "inputs gave";
 
 	for (unsigned int i = 0; i < pipeline->plan->actor_count; i++) {
@@ -144,17 +144,22 @@ bool report_conserved(const struct run *run)
 	return true;
 }
 
+double report_seconds(const struct run *run)
+{
+	return (double)(run->ended_ns - run->began_ns) / 1e9;
+}
+
 void report_totals(const struct run *run, struct report_totals *totals)
 {
 	struct rk_worker_info worker;
 
 	memset(totals, 0, sizeof(*totals));
 	for (unsigned int i = 0; i < run->pipelines; i++)
-		totals->messages += messages_in(&run->pipeline[i]);
+		totals->messages += report_messages_in(&run->pipeline[i]);
 	for (unsigned int i = 0; !rk_runtime_worker(run->runtime, i, &worker); i++)
 		totals->cpu_ns += worker.cpu_ns;
-	totals->seconds = (double)(run->ended_ns - run->began_ns) / 1e9;
-	totals->per_second = totals->seconds ? (double)totals->messages / totals->seconds : 0;
+	totals->seconds = report_seconds(run);
+	totals->per_second = (double)totals->messages / totals->seconds;
 	totals->per_core_second =
 		totals->cpu_ns ? (double)totals->messages * 1e9 / (double)totals->cpu_ns : 0;
 }
@@ -166,7 +171,7 @@ void report_progress(const struct run *run, uint64_t *in, uint64_t *out, uint64_
 	*in = *out = *dropped = 0;
 	for (unsigned int i = 0; i < run->pipelines; i++) {
 		rk_port_stats(run->pipeline[i].out.port, &stats);
-		*in += messages_in(&run->pipeline[i]);
+		*in += report_messages_in(&run->pipeline[i]);
 		*out += stats.messages;
 		*dropped += report_drops(&run->pipeline[i]);
 	}
@@ -263,7 +268,9 @@ static void print_pipeline(const struct run *run, unsigned int index)
 	const struct run_pipeline *pipeline = &run->pipeline[index];
 	const struct rk_mdp3_state *books = run_books(pipeline);
 
-	printf("pipeline %u\n", index + 1);
+	printf("pipeline %u: %" PRIu64 " messages in, %.0f/s\n", index + 1,
+	       report_messages_in(pipeline),
+	       (double)report_messages_in(pipeline) / report_seconds(run));
 	for (unsigned int i = 0; i < pipeline->plan->from_count; i++)
 		print_port("from", pipeline->in[i].port);
 	for (unsigned int i = 0; i < pipeline->plan->actor_count; i++)
@@ -319,7 +326,7 @@ static void print_workers(const struct run *run, const struct report_totals *tot
 			printf("any CPU");
 		printf("  used %.3f s of %.3f s (%.0f%%)  work in %.1f%% of looks  slept %" PRIu64
 		       " times\n",
-		       cpu_s, totals->seconds, totals->seconds ? 100 * cpu_s / totals->seconds : 0,
+		       cpu_s, totals->seconds, 100 * cpu_s / totals->seconds,
 		       worker.polls ? 100.0 * (double)worker.worked / (double)worker.polls : 0,
 		       worker.sleeps);
 	}

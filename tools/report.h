@@ -41,7 +41,11 @@ struct report_totals {
 	double per_core_second; /* of workers' CPU time */
 };
 
+double report_seconds(const struct run *run);
 void report_totals(const struct run *run, struct report_totals *totals);
+
+/* Messages that came into @pipeline. */
+uint64_t report_messages_in(const struct run_pipeline *pipeline);
 
 /* Everything that @pipeline lost, wherever. */
 uint64_t report_drops(const struct run_pipeline *pipeline);

@@ -99,9 +99,11 @@ static json_t *pipeline_json(const struct run *run, const struct run_pipeline *p
 	for (unsigned int i = 0; i < pipeline->plan->actor_count; i++)
 		json_array_append_new(actors,
 				      actor_json(&pipeline->plan->actor[i], pipeline->actor[i]));
-	all = json_pack("{s:o,s:o,s:o,s:o,s:o}", "from", from, "actors", actors, "to",
-			port_json(pipeline->out.port), "conservation", checks_json(pipeline),
-			"latency", latency_json(pipeline));
+	all = json_pack("{s:o,s:f,s:o,s:o,s:o,s:o,s:o}", "messages",
+			number(report_messages_in(pipeline)), "messages_per_second",
+			(double)report_messages_in(pipeline) / report_seconds(run), "from", from,
+			"actors", actors, "to", port_json(pipeline->out.port), "conservation",
+			checks_json(pipeline), "latency", latency_json(pipeline));
 	if (books) {
 		json_object_set_new(all, "gaps", books_gaps_json(&pipeline->gaps));
 		json_object_set_new(all, "books", books_json(books, &run->plan->books));
