@@ -151,6 +151,8 @@ struct rk_ring_tx {
  * @padded_slots: slots of RK_MSG_PAD skipped
  * @credit_due: slots after which credit is given: 1/8 ring
  * @touch: rewrite a word of each slot read (coherent memory)
+ * @untouched: the slot that rk_ring_recv() read last; touched at its next call, or before credit,
+ *             so that an answer sent in between need not wait for that store
  */
 struct rk_ring_rx {
 	struct rk_slot *slot;
@@ -167,6 +169,7 @@ struct rk_ring_rx {
 	uint32_t capacity_log2;
 	uint32_t max_slots;
 	bool touch;
+	struct rk_slot *untouched;
 	struct rk_wake producer; /* whom to wake after giving credit */
 	struct rk_wake self;	 /* where this end sleeps when empty */
 	const uint32_t *peer_unguarded;
@@ -430,6 +433,8 @@ static inline int rk_ring_recv(struct rk_ring_rx *rx, struct rk_msg *msg, uint32
 {
 	uint32_t head;
 
+	if (rk_likely(rx->untouched != NULL))
+		rk_slot_touch(rx->untouched);
 	if (rk_unlikely(rx->slot == rx->limit) && !rk_ring_rx_turn(rx))
 		return 0;
 #if defined(__AVX512VBMI__) && defined(__AVX512VL__) && !defined(__SANITIZE_THREAD__)
@@ -444,8 +449,7 @@ static inline int rk_ring_recv(struct rk_ring_rx *rx, struct rk_msg *msg, uint32
 	head = rk_ring_head(msg);
 	if (rk_unlikely(!rk_ring_head_is_short(head) || (uint16_t)head <= RK_MSG_CLOSED))
 		return rk_ring_recv_rest(rx, msg, count);
-	if (rx->touch)
-		rk_slot_touch(rx->slot);
+	rx->untouched = rx->touch ? rx->slot : NULL;
 	rx->slot++;
 	return 1;
 }

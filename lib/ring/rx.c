@@ -34,6 +34,9 @@ static void seek(struct rk_ring_rx *rx, uint64_t position)
 
 static void give_credit(struct rk_ring_rx *rx, uint64_t position)
 {
+	if (rx->untouched)
+		rk_slot_touch(rx->untouched);
+	rx->untouched = NULL;
 	/* R1: pairs with A1 in rk_ring_tx_free(): slots are read and touched before they are free. */
 	__atomic_store_n(&rx->credit_line->consumed, position, __ATOMIC_RELEASE);
 	rx->credited = position;
