@@ -28,7 +28,7 @@ extern const char *const duo_class_names[DUO_CLASSES + 1];
  * duo_open() - start two threads, one a CPU, under SCHED_FIFO if the system allows it
  * @out: freed by duo_close()
  *
- * Takes the first two CPUs this process may run on.
+ * Takes the first two CPUs this process may run on. One at a time on a machine.
  *
  * Return: 0; -errno, said in rk_errmsg().
  */
@@ -41,6 +41,7 @@ const char *duo_describe(const struct duo *duo);
 
 /**
  * duo_run() - run two functions at once, then rest as long as they took
+ * @name: what it is, for a message should it not end
  * @run: one for each thread; they begin together
  * @argument: of both
  * @line_ns: what one line took from one CPU to the other, out
@@ -49,7 +50,7 @@ const char *duo_describe(const struct duo *duo);
  *
  * Return: the class of the burst.
  */
-enum duo_class duo_run(struct duo *duo, void (*const run[2])(void *argument), void *argument,
-		       double *line_ns);
+enum duo_class duo_run(struct duo *duo, const char *name, void (*const run[2])(void *argument),
+		       void *argument, double *line_ns);
 
 #endif

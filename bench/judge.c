@@ -74,15 +74,16 @@ static double rate_named(const struct bench_results *results,
 	return 0;
 }
 
-/* The fastest peer, with whichever wait suits it best. */
+/* The fastest peer, with whichever of the waits up to @last suits it best. */
 static double best_rate(const struct bench_results *results, enum bench_kind most,
-			enum duo_class seen, const char **name)
+			enum bench_wait last, enum duo_class seen, const char **name)
 {
 	double best = 0;
 
 	for (uint32_t i = 0; i < results->count; i++) {
 		const struct bench_row *row = &results->rows[i];
-		double rate = row->candidate->ours || row->candidate->kind > most ?
+		double rate = row->candidate->ours || row->candidate->kind > most ||
+						      row->wait > last ?
 				      0 :
 				      rate_of(results, row, seen);
 
@@ -94,8 +95,8 @@ static double best_rate(const struct bench_results *results, enum bench_kind mos
 	return best;
 }
 
-static double best_trip(const struct bench_results *results, bool ours, enum duo_class seen,
-			const char **name)
+static double best_trip(const struct bench_results *results, bool ours, enum bench_wait last,
+			enum duo_class seen, const char **name)
 {
 	double best = 0;
 
@@ -103,7 +104,7 @@ static double best_trip(const struct bench_results *results, bool ours, enum duo
 		const struct bench_row *row = &results->rows[i];
 		double p50;
 
-		if (row->candidate->ours != ours || !rk_hist_count(row->trip[seen]) ||
+		if (row->candidate->ours != ours || row->wait > last || !rk_hist_count(row->trip[seen]) ||
 		    (ours && row->candidate != &bench_ours_single))
 			continue;
 		p50 = (double)rk_hist_percentile(row->trip[seen], 50);
@@ -156,16 +157,24 @@ static void judge_rates(struct bench_verdict *verdict, const struct bench_result
 	double single = rate_named(results, &bench_ours_single, seen);
 	double batch = rate_named(results, &bench_ours_batch, seen);
 	double stream = rate_named(results, &bench_stream, seen);
-	double peer_single = best_rate(results, BENCH_SINGLE, seen, &verdict->best_single);
-	double peer_any = best_rate(results, BENCH_BULK, seen, &verdict->best_any);
+	double peer_single =
+		best_rate(results, BENCH_SINGLE, BENCH_PAUSE, seen, &verdict->best_single);
+	double peer_any = best_rate(results, BENCH_BULK, BENCH_PAUSE, seen, &verdict->best_any);
+	const char *name;
 	uint64_t capacity = results->options.capacity[0];
 	uint64_t beyond = rk_ring_bytes(capacity) - capacity * RK_SLOT_BYTES;
 
 	add_bar(verdict, "single_vs_best_single", ratio(single, peer_single), 'g', 4.0);
 	add_bar(verdict, "single_vs_best_any", ratio(single, peer_any), 'g', 2.5);
 	add_bar(verdict, "batch_vs_best_any", ratio(batch, peer_any), 'g', 4.0);
+	/* The same against peers whose users took our wait, struct rk_spin, for their loops. */
+	add_bar(verdict, "single_vs_best_single_with_our_wait",
+		ratio(single, best_rate(results, BENCH_SINGLE, BENCH_BACKOFF, seen, &name)), '-', 0);
+	add_bar(verdict, "batch_vs_best_any_with_our_wait",
+		ratio(batch, best_rate(results, BENCH_BULK, BENCH_BACKOFF, seen, &name)), '-', 0);
 	add_bar(verdict, "single_vs_stream_bound", ratio(single, stream), '-', 0);
 	add_bar(verdict, "batch_vs_stream_bound", ratio(batch, stream), '-', 0);
+	add_bar(verdict, "stream_bound_vs_best_any", ratio(stream, peer_any), '-', 0);
 	add_bar(verdict, "plain_single_vs_best_single",
 		ratio(rate_named(results, &bench_ours_single_plain, seen), peer_single), '-', 0);
 	add_bar(verdict, "plain_batch_vs_best_any",
@@ -191,8 +200,10 @@ void bench_judge(struct bench_verdict *verdict, const struct bench_results *resu
 	if (results->options.ring)
 		judge_rates(verdict, results);
 	if (results->options.latency) {
-		ours = best_trip(results, true, verdict->seen, &name);
-		peer = best_trip(results, false, verdict->seen, &verdict->best_trip);
+		ours = best_trip(results, true, BENCH_BACKOFF, verdict->seen, &name);
+		peer = best_trip(results, false, BENCH_PAUSE, verdict->seen, &verdict->best_trip);
 		add_bar(verdict, "roundtrip_vs_best", ratio(ours, peer), 'l', 0.85);
+		peer = best_trip(results, false, BENCH_BACKOFF, verdict->seen, &name);
+		add_bar(verdict, "roundtrip_vs_best_with_our_wait", ratio(ours, peer), '-', 0);
 	}
 }

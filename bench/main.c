@@ -132,7 +132,7 @@ static int run_burst(struct bench_results *results, struct duo *duo, struct burs
 
 	if (result)
 		return result;
-	*seen = duo_run(duo, run, burst, &line_ns);
+	*seen = duo_run(duo, burst->candidate->name, run, burst, &line_ns);
 	results->bursts[*seen]++;
 	results->line_ns[*seen] += line_ns;
 	burst->candidate->close(burst->ring[0]);

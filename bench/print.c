@@ -156,7 +156,9 @@ static void print_head(const struct bench_results *results)
 
 static void print_bars(const struct bench_results *results, const struct bench_verdict *verdict)
 {
-	printf("\nbars: class %s, capacity %u", duo_class_names[verdict->seen],
+	printf("\nbars: class %s%s, capacity %u, peers that spin or pause",
+	       duo_class_names[verdict->seen],
+	       verdict->seen == DUO_NEAR ? "" : " (near, for which they were set, was not seen)",
 	       results->options.capacity[0]);
 	if (verdict->best_single)
 		printf("; best single-message peer: %s; best peer: %s", verdict->best_single,
