@@ -113,7 +113,9 @@ $(B)/examples/%: examples/%.c $(B)/release/libringkernel.a
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
 
-$(B)/ringkernel.pc: lib/ringkernel.pc.in lib/rk_base.h
+# Always anew: it depends on PREFIX, which no file tells.
+.PHONY: always
+$(B)/ringkernel.pc: lib/ringkernel.pc.in always
 	$(Q)sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@libs@|$(LIBS)|' $< >$@
 

@@ -26,7 +26,7 @@ skip() {
 : >"$work/found"
 
 headers=$(ls lib/*.h lib/*/*.h kernels/*.h)
-public=$(ls lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h | grep -v mdp3_wire)
+public=$(find lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h ! -name mdp3_wire.h)
 
 # --- Includes go one way: base <- ring <- gpudirect <- {backends, ports} <- runtime <- the rest ---
 
@@ -192,7 +192,7 @@ verdict "the README's program builds, runs and prints what it says"
 # --- Installed, a program finds it by pkg-config; uninstalled, nothing is left ---
 
 root=$work/root
-make -s install DESTDIR="$root" PREFIX=/usr B="$B" >"$work/install.log" 2>&1 ||
+make -s install DESTDIR="$root" PREFIX=/opt/rk B="$B" >"$work/install.log" 2>&1 ||
 	cat "$work/install.log" >>"$work/found"
 cat >"$work/consumer.c" <<'EOF'
 #include <ringkernel.h>
@@ -203,21 +203,20 @@ int main(void)
 }
 EOF
 if command -v pkg-config >/dev/null; then
-	export PKG_CONFIG_PATH="$root/usr/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
+	export PKG_CONFIG_PATH="$root/opt/rk/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
 	# shellcheck disable=SC2046
-	$CC "$work/consumer.c" $(pkg-config --define-variable=prefix=/usr --cflags --libs ringkernel |
-		sed "s|-L/usr/lib|-L$root/usr/lib|") -o "$work/consumer" 2>>"$work/found"
-	[ "$(LD_LIBRARY_PATH=$root/usr/lib "$work/consumer" 2>&1)" = "$version" ] ||
+	$CC "$work/consumer.c" $(pkg-config --cflags --libs ringkernel) -o "$work/consumer" 2>>"$work/found"
+	[ "$(LD_LIBRARY_PATH=$root/opt/rk/lib "$work/consumer" 2>&1)" = "$version" ] ||
 		echo "a program built against the installed library does not run" >>"$work/found"
 fi
-readelf -d "$root"/usr/lib/libringkernel.so 2>/dev/null | grep -q "SONAME.*libringkernel.so.${version%%.*}" ||
+readelf -d "$root"/opt/rk/lib/libringkernel.so 2>/dev/null | grep -q "SONAME.*libringkernel.so.${version%%.*}" ||
 	echo "the soname is not libringkernel.so.${version%%.*}" >>"$work/found"
-make -s uninstall DESTDIR="$root" PREFIX=/usr B="$B" >>"$work/install.log" 2>&1
+make -s uninstall DESTDIR="$root" PREFIX=/opt/rk B="$B" >>"$work/install.log" 2>&1
 find "$root" -type f -o -type l | sed "s|^$root|left behind: |" >>"$work/found"
 verdict "install, build against it, uninstall"
 
 if command -v shellcheck >/dev/null; then
-	shellcheck -s sh -S warning tests/*.sh tools/*.sh examples/*.sh tests/kmod/*.sh .ci/run >>"$work/found" 2>&1
+	shellcheck -x -s sh -S warning -e SC2046,SC2155,SC3013 tests/*.sh tools/*.sh examples/*.sh tests/kmod/*.sh .ci/run >>"$work/found" 2>&1
 	verdict "shell scripts pass shellcheck"
 else
 	skip "shell scripts pass shellcheck" "shellcheck is not installed"
