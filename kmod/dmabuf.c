@@ -104,6 +104,7 @@ static int map_extents(struct device *dev, const struct rk_mem *mem, struct sg_t
 	return 0;
 }
 
+/* Rings are written by both sides all the time: there is no moment at which to sync caches. */
 static int map_pages(struct device *dev, const struct rk_mem *mem, struct sg_table *sgt,
 		     enum dma_data_direction dir)
 {
@@ -112,7 +113,7 @@ static int map_pages(struct device *dev, const struct rk_mem *mem, struct sg_tab
 
 	if (err)
 		return err;
-	err = dma_map_sgtable(dev, sgt, dir, 0);
+	err = dma_map_sgtable(dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
 	if (err)
 		sg_free_table(sgt);
 	return err;
@@ -162,7 +163,7 @@ static void rk_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table *
 	struct rk_mem *mem = mem_of(attach->dmabuf);
 
 	if (mem->pages)
-		dma_unmap_sgtable(attach->dev, sgt, dir, 0);
+		dma_unmap_sgtable(attach->dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
 	else
 		unmap_extents(attach->dev, sgt, sgt->nents, dir);
 	sg_free_table(sgt);

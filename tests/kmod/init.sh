@@ -26,7 +26,15 @@ module=$(arg module)
 failed=0
 
 echo 0 > /proc/sys/kernel/printk_ratelimit_burst
-insmod "/ko/${module:-ringkernel}.ko" || failed=1
+# Without the module nothing below means anything.
+load() {
+	insmod "/ko/$1.ko" && return
+	echo "not ok: $1 cannot be loaded"
+	dmesg | tail -5
+	rktest exit 2
+}
+
+load "${module:-ringkernel}"
 chmod 666 /dev/ringkernel
 groups=$(arg groups | tr , ' ')
 export HAMMER_SECONDS=$(arg hammer) STOP_AT_FIRST=$(arg stop) KERNEL_MOVES=$(arg moves)
@@ -36,7 +44,7 @@ nogpu*)
 	groups=${groups#nogpu}
 	;;
 esac
-insmod /ko/standin.ko || failed=1
+load standin
 for group in $groups; do
 	rktest "$group" || failed=1
 done

@@ -2,8 +2,8 @@
 # vm.sh KERNEL INITRAMFS SHM SECONDS KERNEL-ARGUMENTS...: boot, run, report.
 #
 # SHM is the file behind the memory BAR.  The guest's output goes to standard output.
-# Exit status: 0 all passed, 1 something failed, 124 no end in time, 125 the guest died, 126 the VM
-# did not start.
+# Exit status: 0 all passed, 1 something failed, 123 a module could not be loaded, 124 no end in time,
+# 125 the guest died, 126 the VM did not start.
 kernel=$1 initramfs=$2 shm=$3 seconds=$4
 shift 4
 
@@ -21,6 +21,7 @@ status=$?
 # neither a panic (0) nor a VM that did not start (1) looks like it.
 case $status in
 33) exit 0 ;;
+37) exit 123 ;;
 0) exit 125 ;;
 124 | 137) exit 124 ;;
 1) exit 126 ;;

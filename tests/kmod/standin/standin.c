@@ -231,6 +231,8 @@ static int put_pages(u64 addr, struct nvidia_p2p_page_table *table)
 	void *put = xa_mk_value(addr / SI_PAGE);
 	struct pin *pin;
 
+	/* Tells lockdep of the order, which a lock only tried for would hide. */
+	might_lock(&gpu_lock);
 	if (callback_task == current) {
 		state.puts_in_callback++;
 		return -EDEADLK;
