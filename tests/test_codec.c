@@ -41,6 +41,8 @@ BODY(plain, , rk_slot_store_plain, rk_slot_load_plain)
 #define ISA(name) __attribute__((target(name)))
 BODY(ssse3, ISA("ssse3"), rk_slot_store_ssse3, rk_slot_load_ssse3)
 BODY(avx2, ISA("avx2"), rk_slot_store_avx2, rk_slot_load_avx2)
+BODY(fresh_ssse3, ISA("ssse3"), rk_slot_store_fresh_ssse3, rk_slot_load_ssse3)
+BODY(fresh_avx2, ISA("avx2"), rk_slot_store_fresh_avx2, rk_slot_load_avx2)
 BODY(avx512, ISA(RK_CODEC_AVX512), rk_slot_store_avx512, rk_slot_load_avx512)
 BODY(fresh_avx512, ISA(RK_CODEC_AVX512), rk_slot_store_fresh_avx512, rk_slot_load_avx512)
 #endif
@@ -57,10 +59,14 @@ static const struct rk_codec *codec_at(unsigned int index)
 	}
 	all[count++] = &body_plain;
 #ifdef RK_CODEC_X86
-	if (__builtin_cpu_supports("ssse3"))
+	if (__builtin_cpu_supports("ssse3")) {
 		all[count++] = &body_ssse3;
-	if (__builtin_cpu_supports("avx2"))
+		all[count++] = &body_fresh_ssse3;
+	}
+	if (__builtin_cpu_supports("avx2")) {
 		all[count++] = &body_avx2;
+		all[count++] = &body_fresh_avx2;
+	}
 	if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vl") &&
 	    __builtin_cpu_supports("avx512bw")) {
 		all[count++] = &body_avx512;
