@@ -55,15 +55,15 @@ inline uint32_t pop(queue *ring, uint64_t sequence, struct bench_check *check)
 
 } // namespace
 
-#define CANDIDATE bench_atomic_queue
-#define LABEL "atomic_queue AtomicQueueB2"
-#define KIND BENCH_SINGLE
-#define RING queue
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
+#define CANDIDATE			 bench_atomic_queue
+#define LABEL				 "atomic_queue AtomicQueueB2"
+#define KIND				 BENCH_SINGLE
+#define RING				 queue
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), push(ring, sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN queue_open
-#define CLOSE queue_close
+#define OPEN				 queue_open
+#define CLOSE				 queue_close
 #include "loops.h"
 
 #endif

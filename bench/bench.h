@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#define BENCH_BATCH 32
+#define BENCH_BATCH	    32
 #define BENCH_PAYLOAD_WORDS 6
 
 /* How a loop waits when it finds its ring full or empty: peers are given the choice of all. */

@@ -54,9 +54,8 @@ inline uint32_t push(boost_ring *ring, uint64_t sequence)
 
 inline uint32_t pop(boost_ring *ring, uint64_t sequence, struct bench_check *check)
 {
-	return (uint32_t)ring->queue.consume_one([&](const bench_element &element) {
-		bench_compare(check, &element, sequence);
-	});
+	return (uint32_t)ring->queue.consume_one(
+		[&](const bench_element &element) { bench_compare(check, &element, sequence); });
 }
 
 inline uint32_t push_bulk(boost_ring *ring, uint64_t sequence, uint32_t most)
@@ -76,33 +75,32 @@ inline uint32_t push_bulk(boost_ring *ring, uint64_t sequence, uint32_t most)
 
 inline uint32_t pop_bulk(boost_ring *ring, uint64_t sequence, struct bench_check *check)
 {
-	return (uint32_t)ring->queue.consume_all([&](const bench_element &element) {
-		bench_compare(check, &element, sequence++);
-	});
+	return (uint32_t)ring->queue.consume_all(
+		[&](const bench_element &element) { bench_compare(check, &element, sequence++); });
 }
 
 } // namespace
 
-#define CANDIDATE bench_boost_single
-#define LABEL "boost spsc_queue"
-#define KIND BENCH_SINGLE
-#define RING boost_ring
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
+#define CANDIDATE			 bench_boost_single
+#define LABEL				 "boost spsc_queue"
+#define KIND				 BENCH_SINGLE
+#define RING				 boost_ring
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), push(ring, sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN boost_open
-#define CLOSE boost_close
+#define OPEN				 boost_open
+#define CLOSE				 boost_close
 #include "loops.h"
 
-#define CANDIDATE bench_boost_bulk
-#define LABEL "boost spsc_queue, bulk of 32"
-#define KIND BENCH_BULK
-#define RING boost_ring
-#define BATCH BENCH_BATCH
-#define PUSH push_bulk
+#define CANDIDATE			 bench_boost_bulk
+#define LABEL				 "boost spsc_queue, bulk of 32"
+#define KIND				 BENCH_BULK
+#define RING				 boost_ring
+#define BATCH				 BENCH_BATCH
+#define PUSH				 push_bulk
 #define POP(ring, sequence, most, check) ((void)(most), pop_bulk(ring, sequence, check))
-#define OPEN boost_open
-#define CLOSE boost_close
+#define OPEN				 boost_open
+#define CLOSE				 boost_close
 #include "loops.h"
 
 #endif

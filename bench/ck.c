@@ -48,8 +48,7 @@ static void ck_close(void *memory)
 /* Written in place: reserve, fill, commit. */
 static inline uint32_t push(struct ck *ck, uint64_t sequence)
 {
-	struct bench_element *element =
-		ck_ring_enqueue_reserve_spsc_bench(&ck->ring, ck->elements);
+	struct bench_element *element = ck_ring_enqueue_reserve_spsc_bench(&ck->ring, ck->elements);
 
 	if (!element)
 		return 0;
@@ -68,15 +67,15 @@ static inline uint32_t pop(struct ck *ck, uint64_t sequence, struct bench_check 
 	return 1;
 }
 
-#define CANDIDATE bench_ck
-#define LABEL "ck_ring"
-#define KIND BENCH_SINGLE
-#define RING struct ck
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
+#define CANDIDATE			 bench_ck
+#define LABEL				 "ck_ring"
+#define KIND				 BENCH_SINGLE
+#define RING				 struct ck
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), push(ring, sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN ck_open
-#define CLOSE ck_close
+#define OPEN				 ck_open
+#define CLOSE				 ck_close
 #include "loops.h"
 
 #endif

@@ -83,8 +83,8 @@ static double probe(struct duo *duo, int side, uint32_t *met)
 
 	for (int repeat = 0; repeat < PROBE_REPEATS; repeat++) {
 		for (uint32_t i = 0; !side && i < PROBE_LINES; i++)
-			__atomic_store_n(&duo->lines[i].next,
-					 (i * 197 + 101) % PROBE_LINES, __ATOMIC_RELAXED);
+			__atomic_store_n(&duo->lines[i].next, (i * 197 + 101) % PROBE_LINES,
+					 __ATOMIC_RELAXED);
 		meet(duo, met);
 		ns = side ? chase_ns(duo) : 0;
 		least_ns = ns < least_ns ? ns : least_ns;

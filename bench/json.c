@@ -34,12 +34,11 @@ static json_t *rates(const struct bench_results *results, const struct bench_row
 	for (uint32_t i = 0; i < results->options.capacities; i++)
 		for (int seen = 0; seen < DUO_CLASSES; seen++)
 			json_array_append_new(
-				array,
-				json_pack("{s:i, s:s, s:o}", "capacity",
-					  (int)results->options.capacity[i], "class",
-					  duo_class_names[seen], "million_per_s",
-					  spread(row->rate[i], results->options.rounds,
-						 (enum duo_class)seen)));
+				array, json_pack("{s:i, s:s, s:o}", "capacity",
+						 (int)results->options.capacity[i], "class",
+						 duo_class_names[seen], "million_per_s",
+						 spread(row->rate[i], results->options.rounds,
+							(enum duo_class)seen)));
 	return array;
 }
 
@@ -76,9 +75,8 @@ static json_t *candidates(const struct bench_results *results)
 
 		if (results->options.ring) {
 			json_object_set_new(object, "rates", rates(results, row));
-			json_object_set_new(
-				object, "alone_ns",
-				spread(row->alone, results->options.rounds, DUO_NEAR));
+			json_object_set_new(object, "alone_ns",
+					    spread(row->alone, results->options.rounds, DUO_NEAR));
 		}
 		if (results->options.latency)
 			json_object_set_new(object, "round_trips", trips(row));
@@ -123,17 +121,16 @@ int bench_print_json(const struct bench_results *results, const struct bench_ver
 	int result;
 
 	for (int i = 0; i <= DUO_CLASSES; i++)
-		json_object_set_new(bursts, duo_class_names[i],
-				    json_integer(results->bursts[i]));
+		json_object_set_new(bursts, duo_class_names[i], json_integer(results->bursts[i]));
 	object = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:o}", "machine",
 			   results->machine, "rounds", (json_int_t)results->options.rounds,
 			   "messages", (json_int_t)results->options.messages, "seed",
 			   (json_int_t)results->options.seed, "bursts", bursts, "candidates",
 			   candidates(results), "skipped", skipped(), "class",
 			   duo_class_names[verdict->seen], "bars", bars(verdict));
-	result = object && !json_dumpf(object, stdout, JSON_INDENT(1)) ?
-			 0 :
-			 rk_fail(ENOMEM, "bench: the JSON could not be written");
+	result = object && !json_dumpf(object, stdout, JSON_INDENT(1))
+			 ? 0
+			 : rk_fail(ENOMEM, "bench: the JSON could not be written");
 	json_decref(object);
 	printf("\n");
 	return result;

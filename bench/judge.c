@@ -82,10 +82,10 @@ static double best_rate(const struct bench_results *results, enum bench_kind mos
 
 	for (uint32_t i = 0; i < results->count; i++) {
 		const struct bench_row *row = &results->rows[i];
-		double rate = row->candidate->ours || row->candidate->kind > most ||
-						      row->wait > last ?
-				      0 :
-				      rate_of(results, row, seen);
+		double rate =
+			row->candidate->ours || row->candidate->kind > most || row->wait > last
+				? 0
+				: rate_of(results, row, seen);
 
 		if (rate > best) {
 			best = rate;
@@ -104,7 +104,8 @@ static double best_trip(const struct bench_results *results, bool ours, enum ben
 		const struct bench_row *row = &results->rows[i];
 		double p50;
 
-		if (row->candidate->ours != ours || row->wait > last || !rk_hist_count(row->trip[seen]) ||
+		if (row->candidate->ours != ours || row->wait > last ||
+		    !rk_hist_count(row->trip[seen]) ||
 		    (ours && row->candidate != &bench_ours_single))
 			continue;
 		p50 = (double)rk_hist_percentile(row->trip[seen], 50);
@@ -169,7 +170,8 @@ static void judge_rates(struct bench_verdict *verdict, const struct bench_result
 	add_bar(verdict, "batch_vs_best_any", ratio(batch, peer_any), 'g', 4.0);
 	/* The same against peers whose users took our wait, struct rk_spin, for their loops. */
 	add_bar(verdict, "single_vs_best_single_with_our_wait",
-		ratio(single, best_rate(results, BENCH_SINGLE, BENCH_BACKOFF, seen, &name)), '-', 0);
+		ratio(single, best_rate(results, BENCH_SINGLE, BENCH_BACKOFF, seen, &name)), '-',
+		0);
 	add_bar(verdict, "batch_vs_best_any_with_our_wait",
 		ratio(batch, best_rate(results, BENCH_BULK, BENCH_BACKOFF, seen, &name)), '-', 0);
 	add_bar(verdict, "single_vs_stream_bound", ratio(single, stream), '-', 0);

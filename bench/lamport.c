@@ -71,13 +71,13 @@ static inline uint32_t pop(struct lamport *ring, uint64_t sequence, struct bench
 	return 1;
 }
 
-#define CANDIDATE bench_lamport
-#define LABEL "Lamport ring, cached indexes"
-#define KIND BENCH_SINGLE
-#define RING struct lamport
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
+#define CANDIDATE			 bench_lamport
+#define LABEL				 "Lamport ring, cached indexes"
+#define KIND				 BENCH_SINGLE
+#define RING				 struct lamport
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), push(ring, sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN lamport_open
-#define CLOSE lamport_close
+#define OPEN				 lamport_open
+#define CLOSE				 lamport_close
 #include "loops.h"

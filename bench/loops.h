@@ -7,14 +7,15 @@
  *   RING       type of the ring
  *   BATCH      messages a call, at most
  *   PUSH(ring, sequence, most)         messages taken, from @sequence on; 0: full
- *   POP(ring, sequence, most, &check)  messages got, compared with those from @sequence on; 0: empty
+ *   POP(ring, sequence, most, &check)  messages got, compared with those from @sequence on; 0:
+ * empty
  *
  * so that every candidate is measured by the same text, with its own calls inline.
  */
-#define LOOP_PASTE(a, b) a##_##b
+#define LOOP_PASTE(a, b)  a##_##b
 #define LOOP_EXPAND(a, b) LOOP_PASTE(a, b)
-#define LOOP(name) LOOP_EXPAND(CANDIDATE, name)
-#define LOOP_INLINE static inline __attribute__((always_inline))
+#define LOOP(name)	  LOOP_EXPAND(CANDIDATE, name)
+#define LOOP_INLINE	  static inline __attribute__((always_inline))
 
 LOOP_INLINE void LOOP(send)(RING *ring, uint64_t sequence, uint64_t count, enum bench_wait wait)
 {
@@ -75,30 +76,30 @@ LOOP_INLINE bool LOOP(answers)(RING *in, RING *out, uint64_t count, enum bench_w
 	return bench_is_wrong(&check);
 }
 
-#define LOOP_WAIT(wait, WAIT)                                                                      \
-	static void LOOP(produce_##wait)(void *ring, uint64_t first, uint64_t count)               \
-	{                                                                                          \
-		LOOP(send)((RING *)ring, first, count, WAIT);                                      \
-	}                                                                                          \
-	static bool LOOP(consume_##wait)(void *ring, uint64_t first, uint64_t count)               \
-	{                                                                                          \
-		struct bench_check check = {{{0}}};                                                  \
-                                                                                                   \
-		LOOP(receive)((RING *)ring, first, count, &check, WAIT);                           \
-		return bench_is_wrong(&check);                                                     \
-	}                                                                                          \
-	static bool LOOP(ping_##wait)(void *out, void *in, uint32_t *ticks, uint64_t count)        \
-	{                                                                                          \
-		return LOOP(trips)((RING *)out, (RING *)in, ticks, count, WAIT);                   \
-	}                                                                                          \
-	static bool LOOP(echo_##wait)(void *in, void *out, uint64_t count)                         \
-	{                                                                                          \
-		return LOOP(answers)((RING *)in, (RING *)out, count, WAIT);                        \
+#define LOOP_WAIT(wait, WAIT)                                                               \
+	static void LOOP(produce_##wait)(void *ring, uint64_t first, uint64_t count)        \
+	{                                                                                   \
+		LOOP(send)((RING *)ring, first, count, WAIT);                               \
+	}                                                                                   \
+	static bool LOOP(consume_##wait)(void *ring, uint64_t first, uint64_t count)        \
+	{                                                                                   \
+		struct bench_check check = {{{0}}};                                         \
+                                                                                            \
+		LOOP(receive)((RING *)ring, first, count, &check, WAIT);                    \
+		return bench_is_wrong(&check);                                              \
+	}                                                                                   \
+	static bool LOOP(ping_##wait)(void *out, void *in, uint32_t *ticks, uint64_t count) \
+	{                                                                                   \
+		return LOOP(trips)((RING *)out, (RING *)in, ticks, count, WAIT);            \
+	}                                                                                   \
+	static bool LOOP(echo_##wait)(void *in, void *out, uint64_t count)                  \
+	{                                                                                   \
+		return LOOP(answers)((RING *)in, (RING *)out, count, WAIT);                 \
 	}
 
-#define LOOP_SET(wait)                                                                             \
-	{                                                                                          \
-		LOOP(produce_##wait), LOOP(consume_##wait), LOOP(ping_##wait), LOOP(echo_##wait)   \
+#define LOOP_SET(wait)                                                                           \
+	{                                                                                        \
+		LOOP(produce_##wait), LOOP(consume_##wait), LOOP(ping_##wait), LOOP(echo_##wait) \
 	}
 
 static bool LOOP(alone)(void *ring, uint64_t count)
@@ -114,12 +115,18 @@ static bool LOOP(alone)(void *ring, uint64_t count)
 
 LOOP_WAIT(backoff, BENCH_BACKOFF)
 #ifdef OURS
-#define LOOP_SETS {{0}, {0}, LOOP_SET(backoff)}
+#define LOOP_SETS                           \
+	{                                   \
+		{0}, {0}, LOOP_SET(backoff) \
+	}
 #define LOOP_OURS true
 #else
 LOOP_WAIT(spin, BENCH_SPIN)
 LOOP_WAIT(pause, BENCH_PAUSE)
-#define LOOP_SETS {LOOP_SET(spin), LOOP_SET(pause), LOOP_SET(backoff)}
+#define LOOP_SETS                                                  \
+	{                                                          \
+		LOOP_SET(spin), LOOP_SET(pause), LOOP_SET(backoff) \
+	}
 #define LOOP_OURS false
 #endif
 

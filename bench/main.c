@@ -14,11 +14,21 @@
 #include <unistd.h>
 
 const struct bench_candidate *const bench_candidates[BENCH_CANDIDATES] = {
-	&bench_ours_single,	  &bench_ours_batch,	  &bench_ours_single_no_touch,
-	&bench_ours_batch_no_touch, &bench_ours_single_plain, &bench_ours_batch_plain,
-	&bench_stream,		  &bench_rte_single,	  &bench_rte_bulk,
-	&bench_rte_in_place,	  &bench_boost_single,	  &bench_boost_bulk,
-	&bench_ck,		  &bench_lamport,	  &bench_moodycamel,
+	&bench_ours_single,
+	&bench_ours_batch,
+	&bench_ours_single_no_touch,
+	&bench_ours_batch_no_touch,
+	&bench_ours_single_plain,
+	&bench_ours_batch_plain,
+	&bench_stream,
+	&bench_rte_single,
+	&bench_rte_bulk,
+	&bench_rte_in_place,
+	&bench_boost_single,
+	&bench_boost_bulk,
+	&bench_ck,
+	&bench_lamport,
+	&bench_moodycamel,
 	&bench_atomic_queue,
 };
 
@@ -83,8 +93,8 @@ static void run_ping(void *argument)
 {
 	struct burst *burst = argument;
 
-	burst->wrong[0] = burst->loops->ping(burst->ring[0], burst->ring[1], burst->trip_ticks,
-					     burst->count);
+	burst->wrong[0] =
+		burst->loops->ping(burst->ring[0], burst->ring[1], burst->trip_ticks, burst->count);
 }
 
 static void run_echo(void *argument)
@@ -394,10 +404,15 @@ static bool parse(const char *word, struct bench_options *options)
 
 int main(int argc, char **argv)
 {
-	struct bench_results results = {
-		.options = {.ring = true, .latency = true, .rounds = 20, .messages = 1000000,
-			    .trips = 20000, .capacity = {1024, 4096}, .capacities = 2, .seed = 1,
-			    .only = ""}};
+	struct bench_results results = {.options = {.ring = true,
+						    .latency = true,
+						    .rounds = 20,
+						    .messages = 1000000,
+						    .trips = 20000,
+						    .capacity = {1024, 4096},
+						    .capacities = 2,
+						    .seed = 1,
+						    .only = ""}};
 	const char *seed = getenv("RK_SEED");
 	struct bench_verdict verdict;
 	struct duo *duo = NULL;

@@ -5,9 +5,8 @@
 #if !__has_include(<readerwriterqueue/readerwriterqueue.h>)
 
 const struct bench_candidate bench_moodycamel = {
-	"moodycamel ReaderWriterQueue",
-	"<readerwriterqueue/readerwriterqueue.h> not found "
-	"(apt-get install libreaderwriterqueue-dev)"};
+	"moodycamel ReaderWriterQueue", "<readerwriterqueue/readerwriterqueue.h> not found "
+					"(apt-get install libreaderwriterqueue-dev)"};
 
 #else
 
@@ -55,15 +54,15 @@ inline uint32_t pop(queue *ring, uint64_t sequence, struct bench_check *check)
 
 } // namespace
 
-#define CANDIDATE bench_moodycamel
-#define LABEL "moodycamel ReaderWriterQueue"
-#define KIND BENCH_SINGLE
-#define RING queue
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), (uint32_t)ring->try_emplace(sequence))
+#define CANDIDATE			 bench_moodycamel
+#define LABEL				 "moodycamel ReaderWriterQueue"
+#define KIND				 BENCH_SINGLE
+#define RING				 queue
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), (uint32_t)ring->try_emplace(sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN queue_open
-#define CLOSE queue_close
+#define OPEN				 queue_open
+#define CLOSE				 queue_close
 #include "loops.h"
 
 #endif

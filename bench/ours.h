@@ -35,8 +35,8 @@ static inline int ours_open_with(void **out, uint32_t capacity, bool no_touch)
 		return -ENOMEM;
 	ours->sent = ours->filled = 0;
 	ours->memory = aligned_alloc(RK_PAGE_BYTES, bytes);
-	result = ours->memory ? rk_ring_format(&ring, ours->memory, bytes, capacity, 0, "bench") :
-				-ENOMEM;
+	result = ours->memory ? rk_ring_format(&ring, ours->memory, bytes, capacity, 0, "bench")
+			      : -ENOMEM;
 	if (!result)
 		result = rk_ring_tx_open(&ours->tx, &ring);
 	if (!result)
@@ -72,8 +72,8 @@ static inline __attribute__((always_inline)) uint32_t ours_send(struct ours *our
 	return (uint32_t)rk_ring_send(&ours->tx, &msg);
 }
 
-static inline __attribute__((always_inline)) uint32_t ours_recv(struct ours *ours,
-								uint64_t sequence, struct bench_check *check)
+static inline __attribute__((always_inline)) uint32_t
+ours_recv(struct ours *ours, uint64_t sequence, struct bench_check *check)
 {
 	struct rk_msg msg;
 	int got = rk_ring_recv(&ours->rx, &msg, 1);
@@ -118,7 +118,7 @@ ours_recv_batch(struct ours *ours, uint64_t sequence, uint32_t most, struct benc
 }
 
 #define OURS
-#define OURS_PUSH(ring, sequence, most) ((void)(most), ours_send(ring, sequence))
+#define OURS_PUSH(ring, sequence, most)	      ((void)(most), ours_send(ring, sequence))
 #define OURS_POP(ring, sequence, most, check) ((void)(most), ours_recv(ring, sequence, check))
 
 #endif

@@ -10,23 +10,23 @@
 #endif
 
 #define CANDIDATE bench_ours_single_plain
-#define LABEL "ringkernel, plain -O2"
-#define KIND BENCH_SINGLE
-#define RING struct ours
-#define BATCH 1
-#define PUSH OURS_PUSH
-#define POP OURS_POP
-#define OPEN ours_open
-#define CLOSE ours_close
+#define LABEL	  "ringkernel, plain -O2"
+#define KIND	  BENCH_SINGLE
+#define RING	  struct ours
+#define BATCH	  1
+#define PUSH	  OURS_PUSH
+#define POP	  OURS_POP
+#define OPEN	  ours_open
+#define CLOSE	  ours_close
 #include "loops.h"
 
 #define CANDIDATE bench_ours_batch_plain
-#define LABEL "ringkernel, batch of 32, plain -O2"
-#define KIND BENCH_BULK
-#define RING struct ours
-#define BATCH BENCH_BATCH
-#define PUSH ours_send_batch
-#define POP ours_recv_batch
-#define OPEN ours_open
-#define CLOSE ours_close
+#define LABEL	  "ringkernel, batch of 32, plain -O2"
+#define KIND	  BENCH_BULK
+#define RING	  struct ours
+#define BATCH	  BENCH_BATCH
+#define PUSH	  ours_send_batch
+#define POP	  ours_recv_batch
+#define OPEN	  ours_open
+#define CLOSE	  ours_close
 #include "loops.h"

@@ -49,8 +49,8 @@ static double by_rate(const struct bench_results *results, const struct bench_ro
 	double most = 0;
 
 	for (int seen = DUO_CLASSES - 1; seen >= 0; seen--) {
-		struct bench_spread spread = bench_spread_of(
-			row->rate[0], results->options.rounds, (enum duo_class)seen);
+		struct bench_spread spread = bench_spread_of(row->rate[0], results->options.rounds,
+							     (enum duo_class)seen);
 
 		if (spread.count)
 			most = spread.median;
@@ -67,8 +67,7 @@ static double by_trip(const struct bench_results *results, const struct bench_ro
 	return -1e9;
 }
 
-static void print_rates(const struct bench_results *results, const uint32_t *order,
-			uint32_t index)
+static void print_rates(const struct bench_results *results, const uint32_t *order, uint32_t index)
 {
 	printf("\nThroughput, capacity %u, million messages a second: median [quartiles] of "
 	       "bursts\n  %-*s",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * DPDK's rte_ring, one producer and one consumer, elements of 64 bytes: copied one a call, copied 32
- * a call, and 32 a call written and read in place ("zero copy").
+ * DPDK's rte_ring, one producer and one consumer, elements of 64 bytes: copied one a call, copied
+ * 32 a call, and 32 a call written and read in place ("zero copy").
  */
 #include "config.h"
 #include "bench.h"
@@ -44,7 +44,8 @@ static int rte_open(void **out, uint32_t capacity)
 	rte->sent = rte->filled = 0;
 	rte->ring = aligned_alloc(RK_PAGE_BYTES,
 				  ((size_t)bytes + RK_PAGE_BYTES - 1) & -(size_t)RK_PAGE_BYTES);
-	if (!rte->ring || rte_ring_init(rte->ring, "bench", capacity, RING_F_SP_ENQ | RING_F_SC_DEQ)) {
+	if (!rte->ring ||
+	    rte_ring_init(rte->ring, "bench", capacity, RING_F_SP_ENQ | RING_F_SC_DEQ)) {
 		free(rte->ring);
 		free(rte);
 		return -ENOMEM;
@@ -95,7 +96,8 @@ static inline uint32_t push_bulk(struct rte *rte, uint64_t sequence, uint32_t mo
 	return sent;
 }
 
-static inline uint32_t pop_bulk(struct rte *rte, uint64_t sequence, uint32_t most, struct bench_check *check)
+static inline uint32_t pop_bulk(struct rte *rte, uint64_t sequence, uint32_t most,
+				struct bench_check *check)
 {
 	uint32_t got = rte_ring_sc_dequeue_burst_elem(rte->ring, rte->got, LINE, most, NULL);
 
@@ -142,37 +144,37 @@ static inline uint32_t pop_in_place(struct rte *rte, uint64_t sequence, uint32_t
 	return got;
 }
 
-#define CANDIDATE bench_rte_single
-#define LABEL "rte_ring"
-#define KIND BENCH_SINGLE
-#define RING struct rte
-#define BATCH 1
-#define PUSH(ring, sequence, most) ((void)(most), push(ring, sequence))
+#define CANDIDATE			 bench_rte_single
+#define LABEL				 "rte_ring"
+#define KIND				 BENCH_SINGLE
+#define RING				 struct rte
+#define BATCH				 1
+#define PUSH(ring, sequence, most)	 ((void)(most), push(ring, sequence))
 #define POP(ring, sequence, most, check) ((void)(most), pop(ring, sequence, check))
-#define OPEN rte_open
-#define CLOSE rte_close
+#define OPEN				 rte_open
+#define CLOSE				 rte_close
 #include "loops.h"
 
 #define CANDIDATE bench_rte_bulk
-#define LABEL "rte_ring, bulk of 32"
-#define KIND BENCH_BULK
-#define RING struct rte
-#define BATCH BENCH_BATCH
-#define PUSH push_bulk
-#define POP pop_bulk
-#define OPEN rte_open
-#define CLOSE rte_close
+#define LABEL	  "rte_ring, bulk of 32"
+#define KIND	  BENCH_BULK
+#define RING	  struct rte
+#define BATCH	  BENCH_BATCH
+#define PUSH	  push_bulk
+#define POP	  pop_bulk
+#define OPEN	  rte_open
+#define CLOSE	  rte_close
 #include "loops.h"
 
 #define CANDIDATE bench_rte_in_place
-#define LABEL "rte_ring, zero-copy bulk of 32"
-#define KIND BENCH_BULK
-#define RING struct rte
-#define BATCH BENCH_BATCH
-#define PUSH push_in_place
-#define POP pop_in_place
-#define OPEN rte_open
-#define CLOSE rte_close
+#define LABEL	  "rte_ring, zero-copy bulk of 32"
+#define KIND	  BENCH_BULK
+#define RING	  struct rte
+#define BATCH	  BENCH_BATCH
+#define PUSH	  push_in_place
+#define POP	  pop_in_place
+#define OPEN	  rte_open
+#define CLOSE	  rte_close
 #include "loops.h"
 
 #endif

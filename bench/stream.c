@@ -58,8 +58,7 @@ static void produce(void *memory, uint64_t first, uint64_t count)
 
 	while (position != end) {
 		uint64_t lines = block(stream, position, end);
-		struct bench_element *line =
-			&stream->lines[position & (stream->capacity - 1)];
+		struct bench_element *line = &stream->lines[position & (stream->capacity - 1)];
 
 		/* Pairs with the release in consume(): read before it is written again. */
 		while (position + lines - __atomic_load_n(&stream->read, __ATOMIC_ACQUIRE) >
@@ -83,8 +82,7 @@ static bool consume(void *memory, uint64_t first, uint64_t count)
 
 	while (position != end) {
 		uint64_t lines = block(stream, position, end);
-		struct bench_element *line =
-			&stream->lines[position & (stream->capacity - 1)];
+		struct bench_element *line = &stream->lines[position & (stream->capacity - 1)];
 
 		while (__atomic_load_n(&stream->written, __ATOMIC_ACQUIRE) - position < lines)
 			rk_spin_miss(&spin);
