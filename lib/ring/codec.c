@@ -23,7 +23,7 @@
  * One body for all: the macros' names are inlined with the instruction set of the function. A cell
  * alone is one that rk_ring_send() was given, and likely to be FRESH.
  */
-#define DEFINE_CODEC(isa, attribute, STORE, FRESH, LOAD)                                                 \
+#define DEFINE_CODEC(isa, attribute, STORE, FRESH, LOAD)                                           \
 	attribute static void pack_##isa(struct rk_slot *slots, uint64_t tag, const void *cells,   \
 					 uint32_t count)                                           \
 	{                                                                                          \
