@@ -54,6 +54,7 @@ fi
 if [ -n "$capture" ]; then
 	pace="rate=20000"
 	verify=
+	books=all
 	arguments=
 	end_a=idle=3000
 	end_b=idle=3000
@@ -62,6 +63,7 @@ else
 	pace="speed=1"
 	truth=
 	verify=
+	books=10
 	if has jansson "comparison with what the generator knows"; then
 		truth="truth $out/truth.json"
 		verify="verify $out/truth.json"
@@ -90,7 +92,7 @@ port="pcap:$(printf %s "$capture" | sed 's/[,\\]/\\&/g')"
 heading "books: multicast $feed_a and $feed_b on loopback, through rings and an actor"
 # Pipeline 1 sends, on worker 0; pipeline 2 receives, all on worker 1.
 # shellcheck disable=SC2086 # the words of $verify and $log are words
-"$ringkernel" run workers 2 $verify $log \
+"$ringkernel" run workers 2 books $books $verify $log \
 	hgrm "$out/latency.hgrm" plot "$out/latency.svg" \
 	from "$port,$pace" on 0 \
 	to "udp:$feed_a,feeds=$feed_b,iface=lo,stamp" on 0 -- \
