@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { KILLS_PER_RING = 100, MOST_CELLS = 512, MOST_LIFE_NS = 300000 };
+enum { KILLS_PER_RING = 100, MOST_CELLS = 512, MOST_LIFE_NS = 150000 };
 
 /* What a killed process leaves to the next, in memory that outlives it. */
 struct journal {
@@ -269,7 +269,7 @@ static pid_t start_child(const struct trial *t, void (*run)(const struct trial *
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	calls_to_live = aid_below(&seed, 32);
+	calls_to_live = aid_below(&seed, 12);
 	run(t, seed, flag);
 	_exit(1);
 }

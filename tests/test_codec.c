@@ -27,7 +27,8 @@ static uint64_t state;
 	{                                                                                          \
 		uint32_t i = 0;                                                                    \
                                                                                                    \
-		while (i < count && LOAD(slots + i, tag, (char *)cells + (size_t)i * RK_CELL_BYTES)) { \
+		while (i < count &&                                                                \
+		       LOAD(slots + i, tag, (char *)cells + (size_t)i * RK_CELL_BYTES)) {          \
 			if (touch)                                                                 \
 				rk_slot_touch(slots + i);                                          \
 			i++;                                                                       \
