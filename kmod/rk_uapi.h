@@ -222,9 +222,9 @@ struct rk_mem_info {
  * @reserved: 0
  *
  * GPU memory goes only to importers that can reach peer memory, and, unless it is persistent, only
- * to importers that can be told to let go (move_notify); on kernels built without
- * CONFIG_DMABUF_MOVE_NOTIFY there are none of these, so there only persistent memory can be imported
- * (EOPNOTSUPP from the importer).
+ * to importers that can be told to let go (move_notify).  On kernels built without
+ * CONFIG_DMABUF_MOVE_NOTIFY there are none of these: there the import of memory that is not
+ * persistent fails with EOPNOTSUPP.
  *
  * errno: ENODEV revoked; EMFILE no free descriptor.
  */

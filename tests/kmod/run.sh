@@ -136,10 +136,11 @@ unpacked() {
 		echo "$1"
 		return
 	fi
-	if [ ! -s "$B/vmlinux" ] || [ "$1" -nt "$B/vmlinux" ]; then
-		tail -c "+$((offset + 1))" "$1" | unxz > "$B/vmlinux" 2> /dev/null
+	unpacked_in=$B/$(basename "$1").elf
+	if [ ! -s "$unpacked_in" ] || [ "$1" -nt "$unpacked_in" ]; then
+		tail -c "+$((offset + 1))" "$1" | unxz > "$unpacked_in" 2> /dev/null
 	fi
-	if [ -s "$B/vmlinux" ]; then echo "$B/vmlinux"; else echo "$1"; fi
+	if [ -s "$unpacked_in" ]; then echo "$unpacked_in"; else echo "$1"; fi
 }
 
 # mutants KDIR KERNEL FOLDER NAMES...: each planted bug must make a test fail.
@@ -236,14 +237,18 @@ style() {
 	fi
 }
 
+release_of() {
+	sed -n 's/^#define UTS_RELEASE "\(.*\)"/\1/p' "$1/include/generated/utsrelease.h"
+}
+
 newer() {
 	for newer_kdir in "$B"/newer/usr/src/linux-headers-*-amd64 /lib/modules/*/build; do
 		case $newer_kdir in
 		*/linux-headers-6.1.* | */modules/6.1.*) continue ;;
 		esac
 		[ -f "$newer_kdir/Module.symvers" ] || continue
-		newer_name=$(sed -n 's/^#define UTS_RELEASE "\(.*\)"/\1/p' \
-			"$newer_kdir/include/generated/utsrelease.h")
+		[ "$newer_kdir" != "$kdir" ] || continue
+		newer_name=$(release_of "$newer_kdir")
 		# shellcheck disable=SC2086
 		try "W=1 $newer_name" "$B/newer-build/log" build "$newer_kdir" "$B/newer-build" \
 			$module_sources -- W=1
@@ -281,7 +286,7 @@ basic_groups=args,owner,host,gpu,revoke,dmabuf,bells,live,lib,cycles,storm
 stock() {
 	find_kernel
 	# shellcheck disable=SC2086
-	try "W=1 $(basename "$(dirname "$kdir")")" "$B/stock/log" build "$kdir" "$B/stock" \
+	try "W=1 $(release_of "$kdir")" "$B/stock/log" build "$kdir" "$B/stock" \
 		$module_sources -- W=1 || finish
 	# shellcheck disable=SC2086
 	try "stand-in" "$B/standin/log" build "$kdir" "$B/standin" $standin_sources -- W=1 || finish

@@ -47,6 +47,7 @@ static void contiguous(int fd)
 	CHECK_EQ(t_type_at(fd, gpu.handle, map), RK_TYPE_NONE);
 	CHECK_EQ(t_write(map + 3 * SI_PAGE, 0x1122334455667788), 0);
 	CHECK_EQ(t_type_at(fd, gpu.handle, map + 3 * SI_PAGE), RK_TYPE_WC);
+	CHECK_EQ(t_write(map, 0), 0);
 	CHECK_EQ(t_type_at(fd, gpu.handle, map), RK_TYPE_WC);
 	CHECK_EQ(peek(base + 3 * SI_PAGE), 0x1122334455667788);
 	CHECK_EQ(t_read(map + 3 * SI_PAGE, &value), 0);

@@ -484,8 +484,11 @@ static long standin_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	default:
 		return -ENOTTY;
 	}
-	if (!err && (_IOC_DIR(cmd) & _IOC_READ) && copy_to_user(user, &io, _IOC_SIZE(cmd)))
+	if (!err && (_IOC_DIR(cmd) & _IOC_READ) && copy_to_user(user, &io, _IOC_SIZE(cmd))) {
 		err = -EFAULT;
+		if (cmd == SI_IOC_IMPORT)
+			do_unimport(io.import.id);
+	}
 	return err;
 }
 
