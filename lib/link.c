@@ -67,10 +67,13 @@ static int poll_in(struct rk_task *task)
 		moved = rk_port_poll_in(link->in_port, &link->tx, PORT_BUDGET);
 		link->in_closing = input_ended(link, moved);
 	}
-	if (link->in_closing &&
-	    (rk_ring_close(&link->tx, link->in_closing) || hurry_of(link) == CPU_LET_GO))
-		return -1;
-	return moved > 0;
+	if (!link->in_closing)
+		return moved > 0;
+	if (!rk_ring_close(&link->tx, link->in_closing) && hurry_of(link) != CPU_LET_GO)
+		return 0;
+	/* What the port has taken and the ring has not is counted as dropped. */
+	rk_port_poll_in(link->in_port, &link->tx, PORT_BUDGET);
+	return -1;
 }
 
 static uint64_t due_in(const struct rk_task *task)

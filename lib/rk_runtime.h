@@ -155,12 +155,13 @@ RK_BEGIN_DECLS
 RK_API int rk_runtime_open(struct rk_runtime **runtime, const struct rk_runtime_opts *opts);
 
 /**
- * rk_runtime_wait() - wait until every actor has stopped and every port is done
+ * rk_runtime_wait() - wait until every actor has stopped and every port is done, or one has failed
  * @runtime: open
  * @timeout_ns: at most this long
  *
  * Context: any thread; sleeps.
- * Return: 0 all done; -ETIMEDOUT; or the first error of a port, said in rk_errmsg().
+ * Return: 0 all done; -ETIMEDOUT; or the first error of a port, said in rk_errmsg(), at once: the
+ * others go on, until rk_runtime_stop().
  */
 RK_API int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns);
 
@@ -171,7 +172,8 @@ RK_API int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns);
  * @timeout_ns: at most this long
  *
  * Context: any thread; sleeps.
- * Return: as rk_runtime_wait().
+ * Return: 0 all done; -ETIMEDOUT; or the first error of a port, once all is done; said in
+ * rk_errmsg().
  */
 RK_API int rk_runtime_stop(struct rk_runtime *runtime, enum rk_stop how, uint64_t timeout_ns);
 

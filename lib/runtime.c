@@ -33,6 +33,7 @@ void runtime_failed(struct rk_runtime *runtime, int result)
 	if (!runtime->result) {
 		runtime->result = result;
 		snprintf(runtime->result_text, sizeof(runtime->result_text), "%s", rk_errmsg());
+		pthread_cond_broadcast(&runtime->changed);
 	}
 	pthread_mutex_unlock(&runtime->mutex);
 }
@@ -150,6 +151,11 @@ static bool nothing_lives(const void *what)
 	return !((const struct rk_runtime *)what)->live;
 }
 
+static bool nothing_lives_or_failed(const void *what)
+{
+	return !((const struct rk_runtime *)what)->live || ((const struct rk_runtime *)what)->result;
+}
+
 static bool has_stopped(const void *what)
 {
 	const struct rk_actor *actor = what;
@@ -157,18 +163,23 @@ static bool has_stopped(const void *what)
 	return __atomic_load_n(&actor->ctx.phase, __ATOMIC_ACQUIRE) >= CPU_CLOSING; /* A2: R2 */
 }
 
-int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns)
+static int wait_for(struct rk_runtime *runtime, bool (*reached)(const void *), uint64_t timeout_ns)
 {
 	int result;
 
 	pthread_mutex_lock(&runtime->mutex);
-	result = wait_until(runtime, nothing_lives, runtime, timeout_ns);
+	result = wait_until(runtime, reached, runtime, timeout_ns);
 	if (result)
 		rk_fail(ETIMEDOUT, "runtime: %u actors and ports still run", runtime->live);
 	else if (runtime->result)
 		result = rk_fail(-runtime->result, "%s", runtime->result_text);
 	pthread_mutex_unlock(&runtime->mutex);
 	return result;
+}
+
+int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns)
+{
+	return wait_for(runtime, nothing_lives_or_failed, timeout_ns);
 }
 
 /* Ask an actor to stop. Mutex held. */
@@ -210,7 +221,7 @@ static void stop_all(struct rk_runtime *runtime, enum rk_stop how, uint32_t hurr
 int rk_runtime_stop(struct rk_runtime *runtime, enum rk_stop how, uint64_t timeout_ns)
 {
 	stop_all(runtime, how, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
-	return rk_runtime_wait(runtime, timeout_ns);
+	return wait_for(runtime, nothing_lives, timeout_ns);
 }
 
 int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)

@@ -214,6 +214,7 @@ static void a_damaged_capture_is_told_and_what_came_before_is_handled(void **unu
 	result = rk_runtime_wait(runtime, LONG_NS);
 	assert_int_equal(result, -EPROTO);
 	assert_non_null(strstr(rk_errmsg(), "out.pcap"));
+	assert_int_equal(rk_runtime_stop(runtime, RK_STOP_DRAIN, LONG_NS), -EPROTO);
 	rk_port_stats(in, &from);
 	rk_actor_info(count, &info);
 	assert_true(from.messages > PACKETS / 2);

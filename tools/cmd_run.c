@@ -236,8 +236,10 @@ static int wait_for_end(struct run *run, struct ticker *ticker, const sigset_t *
 		int result = rk_runtime_wait(run->runtime, LOOK_NS);
 		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
-		if (result != -ETIMEDOUT)
-			return result;
+		if (!result)
+			return 0;
+		if (result != -ETIMEDOUT) /* a port failed: the rest must not go on without it */
+			return drain(run, signals);
 		if (sigtimedwait(signals, NULL, &no_time) > 0) {
 			run->end = RUN_SIGNALLED;
 			return drain(run, signals);
