@@ -4,406 +4,12 @@
  * Every case ends with the same sum: what was outside = messages + drops by reason.
  */
 #include "ports/frame.h"
-#include "ports/rk_port.h"
-#include "rk_error.h"
+#include "ports_capture.h"
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-enum { MAX_BYTES = 14248, LOG_MAX = 20000, CELLS = 255 };
-
-static uint64_t seed;
-static char folder[64];
-
-static uint64_t chance(void)
-{
-	static uint64_t state;
-	uint64_t z;
-
-	state = state ? state : seed;
-	z = state += 0x9e3779b97f4a7c15ULL;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
-static uint64_t now_ns(int clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-/* The path of a file of this run. */
-static const char *file_path(const char *name)
-{
-	static char path[4][128];
-	static int turn;
-
-	turn = (turn + 1) % 4;
-	snprintf(path[turn], sizeof(path[turn]), "%s/%s", folder, name);
-	return path[turn];
-}
-
-/* printf into one of a few buffers. */
-static const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static const char *text_of(const char *format, ...)
-{
-	static char text[8][640];
-	static int turn;
-	va_list args;
-
-	turn = (turn + 1) % 8;
-	va_start(args, format);
-	vsnprintf(text[turn], sizeof(text[turn]), format, args);
-	va_end(args);
-	return text[turn];
-}
-
-/* --- What came through --- */
-
-struct entry {
-	uint64_t time_ns;
-	struct rk_packet packet;
-	uint8_t *data;
-};
-
-struct record {
-	struct entry entry[LOG_MAX];
-	uint32_t count;
-};
-
-static struct record seen;
-
-static void forget(struct record *record)
-{
-	for (uint32_t i = 0; i < record->count; i++)
-		free(record->entry[i].data);
-	record->count = 0;
-}
-
-static void remember(struct record *record, const struct rk_msg *msg)
-{
-	struct entry *entry = &record->entry[record->count++];
-
-	assert_true(record->count <= LOG_MAX);
-	assert_int_equal(msg->type, RK_MSG_PACKET);
-	assert_int_equal(msg->flags, RK_MSG_F_TIME);
-	memcpy(&entry->time_ns, msg->body, 8);
-	memcpy(&entry->packet, rk_msg_payload(msg), sizeof(entry->packet));
-	assert_int_equal(msg->slots, rk_msg_cells(RK_MSG_F_TIME, 16 + entry->packet.bytes));
-	for (uint32_t at = 32 + entry->packet.bytes; at < msg->slots * RK_CELL_BYTES; at++)
-		assert_int_equal(((const uint8_t *)msg)[at], 0);
-	entry->data = malloc(entry->packet.bytes + 1);
-	assert_non_null(entry->data);
-	memcpy(entry->data, rk_msg_payload(msg) + sizeof(entry->packet), entry->packet.bytes);
-}
-
-struct ends {
-	void *memory;
-	struct rk_ring ring;
-	struct rk_ring_tx tx;
-	struct rk_ring_rx rx;
-	uint8_t cells[CELLS * RK_CELL_BYTES] __attribute__((aligned(8)));
-};
-
-static struct ends *make_ring(uint64_t capacity)
-{
-	struct ends *ends = calloc(1, sizeof(*ends));
-	size_t bytes = rk_ring_bytes(capacity);
-
-	assert_non_null(ends);
-	ends->memory = aligned_alloc(RK_PAGE_BYTES, (bytes + 4095) / 4096 * 4096);
-	assert_non_null(ends->memory);
-	memset(ends->memory, 0, bytes);
-	assert_int_equal(rk_ring_format(&ends->ring, ends->memory, bytes, capacity, 0, "test"), 0);
-	assert_int_equal(rk_ring_tx_open(&ends->tx, &ends->ring), 0);
-	assert_int_equal(rk_ring_rx_open(&ends->rx, &ends->ring, NULL), 0);
-	return ends;
-}
-
-static void free_ring(struct ends *ends)
-{
-	free(ends->memory);
-	free(ends);
-}
-
-/* Receive up to @most messages into seen. */
-static void take(struct ends *ends, uint32_t most)
-{
-	while (most-- && rk_ring_recv(&ends->rx, (struct rk_msg *)ends->cells, CELLS) > 0)
-		remember(&seen, (const struct rk_msg *)ends->cells);
-}
-
-/* Poll @port to its end, @slow receives a poll; returns the error it ended with. */
-static int run_to_end(struct rk_port *port, uint64_t capacity, uint32_t slow, uint32_t budget)
-{
-	struct ends *ends = make_ring(capacity);
-	uint64_t deadline = now_ns(CLOCK_MONOTONIC) + 60000000000;
-	int result;
-
-	do {
-		result = rk_port_poll_in(port, &ends->tx, budget);
-		take(ends, slow);
-	} while (result >= 0 && now_ns(CLOCK_MONOTONIC) < deadline);
-	take(ends, UINT32_MAX);
-	free_ring(ends);
-	return result;
-}
-
-static uint64_t dropped(const struct rk_port_stats *stats)
-{
-	return stats->dropped_foreign + stats->dropped_malformed + stats->dropped_truncated +
-	       stats->dropped_too_long + stats->dropped_kernel + stats->dropped_refused +
-	       stats->dropped_closed;
-}
-
-static void need_pcap(void)
-{
-	if (rk_port_kind_at(0)->absent) {
-		print_message("skipped: pcap is %s\n", rk_port_kind_at(0)->absent);
-		skip();
-	}
-}
-
-static struct rk_port *must_open(const char *uri, enum rk_port_direction direction)
-{
-	struct rk_port *port = NULL;
-
-	if (!strncmp(uri, "pcap:", 5))
-		need_pcap();
-	if (rk_port_open(&port, uri, direction, 0))
-		fail_msg("%s", rk_errmsg());
-	assert_string_equal(rk_port_uri(port), uri);
-	return port;
-}
-
-/* Replay @uri through a ring; returns the error it ended with. */
-static int replay(const char *uri, uint64_t capacity, struct rk_port_stats *stats)
-{
-	struct rk_port *port = must_open(uri, RK_PORT_IN);
-	int result;
-
-	forget(&seen);
-	result = run_to_end(port, capacity, UINT32_MAX, 64);
-	rk_port_stats(port, stats);
-	assert_int_equal(stats->messages, seen.count);
-	assert_int_equal(rk_port_close(port), 0);
-	return result;
-}
-
-/* --- Making captures --- */
-
-enum format { PCAP_MICRO, PCAP_NANO, PCAPNG_MICRO, PCAPNG_NANO, FORMATS };
-
-struct capture {
-	enum format format;
-	size_t used;
-	uint32_t records;
-	size_t end[LOG_MAX]; /* of each record */
-	uint8_t bytes[64 << 20];
-};
-
-static struct capture made;
-
-static void put(const void *bytes, size_t count)
-{
-	assert_true(made.used + count <= sizeof(made.bytes));
-	memcpy(made.bytes + made.used, bytes, count);
-	made.used += count;
-}
-
-static void put32s(uint32_t count, ...)
-{
-	va_list args;
-
-	va_start(args, count);
-	while (count--) {
-		uint32_t value = va_arg(args, uint32_t);
-
-		put(&value, 4);
-	}
-	va_end(args);
-}
-
-static void begin_capture(enum format format, uint32_t link)
-{
-	need_pcap();
-	made.format = format;
-	made.used = made.records = 0;
-	if (format <= PCAP_NANO) {
-		put32s(6, format == PCAP_NANO ? 0xa1b23c4dU : 0xa1b2c3d4U, 0x00040002U, 0U, 0U,
-		       65535U, link);
-		return;
-	}
-	put32s(7, 0x0a0d0d0aU, 28U, 0x1a2b3c4dU, 1U, 0xffffffffU, 0xffffffffU, 28U);
-	/* if_tsresol: 10^-6 or 10^-9. */
-	put32s(8, 1U, 32U, link, 65535U, 0x00010009U, format == PCAPNG_NANO ? 9U : 6U, 0U, 32U);
-}
-
-static uint64_t stamp_kept(uint64_t stamp_ns)
-{
-	bool micro = made.format == PCAP_MICRO || made.format == PCAPNG_MICRO;
-
-	return micro ? stamp_ns / 1000 * 1000 : stamp_ns;
-}
-
-static void add_record(uint64_t stamp_ns, const uint8_t *frame, uint32_t caplen, uint32_t len)
-{
-	static const uint8_t zeros[4];
-	uint32_t padded = (caplen + 3) / 4 * 4;
-	uint64_t unit = made.format == PCAPNG_NANO ? 1 : 1000;
-
-	if (made.format <= PCAP_NANO) {
-		put32s(4, (uint32_t)(stamp_ns / 1000000000),
-		       (uint32_t)(stamp_ns % 1000000000) / (made.format == PCAP_NANO ? 1 : 1000),
-		       caplen, len);
-		put(frame, caplen);
-	} else {
-		put32s(7, 6U, 32 + padded, 0U, (uint32_t)(stamp_ns / unit >> 32),
-		       (uint32_t)(stamp_ns / unit), caplen, len);
-		put(frame, caplen);
-		put(zeros, padded - caplen);
-		put32s(1, 32 + padded);
-	}
-	made.end[made.records++] = made.used;
-}
-
-/* Write the first @bytes of what was made. */
-static const char *save(const char *name, size_t bytes)
-{
-	const char *path = file_path(name);
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(made.bytes, 1, bytes, file), bytes);
-	assert_int_equal(fclose(file), 0);
-	return path;
-}
-
-static void be16(uint8_t *at, uint32_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-/* The bytes of datagram @index; its first say which it is. */
-static void fill_payload(uint8_t *at, uint32_t index, uint32_t bytes)
-{
-	for (uint32_t i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(i < 4 ? index >> (8 * i) : index * 31 + i * 7);
-}
-
-static void check_payload(const struct entry *entry, uint32_t index, uint32_t bytes)
-{
-	uint8_t want[MAX_BYTES];
-
-	assert_int_equal(entry->packet.bytes, bytes);
-	fill_payload(want, index, bytes);
-	assert_memory_equal(entry->data, want, bytes);
-}
-
-static uint8_t frame[65536 + 64];
-
-/* IPv4 and UDP headers and payload @index at @at, to 224.1.1.(1+feed):(7000+feed). */
-static uint32_t put_datagram(uint8_t *at, uint32_t feed, uint32_t index, uint32_t bytes)
-{
-	static const uint8_t ip[20] = {0x45, 0, 0,  0, 0, 1, 0,	  0, 9, 17,
-				       0,    0, 10, 0, 0, 1, 224, 1, 1, 0};
-
-	memcpy(at, ip, sizeof(ip));
-	be16(at + 2, 28 + bytes);
-	at[19] = (uint8_t)(1 + feed);
-	be16(at + 20, 5555);
-	be16(at + 22, 7000 + feed);
-	be16(at + 24, 8 + bytes);
-	be16(at + 26, 0);
-	if (bytes <= MAX_BYTES)
-		fill_payload(at + 28, index, bytes);
-	return 28 + bytes;
-}
-
-static const struct {
-	uint32_t type, head_bytes;
-	const char *head;
-} links[] = {
-	{1, 14, "\1\0\x5e\1\1\1\2\0\0\0\0\1\x08\0"},
-	{101, 0, ""},
-	{228, 0, ""},
-	{113, 16, "\0\0\0\1\0\6\2\0\0\0\0\1\0\0\x08\0"},
-	{276, 20, "\x08\0\0\0\0\0\0\1\0\1\0\6\2\0\0\0\0\1\0\0"},
-	{0, 4, "\2\0\0\0"},
-	{0, 4, "\0\0\0\2"},
-	{108, 4, "\0\0\0\2"},
-};
-
-enum { LINKS = sizeof(links) / sizeof(links[0]) };
-
-static uint32_t put_frame(uint32_t link, uint32_t feed, uint32_t index, uint32_t bytes)
-{
-	memcpy(frame, links[link].head, links[link].head_bytes);
-	return links[link].head_bytes +
-	       put_datagram(frame + links[link].head_bytes, feed, index, bytes);
-}
-
-/* @count datagrams of two feeds and many lengths; what they were is in the arrays. */
-static struct {
-	uint32_t feed, bytes;
-	uint64_t stamp_ns;
-} sent[LOG_MAX];
-
-static void make_capture(enum format format, uint32_t link, uint32_t count, uint32_t most_bytes)
-{
-	uint64_t stamp_ns = 1700000000123456789ULL;
-
-	begin_capture(format, links[link].type);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t bytes;
-
-		sent[i].feed = i ? (uint32_t)(chance() & 1) : 0;
-		if (i == 1)
-			sent[i].feed = 1;
-		sent[i].bytes = (uint32_t)(chance() % (most_bytes + 1));
-		if (i == 3)
-			sent[i].bytes = 0;
-		sent[i].stamp_ns = stamp_ns += chance() % 5000;
-		bytes = put_frame(link, sent[i].feed, i, sent[i].bytes);
-		add_record(stamp_ns, frame, bytes, bytes);
-	}
-}
-
-static void check_seen(uint32_t count, uint32_t first_feed)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		const struct entry *entry = &seen.entry[i];
-
-		check_payload(entry, i, sent[i].bytes);
-		assert_int_equal(entry->packet.feed, first_feed + sent[i].feed);
-		assert_int_equal(entry->packet.rx_time_ns, stamp_kept(sent[i].stamp_ns));
-		assert_int_equal(entry->packet.dropped, 0);
-	}
-}
-
-/* --- pcap, input --- */
 
 static void test_every_format_and_link_replays(void **state)
 {
@@ -733,6 +339,7 @@ static void test_small_ring_and_slow_consumer_lose_nothing(void **state)
 			assert_int_equal(rk_port_close(port), 0);
 		}
 }
+
 static void test_too_long_for_the_ring_is_counted(void **state)
 {
 	struct rk_port_stats stats;
@@ -982,8 +589,6 @@ static void test_real_capture(void **state)
 	assert_int_equal(stats.messages, 10000);
 }
 
-/* --- pcap, output --- */
-
 /* Words of @bytes bytes, added up as the checksums of the Internet are. */
 static uint32_t add_words(uint32_t sum, const uint8_t *at, uint32_t bytes)
 {
@@ -1012,40 +617,6 @@ static void test_frames_have_right_checksums(void **state)
 			0xffff);
 		assert_true(frame[40] || frame[41]);
 	}
-}
-
-/* A message as a ring would hand it out. */
-static struct rk_msg *build(uint16_t type, uint64_t rx_time_ns, uint64_t time_ns, uint32_t feed,
-			    uint32_t index, uint32_t bytes)
-{
-	static uint64_t cells[CELLS * RK_CELL_BYTES / 8];
-	const struct rk_packet packet = {rx_time_ns, bytes, (uint16_t)feed, 0};
-	struct rk_msg *msg = (struct rk_msg *)cells;
-	uint32_t front = type == RK_MSG_PACKET ? 16 : 0;
-	uint8_t *payload;
-
-	memset(cells, 0, sizeof(cells));
-	msg->type = type;
-	msg->flags = time_ns ? RK_MSG_F_TIME : 0;
-	msg->slots = (uint8_t)rk_msg_cells(msg->flags, front + bytes);
-	if (time_ns)
-		memcpy(msg->body, &time_ns, 8);
-	payload = (uint8_t *)(uintptr_t)rk_msg_payload(msg);
-	memcpy(payload, &packet, front);
-	fill_payload(payload + front, index, bytes);
-	return msg;
-}
-
-static void must_write(struct rk_port *port, const struct rk_msg *msg)
-{
-	int result = rk_port_write(port, msg);
-
-	for (uint32_t i = 0; result == 0 && i < 100000; i++) {
-		usleep(100);
-		result = rk_port_write(port, msg);
-	}
-	if (result != 1)
-		fail_msg("write: %d: %s", result, rk_errmsg());
 }
 
 static void test_recording_replays_equal(void **state)
@@ -1119,29 +690,6 @@ static void test_recording_other_messages_and_strange_ones(void **state)
 	}
 }
 
-/* Run @body in a child, which says what failed and then exits with 1. */
-static void in_child(int (*body)(void))
-{
-	int status = 0;
-	pid_t child = fork();
-
-	assert_true(child >= 0);
-	if (!child)
-		_exit(body());
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-#define CHILD_CHECK(condition)                                                             \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition, \
-				rk_errmsg());                                              \
-			return 1;                                                          \
-		}                                                                          \
-	} while (0)
-
 /* A file that may not grow beyond 600,000 bytes: as a full disk, but without root. */
 static int write_to_full_disk(void)
 {
@@ -1185,8 +733,6 @@ static void test_full_disk_is_told_at_once_and_at_close(void **state)
 			    "port 'pcap:/dev/full': write '/dev/full': No space left on "
 			    "device");
 }
-
-/* --- What is refused, word for word --- */
 
 static const struct {
 	const char *uri;
@@ -1413,8 +959,6 @@ static void test_null_counts(void **state)
 	free_ring(ends);
 }
 
-/* --- udp --- */
-
 /* Two groups, and a port that other runs on this machine hardly use. */
 static const char *groups(void)
 {
@@ -1436,20 +980,6 @@ static struct rk_port *open_groups(const char *options)
 		skip();
 	}
 	return port;
-}
-
-/* Poll until nothing has come for a while; enough, since loopback delivers within the send. */
-static void drain(struct rk_port *port, struct ends *ends, uint32_t budget)
-{
-	struct pollfd wait = {.fd = rk_port_fd(port), .events = POLLIN};
-	int result;
-
-	do {
-		result = rk_port_poll_in(port, &ends->tx, budget);
-		take(ends, UINT32_MAX);
-		if (result < 0)
-			fail_msg("%s", rk_errmsg());
-	} while (result > 0 || poll(&wait, 1, 50) > 0);
 }
 
 /* Send @count datagrams to the two groups, remembered in sent. */
@@ -1583,21 +1113,6 @@ static void send_raw(uint16_t port_number, const void *data, size_t bytes)
 	assert_true(fd >= 0);
 	assert_int_equal(sendto(fd, data, bytes, 0, (struct sockaddr *)&to, sizeof(to)), bytes);
 	close(fd);
-}
-
-/* A UDP port of the loopback that nobody has. */
-static uint16_t free_port(void)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t bytes = sizeof(name);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &bytes), 0);
-	close(fd);
-	return ntohs(name.sin_port);
 }
 
 static void test_full_ring_holds_datagrams_back(void **state)
@@ -1773,30 +1288,6 @@ static void test_udp_to_a_closed_ring(void **state)
 	assert_int_equal(rk_port_poll_in(in, &ends->tx, 64), -EPIPE);
 	assert_int_equal(rk_port_close(in), 0);
 	free_ring(ends);
-}
-
-static int make_folder(void **state)
-{
-	const char *asked = getenv("RK_SEED");
-
-	(void)state;
-	seed = asked ? strtoull(asked, NULL, 0) : 20251;
-	print_message("RK_SEED=%llu\n", (unsigned long long)seed);
-	snprintf(folder, sizeof(folder), "%s/rk_ports_XXXXXX",
-		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-	static const char *const names[] = {"a.pcap", "b.pcap",	   "cut.pcap", "r.pcap",
-					    "u.pcap", "full.pcap", "x.pcap",   "f.pcap"};
-
-	(void)state;
-	forget(&seen);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unlink(file_path(names[i]));
-	return rmdir(folder);
 }
 
 /* For another reader: record @path, and print what it must find in it, a line a frame. */
