@@ -12,6 +12,7 @@
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -139,14 +140,14 @@ static void rk_ctx_die(struct rk_ctx *ctx)
 }
 
 /*
- * Called for each descriptor closed.  The one that matters is the end of the opener: a child that
- * inherited the descriptor keeps the file open, but not the opener alive.
+ * Called for each descriptor closed.  The one that matters is the end of the opener, all threads of
+ * it: a child that inherited the descriptor keeps the file open, but not the opener alive.
  */
 static int rk_flush(struct file *file, fl_owner_t id)
 {
 	struct rk_ctx *ctx = file->private_data;
 
-	if ((current->flags & PF_EXITING) && current->tgid == ctx->tgid)
+	if (current->tgid == ctx->tgid && !atomic_read(&current->signal->live))
 		rk_ctx_die(ctx);
 	return 0;
 }

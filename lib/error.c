@@ -29,16 +29,17 @@ int rk_fail_within(int result, const char *format, ...)
 {
 	char inner[TEXT_BYTES];
 	va_list args;
-	int used;
+	size_t used;
 
 	memcpy(inner, text, sizeof(inner));
 	va_start(args, format);
-	used = vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* Cut at the end of the text, if it must be. */
-	if (used >= 0 && (size_t)used + 2 < sizeof(text))
-		snprintf(text + used, sizeof(text) - (size_t)used, ": %.*s",
-			 (int)(sizeof(text) - (size_t)used - 3), inner);
+	/* The inner text follows; cut at the end if it must be. */
+	used = strlen(text);
+	strncat(text, ": ", sizeof(text) - used - 1);
+	used = strlen(text);
+	strncat(text, inner, sizeof(text) - used - 1);
 	return result;
 }
 

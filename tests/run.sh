@@ -14,6 +14,7 @@ log=$B/log
 mkdir -p "$log"
 passed=0 failed=0 skipped=0
 
+unset MAKEFLAGS MFLAGS MAKELEVEL # a make that a test starts is no part of this one
 export B CMOCKA_MESSAGE_OUTPUT=TAP
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 export ASAN_OPTIONS="detect_leaks=1 detect_stack_use_after_return=1 ${ASAN_OPTIONS:-}"

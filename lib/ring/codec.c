@@ -4,19 +4,10 @@
 
 #include <stdlib.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define VECTORS 0 /* the race detector sees 8-byte atomics, not the parts of a vector store */
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define VECTORS 0
-#endif
-#endif
-#ifndef VECTORS
-#ifdef RK_CODEC_X86
+#if defined(RK_CODEC_X86) && !defined(RK_CODEC_PLAIN_ONLY)
 #define VECTORS 1
 #else
 #define VECTORS 0
-#endif
 #endif
 
 /*

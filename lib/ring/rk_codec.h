@@ -23,6 +23,20 @@
 #include <immintrin.h>
 #endif
 
+/* The race detector sees 8-byte atomics, not the parts of a vector store: under it, plain C. */
+#if defined(__SANITIZE_THREAD__)
+#define RK_CODEC_PLAIN_ONLY 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RK_CODEC_PLAIN_ONLY 1
+#endif
+#endif
+
+/* What rk_ring_send() and rk_ring_recv() inline where they are compiled for it. */
+#if defined(__AVX512VBMI__) && defined(__AVX512VL__) && !defined(RK_CODEC_PLAIN_ONLY)
+#define RK_CODEC_INLINE_AVX512 1
+#endif
+
 #define RK_CODEC_INLINE static inline __attribute__((always_inline, unused))
 #define RK_CODEC_TARGET(isa) static inline __attribute__((always_inline, unused, target(isa)))
 #define RK_CODEC_AVX512 "avx512f,avx512bw,avx512vl,avx512vbmi"

@@ -237,7 +237,8 @@ RK_API int rk_ring_attach(struct rk_ring *ring, const void *memory, size_t bytes
  * @ring: the parts
  *
  * On a ring that had a producer before, this one goes on after the last whole message; slots of a
- * message that the former producer left unfinished are closed off as RK_MSG_PAD.
+ * message that the former producer left unfinished are closed off as RK_MSG_PAD. Positions count
+ * slots, padding included: to know which message was the last, number them yourself (rk_msg.tag).
  *
  * Context: one thread, no other producer alive; never sleeps. At most a scan of the ring.
  * Return: 0; -EPROTO when the slots contradict each other, said in rk_errmsg().
@@ -260,7 +261,7 @@ RK_API int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 /**
  * rk_ring_send_batch() - send many messages
  * @tx: the producer's end
- * @cells: messages one after the other, each of @slots cells
+ * @cells: messages one after the other, each of @slots cells; aligned to 8 bytes
  * @count: cells
  *
  * Sends whole messages in order for as long as there is room.
@@ -274,7 +275,7 @@ RK_API int rk_ring_send_batch(struct rk_ring_tx *tx, const void *cells, uint32_t
 /**
  * rk_ring_recv_batch() - receive many messages
  * @rx: the consumer's end
- * @cells: room for them
+ * @cells: room for them; aligned to 8 bytes
  * @count: cells of room
  *
  * Context: the consumer's thread; wait-free, never sleeps.
@@ -406,7 +407,7 @@ static inline int rk_ring_send(struct rk_ring_tx *tx, const struct rk_msg *msg)
 		return rk_ring_send_long(tx, msg);
 	if (rk_unlikely(tx->slot == tx->limit) && !rk_ring_tx_refill(tx))
 		return 0;
-#if defined(__AVX512VBMI__) && defined(__AVX512VL__) && !defined(__SANITIZE_THREAD__)
+#ifdef RK_CODEC_INLINE_AVX512
 	rk_slot_store_fresh_avx512(tx->slot, tx->tag, msg);
 #else
 	tx->codec->pack(tx->slot, tx->tag, msg, 1);
@@ -437,7 +438,7 @@ static inline int rk_ring_recv(struct rk_ring_rx *rx, struct rk_msg *msg, uint32
 		rk_slot_touch(rx->untouched);
 	if (rk_unlikely(rx->slot == rx->limit) && !rk_ring_rx_turn(rx))
 		return 0;
-#if defined(__AVX512VBMI__) && defined(__AVX512VL__) && !defined(__SANITIZE_THREAD__)
+#ifdef RK_CODEC_INLINE_AVX512
 	if (!rk_slot_load_avx512(rx->slot, rx->tag, msg)) {
 #else
 	if (!rx->codec->unpack(rx->slot, rx->tag, msg, 1, false)) {

@@ -37,7 +37,8 @@ RK_API int rk_share_create(int *fd, uint64_t capacity, uint64_t start_position, 
  * @role: the end to take
  *
  * Context: any thread; sleeps.
- * Owner: rk_share_detach() frees @share. A child of fork() must attach again for itself.
+ * Owner: rk_share_detach() frees @share. A child of fork() must attach again for itself; while it
+ * lives without exec(2), it keeps the parent's end looking held.
  * Return: 0; -EINVAL for @role; -EPERM when @fd can still be shrunk (no sealed memfd); -EPROTO as rk_ring_attach();
  * -EBUSY when a living process holds that end; the errno of open(2), fstat(2) or mmap(2); said in
  * rk_errmsg().

@@ -184,6 +184,8 @@ run_mutant() {
 	status=$?
 	rm -f "$2/$6.cpio" "$own_bar"
 	by=$(tr -d '\r' < "$2/$6.out" | grep -m1 -E '^not ok' | cut -c8-70)
+	said=$(tr -d '\r' < "$2/$6.out" | grep -m1 -oE 'BUG: KASAN: [a-z-]*|possible [a-z]* locking.*')
+	by=$by${said:+; $said}
 	case $status in
 	124) by=${by:-"no end"} ;;
 	125) by=${by:-"the kernel died"} ;;

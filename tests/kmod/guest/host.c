@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Host memory: pinned, counted, mapped, given back; and who may ask for it. */
+#include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <signal.h>
@@ -236,11 +238,20 @@ static void opener(void *arg)
 	}
 }
 
+/* A thread that took its own table of descriptors closes them all as it ends. */
+static void *with_own_files(void *unused)
+{
+	(void)unused;
+	CHECK_EQ(unshare(CLONE_FILES), 0);
+	return NULL;
+}
+
 void group_owner(void)
 {
 	struct owned own;
 	char *pages = t_pages(BYTES);
 	int release[2], copy;
+	pthread_t thread;
 
 	own.fd = t_open();
 	CHECK_EQ(t_pin_host(own.fd, pages, BYTES, &own.pin), 0);
@@ -248,6 +259,11 @@ void group_owner(void)
 	own.map = t_map(own.fd, own.pin.mmap_offset, BYTES);
 	CHECK_EQ(t_write(own.map, 1), 0);
 	t_child(stranger, &own);
+	CHECK_EQ(t_write(own.map, 2), 0);
+
+	CHECK_EQ(pthread_create(&thread, NULL, with_own_files, NULL), 0);
+	pthread_join(thread, NULL);
+	usleep(20000);
 	CHECK_EQ(t_write(own.map, 2), 0);
 
 	/* A duplicate is the same file to the same owner, and closing it ends nothing. */
