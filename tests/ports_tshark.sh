@@ -4,7 +4,7 @@
 # right, and every byte of the payloads.
 set -u
 B=${B:-build}
-tests=$B/release/tests/test_ports
+tests=$B/release/tests/test_port_pcap_out
 
 if ! command -v tshark >/dev/null; then
 	echo "ports_tshark: tshark is not installed: apt-get install tshark"
