@@ -92,9 +92,10 @@ static void measure(struct lane *l, unsigned int pause_us, uint64_t *p50, uint64
 
 	pthread_create(&thread, NULL, wait_on, l);
 	for (i = 0; i < ROUNDS; i++) {
-		while (__atomic_load_n(&l->ready, __ATOMIC_ACQUIRE) <= i)
-			;
-		usleep(pause_us);
+		/* Asleep, not spinning: with few CPUs that would keep the others from running. */
+		do
+			usleep(pause_us);
+		while (__atomic_load_n(&l->ready, __ATOMIC_ACQUIRE) <= i);
 		l->sent = t_now_ns();
 		ring_once(l, i);
 	}
@@ -110,12 +111,16 @@ static void bar(const char *name, uint64_t value, uint64_t goal)
 	       value <= goal ? "met" : "missed");
 }
 
-static void wakes(int fd)
+static void wakes(int fd, const char *poller)
 {
 	static struct lane bell, plain, futex;
 	uint64_t p50[3], p99[3];
 	struct rk_bells b;
+	char name[64];
 
+	memset(&bell, 0, sizeof(bell));
+	memset(&plain, 0, sizeof(plain));
+	memset(&futex, 0, sizeof(futex));
 	CHECK_EQ(t_bells(fd, 1, &b), 0);
 	bell.way = BY_BELL;
 	bell.fd = fd;
@@ -132,9 +137,15 @@ static void wakes(int fd)
 	printf("bench wake ns p50 p99: eventfd write %llu %llu, futex wake %llu %llu\n",
 	       (unsigned long long)p50[1], (unsigned long long)p99[1],
 	       (unsigned long long)p50[2], (unsigned long long)p99[2]);
-	/* In traffic the poller spins: its look and its signal come on top of a plain write. */
-	bar("doorbell_wake_p50_ns", p50[0], 2 * p50[1]);
-	bar("doorbell_wake_p99_ns", p99[0], 2 * p99[1] + 200000);
+	/* The poller's look and its signal come on top of a plain write; a nap comes on top of all. */
+	snprintf(name, sizeof(name), "doorbell_wake_%s_p50_ns", poller);
+	bar(name, p50[0], 2 * p50[1]);
+	snprintf(name, sizeof(name), "doorbell_wake_%s_p99_ns", poller);
+	bar(name, p99[0], 2 * p99[1]);
+	munmap(bell.word, b.bytes);
+	close(bell.efd);
+	close(plain.efd);
+	CHECK_EQ(t_unpin(fd, b.handle), 0);
 }
 
 #define BYTES	(2 * MIB)
@@ -182,7 +193,11 @@ void group_bench(void)
 {
 	int fd = t_open();
 
-	wakes(fd);
+	wakes(fd, "default");
+	/* Emulation stretches time: what a real machine does in 50 us takes longer here. */
+	t_param("spin_us", "2000");
+	wakes(fd, "spinning");
+	t_param("spin_us", "50");
 	pins(fd);
 	close(fd);
 }
