@@ -403,17 +403,23 @@ static inline bool rk_ring_head_is_short(uint32_t head)
  */
 static inline int rk_ring_send(struct rk_ring_tx *tx, const struct rk_msg *msg)
 {
+	struct rk_slot *slot = tx->slot;
+
 	if (rk_unlikely(!rk_ring_head_is_short(rk_ring_head(msg))))
 		return rk_ring_send_long(tx, msg);
-	if (rk_unlikely(tx->slot == tx->limit) && !rk_ring_tx_refill(tx))
-		return 0;
+	if (rk_unlikely(slot == tx->limit)) {
+		if (!rk_ring_tx_refill(tx))
+			return 0;
+		slot = tx->slot;
+	}
 #ifdef RK_CODEC_INLINE_AVX512
-	rk_slot_store_fresh_avx512(tx->slot, tx->tag, msg);
+	rk_slot_store_fresh_avx512(slot, tx->tag, msg);
 #else
-	tx->codec->pack(tx->slot, tx->tag, msg, 1);
+	tx->codec->pack(slot, tx->tag, msg, 1);
 #endif
-	tx->slot++;
 	rk_wake_up(&tx->consumer);
+	/* Last, behind the compiler barriers: in a loop it can then stay in a register. */
+	tx->slot = slot + 1;
 	return 1;
 }
 
@@ -432,16 +438,20 @@ static inline int rk_ring_send(struct rk_ring_tx *tx, const struct rk_msg *msg)
  */
 static inline int rk_ring_recv(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 {
+	struct rk_slot *slot = rx->slot;
 	uint32_t head;
 
 	if (rk_likely(rx->untouched != NULL))
 		rk_slot_touch(rx->untouched);
-	if (rk_unlikely(rx->slot == rx->limit) && !rk_ring_rx_turn(rx))
-		return 0;
+	if (rk_unlikely(slot == rx->limit)) {
+		if (!rk_ring_rx_turn(rx))
+			return 0;
+		slot = rx->slot;
+	}
 #ifdef RK_CODEC_INLINE_AVX512
-	if (!rk_slot_load_avx512(rx->slot, rx->tag, msg)) {
+	if (!rk_slot_load_avx512(slot, rx->tag, msg)) {
 #else
-	if (!rx->codec->unpack(rx->slot, rx->tag, msg, 1, false)) {
+	if (!rx->codec->unpack(slot, rx->tag, msg, 1, false)) {
 #endif
 		if (rk_unlikely(rk_ring_rx_position(rx) != rx->credited))
 			rk_ring_rx_credit(rx);
@@ -450,8 +460,9 @@ static inline int rk_ring_recv(struct rk_ring_rx *rx, struct rk_msg *msg, uint32
 	head = rk_ring_head(msg);
 	if (rk_unlikely(!rk_ring_head_is_short(head) || (uint16_t)head <= RK_MSG_CLOSED))
 		return rk_ring_recv_rest(rx, msg, count);
-	rx->untouched = rx->touch ? rx->slot : NULL;
-	rx->slot++;
+	/* Last, as in rk_ring_send(). */
+	rx->untouched = rx->touch ? slot : NULL;
+	rx->slot = slot + 1;
 	return 1;
 }
 
