@@ -29,10 +29,18 @@
  * struct rk_wake - who may be asleep, and how to wake it
  * @word: 1 while it sleeps; may lie in memory shared with another process
  * @eventfd: written to wake it; -1: it sleeps on @word as a futex
+ * @bell: for the waker: a count of its own that whoever sleeps is woken by, instead of the above
+ * @sleep: for the sleeper: how it sleeps, instead of on @word; NULL: on @word
+ * @sleeper: first argument of @sleep
+ * @place: second argument of @sleep
  */
 struct rk_wake {
 	uint32_t *word;
 	int eventfd;
+	uint64_t *bell;
+	void (*sleep)(void *sleeper, uint32_t place, uint64_t timeout_ns);
+	void *sleeper;
+	uint32_t place;
 };
 
 RK_BEGIN_DECLS

@@ -56,11 +56,15 @@ void rk_wake_cancel(const struct rk_wake *wake)
 void rk_wake_sleep(const struct rk_wake *wake, uint64_t timeout_ns)
 {
 	struct timespec time;
-
 	bool guarded = rk_wake_guard(false) && __atomic_load_n(&guard[true], __ATOMIC_RELAXED) >= 0;
 
 	if (!guarded && timeout_ns > RK_WAKE_NAP_NS)
 		timeout_ns = RK_WAKE_NAP_NS;
+	if (wake->sleep) {
+		wake->sleep(wake->sleeper, wake->place, timeout_ns);
+		rk_wake_cancel(wake);
+		return;
+	}
 	time.tv_sec = (time_t)(timeout_ns / 1000000000);
 	time.tv_nsec = (long)(timeout_ns % 1000000000);
 	/* Not FUTEX_PRIVATE: the word may be shared with another process. */
@@ -81,7 +85,9 @@ void rk_wake_now(const struct rk_wake *wake)
 	/* Whoever takes the word wakes; the others have no need to. */
 	if (!__atomic_exchange_n(wake->word, 0, __ATOMIC_SEQ_CST))
 		return;
-	if (wake->eventfd < 0)
+	if (wake->bell) /* R7: pairs with A7 in doorbell.c; this waker alone writes that word */
+		__atomic_store_n(wake->bell, *wake->bell + 1, __ATOMIC_RELEASE);
+	else if (wake->eventfd < 0)
 		syscall(SYS_futex, wake->word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	else if (write(wake->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		__atomic_store_n(wake->word, 1, __ATOMIC_SEQ_CST); /* let the next send try */

@@ -130,8 +130,10 @@ static struct pair *new_pair(bool eventfds, uint32_t rounds)
 		abort();
 	p->rounds = rounds;
 	for (int i = 0; i < 2; i++)
-		p->wake[i] = (struct rk_wake){&p->word[i],
-					      eventfds ? eventfd(0, EFD_NONBLOCK) : -1};
+		p->wake[i] = (struct rk_wake){
+			.word = &p->word[i],
+			.eventfd = eventfds ? eventfd(0, EFD_NONBLOCK) : -1,
+		};
 	return p;
 }
 
@@ -262,7 +264,7 @@ static void test_threads_wake_each_other_without_membarrier(void **unused)
 static void test_a_word_that_nobody_set_is_not_slept_on(void **unused)
 {
 	uint32_t word = 0;
-	struct rk_wake wake = {&word, -1};
+	struct rk_wake wake = {.word = &word, .eventfd = -1};
 
 	(void)unused;
 	rk_wake_sleep(&wake, FOR_EVER_NS);
@@ -284,7 +286,7 @@ static void test_a_word_that_nobody_set_is_not_slept_on(void **unused)
 static void test_an_eventfd_that_refuses_is_tried_again(void **unused)
 {
 	uint32_t word = 1;
-	struct rk_wake wake = {&word, eventfd(0, EFD_NONBLOCK)};
+	struct rk_wake wake = {.word = &word, .eventfd = eventfd(0, EFD_NONBLOCK)};
 	uint64_t count;
 
 	(void)unused;

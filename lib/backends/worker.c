@@ -57,7 +57,8 @@ static uint64_t now_ns(void)
 
 struct rk_wake rk_worker_wake(const struct rk_worker *worker)
 {
-	return (struct rk_wake){(uint32_t *)&worker->sleeping, worker->eventfd};
+	return (struct rk_wake){.word = (uint32_t *)&worker->sleeping,
+				.eventfd = worker->eventfd};
 }
 
 static int take_control(struct rk_worker *worker)

@@ -251,3 +251,45 @@ int rk_doorbell_link(struct rk_doorbells *bells, uint32_t index, const uint64_t 
 	result = kmod_call(bells->fd, RK_IOC_LINK_JOIN, &io, "join a link");
 	return result ? result : (int)io.peer;
 }
+
+/* Both sides of a ring between processes: sleeps are noticed there only by this barrier. */
+static int guard(void)
+{
+	if (rk_wake_guard(true))
+		return 0;
+	return rk_fail(EPERM, "doorbell: membarrier(2) is refused here (a sandbox?): wait with "
+			      "rk_doorbell_wait() and ring after every send");
+}
+
+static void sleep_at(void *sleeper, uint32_t place, uint64_t timeout_ns)
+{
+	/* Whatever ends it: the caller looks for work, and again. */
+	rk_doorbell_wait(sleeper, place, timeout_ns, NULL);
+}
+
+int rk_doorbell_sleep(struct rk_wake *self, struct rk_doorbells *bells, uint32_t index)
+{
+	int result;
+
+	if (!ready(bells, index, &result))
+		return result;
+	result = guard();
+	if (result)
+		return result;
+	self->sleep = sleep_at;
+	self->sleeper = bells;
+	self->place = index;
+	return 0;
+}
+
+int rk_ringer_wake(struct rk_wake *peer, const struct rk_ringer *ringer)
+{
+	int result = guard();
+
+	if (result)
+		return result;
+	peer->bell = ringer->word;
+	/* It may sleep at the bell already, woken in vain by the opening of this end. */
+	rk_wake_again(peer);
+	return 0;
+}

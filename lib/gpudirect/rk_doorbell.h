@@ -13,6 +13,7 @@
 #define RK_DOORBELL_H
 
 #include "rk_base.h"
+#include "rk_wake.h"
 
 #define RK_DOORBELL_RINGERS 7 /* of one bell */
 
@@ -135,6 +136,31 @@ RK_API int rk_doorbell_arm(struct rk_doorbells *bells, uint32_t index, int *even
  */
 RK_API int rk_doorbell_link(struct rk_doorbells *bells, uint32_t index, const uint64_t token[2],
 			    uint32_t end);
+
+/**
+ * rk_doorbell_sleep() - let the waits of a ring's end sleep at a bell
+ * @self: the end's own, as rk_ring_rx.self; from now on rk_ring_wait_recv() sleeps at the bell
+ * @bells: own; must outlive the end
+ * @index: the bell, for this end alone
+ *
+ * The other end rings it: rk_ringer_wake().
+ *
+ * Context: the end's thread; sleeps.
+ * Return: 0; -EINVAL for an index that is not there or attached bells; -EPERM when membarrier(2) is
+ * refused, so that a sleep would not be noticed: wait with rk_doorbell_wait() and ring after every
+ * send; said in rk_errmsg().
+ */
+RK_API int rk_doorbell_sleep(struct rk_wake *self, struct rk_doorbells *bells, uint32_t index);
+
+/**
+ * rk_ringer_wake() - let a ring's end wake the other one by a bell
+ * @peer: whom the end wakes, as rk_ring_tx.consumer; from now on that costs a store, no system call
+ * @ringer: initialised, for this end alone; its word must outlive the end
+ *
+ * Context: the end's thread; sleeps.
+ * Return: 0; -EPERM as rk_doorbell_sleep(); said in rk_errmsg().
+ */
+RK_API int rk_ringer_wake(struct rk_wake *peer, const struct rk_ringer *ringer);
 
 RK_END_DECLS
 

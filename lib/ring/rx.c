@@ -263,8 +263,8 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 	rx->max_slots = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
 	rx->credit_due = half < 4 ? 1 : half / 4;
 	rx->touch = !(opts && opts->no_touch);
-	rx->producer = (struct rk_wake){&ring->sleep->producer, -1};
-	rx->self = (struct rk_wake){&ring->sleep->consumer, -1};
+	rx->producer = (struct rk_wake){.word = &ring->sleep->producer, .eventfd = -1};
+	rx->self = (struct rk_wake){.word = &ring->sleep->consumer, .eventfd = -1};
 	rx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_PRODUCER];
 	/* Written by a consumer of this ring before this one: program order or its death orders it. */
 	rx->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);

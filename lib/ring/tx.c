@@ -286,8 +286,8 @@ int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 	tx->codec = rk_codec_best();
 	tx->capacity_log2 = ring->capacity_log2;
 	tx->max_slots = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
-	tx->consumer = (struct rk_wake){&ring->sleep->consumer, -1};
-	tx->self = (struct rk_wake){&ring->sleep->producer, -1};
+	tx->consumer = (struct rk_wake){.word = &ring->sleep->consumer, .eventfd = -1};
+	tx->self = (struct rk_wake){.word = &ring->sleep->producer, .eventfd = -1};
 	tx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_CONSUMER];
 	/* A1: pairs with R1 in rk_ring_rx_credit(), as in rk_ring_tx_free(). */
 	tx->credit = __atomic_load_n(&ring->credit->consumed, __ATOMIC_ACQUIRE);

@@ -14,6 +14,7 @@
 
 #define CAPACITY	256u
 #define MESSAGES	20000u
+#define WAITS		300u
 
 static const uint64_t token[2] = { 0x1234, 0x5678 };
 
@@ -129,6 +130,87 @@ static void shared_ring(void)
 	close(sock[1]);
 }
 
+/* Producer of ring_waits(): each message finds the consumer asleep, and a store wakes it. */
+static void waited_for(int sock)
+{
+	int region_fd = t_recv_fd(sock), bells_fd = t_recv_fd(sock);
+	struct rk_doorbells *theirs = NULL;
+	struct rk_region *region = NULL;
+	struct rk_msg msg = { .type = RK_MSG_USER, .slots = 1 };
+	struct rk_ringer ringer;
+	struct rk_ring ring;
+	struct rk_ring_tx tx;
+	uint32_t i;
+
+	CHECK_EQ(rk_region_import(&region, region_fd), 0);
+	CHECK_EQ(rk_doorbells_attach(&theirs, bells_fd), 0);
+	CHECK_EQ(rk_ringer_init(&ringer, theirs, 0, 0), 0);
+	CHECK_EQ(rk_ring_attach(&ring, rk_region_info(region)->host_addr,
+				rk_region_info(region)->bytes), 0);
+	CHECK_EQ(rk_ring_tx_open(&tx, &ring), 0);
+	CHECK_EQ(rk_ringer_wake(&tx.consumer, &ringer), 0);
+	for (i = 0; i < WAITS; i++) {
+		/* Until it sleeps, so that every message must wake. */
+		while (!__atomic_load_n(tx.consumer.word, __ATOMIC_RELAXED))
+			usleep(100);
+		msg.tag = i;
+		CHECK_EQ(rk_ring_send(&tx, &msg), 1);
+	}
+	CHECK(__atomic_load_n(ringer.word, __ATOMIC_RELAXED) >= WAITS);
+	CHECK_EQ(rk_ring_close(&tx, RK_CLOSE_DONE), 1);
+	_exit(t_failed != 0);
+}
+
+/* rk_ring_wait_recv() sleeps at a bell once told to, and no wake is lost. */
+static void ring_waits(void)
+{
+	struct rk_region_opts opts = { .size = sizeof(opts), .provider = "kmod" };
+	struct rk_doorbells *bells = NULL;
+	struct rk_region *region = NULL;
+	struct rk_ring ring;
+	struct rk_ring_rx rx;
+	struct rk_msg msg;
+	int sock[2], fd, status = -1;
+	uint32_t got = 0;
+	pid_t pid;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sock), 0);
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		t_failed = 0;
+		waited_for(sock[0]);
+	}
+	CHECK_EQ(rk_region_open(&region, rk_ring_bytes(CAPACITY), &opts), 0);
+	CHECK_EQ(rk_ring_format(&ring, rk_region_info(region)->host_addr,
+				rk_region_info(region)->bytes, CAPACITY, 0, "waited for"), 0);
+	CHECK_EQ(rk_ring_rx_open(&rx, &ring, NULL), 0);
+	CHECK_EQ(rk_doorbells_open(&bells, 1), 0);
+	CHECK_EQ(rk_doorbell_sleep(&rx.self, bells, 1), -EINVAL);
+	CHECK_EQ(rk_doorbell_sleep(&rx.self, bells, 0), 0);
+	fd = rk_region_export(region);
+	t_send_fd(sock[1], fd);
+	close(fd);
+	fd = rk_doorbells_export(bells);
+	t_send_fd(sock[1], fd);
+	close(fd);
+	while (!rx.closed) {
+		/* Long enough that a lost wake is no delay but a failure. */
+		if (rk_ring_wait_recv(&rx, 20000000000ull) != 1)
+			break;
+		while (rk_ring_recv(&rx, &msg, 1) > 0 && msg.type == RK_MSG_USER)
+			CHECK_EQ(msg.tag, got++);
+	}
+	CHECK_EQ(got, WAITS);
+	CHECK_EQ(rx.closed, RK_CLOSE_DONE);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	rk_doorbells_close(bells);
+	rk_region_close(region);
+	close(sock[0]);
+	close(sock[1]);
+}
+
 static void waits(void)
 {
 	struct rk_doorbells *bells = NULL;
@@ -211,6 +293,7 @@ void group_lib(void)
 	memset(rk_region_info(region)->host_addr, 0xa5, rk_region_info(region)->bytes);
 	rk_region_close(region);
 	shared_ring();
+	ring_waits();
 	waits();
 	gpu_memory();
 	CHECK_EQ(chmod(RK_DEVICE_PATH, 0660), 0);
