@@ -55,16 +55,19 @@ example_src := $(wildcard examples/*.c)
 public_headers := $(filter-out kernels/mdp3_wire.h,$(wildcard lib/ringkernel.h lib/rk_*.h lib/*/rk_*.h \
 	kernels/*.h))
 
-# --- Objects, in four builds: release, thread (race detector), address (with undefined), fuzz ---
+# --- Objects, in five builds: release, native (this CPU's instructions, so that rk_ring_send() and
+# rk_ring_recv() inline their vectors), thread (race detector), address (with undefined), fuzz ---
 
-BUILDS := release thread address fuzz
+BUILDS := release native thread address fuzz
 flags_release := -fPIC
+flags_native  := -march=native -fPIC
 flags_thread  := -O1 -fsanitize=thread -fPIC
 flags_address := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fPIC
 flags_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 cc_release := $(CC)
+cc_native  := $(CC)
 cc_thread  := $(CC)
 cc_address := $(CC)
 cc_fuzz    := clang
@@ -132,7 +135,8 @@ examples: $(examples)
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
-tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%))
+tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%)) \
+	$(patsubst %.c,$(B)/native/%,$(wildcard tests/test_ring*.c) tests/test_share.c tests/test_runtime.c)
 aids  := $(aid_src:%.c=$(B)/release/%)
 fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
 

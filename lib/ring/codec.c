@@ -65,7 +65,7 @@ static void pack_avx512(struct rk_slot *slots, uint64_t tag, const void *cells, 
 		__m512i cell = _mm512_loadu_si512(in);
 
 		rk_codec_barrier();
-		_mm512_store_si512(slots++, rk_slot_pack_avx512(cell, tag));
+		_mm512_store_si512(slots++, rk_slot_pack_avx512(cell, tag, rk_codec_spread_bytes));
 	}
 	if (count)
 		rk_slot_store_avx512(slots, tag, in);

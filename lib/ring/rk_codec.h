@@ -279,7 +279,15 @@ bool rk_slot_load_avx2(const struct rk_slot *slot, uint64_t tag, void *cell)
 static const uint8_t rk_codec_spread_bytes[64] __attribute__((aligned(64), unused)) = {
 	RK_SPREAD_WORD(0), RK_SPREAD_WORD(1), RK_SPREAD_WORD(2), RK_SPREAD_WORD(3),
 	RK_SPREAD_WORD(4), RK_SPREAD_WORD(5), RK_SPREAD_WORD(6), RK_SPREAD_WORD(7)};
-/* The header last: bytes 0..47 are the body. */
+/* The header last: bytes 0..47 are the body, in whole 16-byte lanes, and 48..55 the header. */
+#define RK_BODY_FIRST(c) ((c) < 8 ? 48 + (c) : (c) == 63 ? 63 : (c) - 8)
+#define RK_SPREAD_FRESH(i)                                                                         \
+	RK_BODY_FIRST(7 * (i)), RK_BODY_FIRST(7 * (i) + 1), RK_BODY_FIRST(7 * (i) + 2),            \
+		RK_BODY_FIRST(7 * (i) + 3), RK_BODY_FIRST(7 * (i) + 4), RK_BODY_FIRST(7 * (i) + 5), \
+		RK_BODY_FIRST(7 * (i) + 6), 63
+static const uint8_t rk_codec_spread_fresh_bytes[64] __attribute__((aligned(64), unused)) = {
+	RK_SPREAD_FRESH(0), RK_SPREAD_FRESH(1), RK_SPREAD_FRESH(2), RK_SPREAD_FRESH(3),
+	RK_SPREAD_FRESH(4), RK_SPREAD_FRESH(5), RK_SPREAD_FRESH(6), RK_SPREAD_FRESH(7)};
 static const uint8_t rk_codec_gather_bytes[64] __attribute__((aligned(64), unused)) = {
 	RK_GATHER_WORD(1), RK_GATHER_WORD(2), RK_GATHER_WORD(3), RK_GATHER_WORD(4),
 	RK_GATHER_WORD(5), RK_GATHER_WORD(6), RK_GATHER_WORD(0)};
@@ -287,10 +295,11 @@ static const uint8_t rk_codec_gather_bytes[64] __attribute__((aligned(64), unuse
 #define RK_TAG_BYTES 0x8080808080808080ULL
 #define RK_LOW_56_BYTES 0x00ffffffffffffffULL
 
+/* @spread: rk_codec_spread_bytes for a cell as it lies in memory, or one for another order. */
 RK_CODEC_TARGET(RK_CODEC_AVX512)
-__m512i rk_slot_pack_avx512(__m512i cell, uint64_t tag)
+__m512i rk_slot_pack_avx512(__m512i cell, uint64_t tag, const uint8_t *order)
 {
-	const __m512i spread = _mm512_load_si512(rk_codec_spread_bytes);
+	const __m512i spread = _mm512_load_si512(order);
 
 	return _mm512_mask_permutexvar_epi8(_mm512_set1_epi64((long long)tag), ~RK_TAG_BYTES,
 					    spread, cell);
@@ -303,20 +312,28 @@ void rk_slot_store_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
 	__m512i in = _mm512_maskz_loadu_epi8(RK_LOW_56_BYTES, cell);
 
 	rk_codec_barrier();
-	_mm512_store_si512(slot, rk_slot_pack_avx512(in, tag));
+	_mm512_store_si512(slot, rk_slot_pack_avx512(in, tag, rk_codec_spread_bytes));
 }
 
+/* As rk_codec_load_fresh(), but in lanes of the body: what is in registers already stays there. */
 RK_CODEC_TARGET(RK_CODEC_AVX512)
 void rk_slot_store_fresh_avx512(struct rk_slot *slot, uint64_t tag, const void *cell)
 {
-	__m128i in[4];
+	const char *in = (const char *)cell;
+	__m128i lane[4];
 	__m512i bytes;
+	int head[2];
 
-	rk_codec_load_fresh(in, cell);
-	bytes = _mm512_castsi256_si512(_mm256_set_m128i(in[1], in[0]));
-	bytes = _mm512_inserti64x4(bytes, _mm256_set_m128i(in[3], in[2]), 1);
+	memcpy(&head[0], in, 4);
+	memcpy(&head[1], in + 4, 4);
+	for (int i = 0; i < 3; i++)
+		lane[i] = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(in + 8 + 16 * i)),
+					     _mm_loadl_epi64((const __m128i *)(in + 16 + 16 * i)));
+	lane[3] = _mm_unpacklo_epi32(_mm_cvtsi32_si128(head[0]), _mm_cvtsi32_si128(head[1]));
+	bytes = _mm512_castsi256_si512(_mm256_set_m128i(lane[1], lane[0]));
+	bytes = _mm512_inserti64x4(bytes, _mm256_set_m128i(lane[3], lane[2]), 1);
 	rk_codec_barrier();
-	_mm512_store_si512(slot, rk_slot_pack_avx512(bytes, tag));
+	_mm512_store_si512(slot, rk_slot_pack_avx512(bytes, tag, rk_codec_spread_fresh_bytes));
 }
 
 /* Whole stores, not one masked, cut where the header ends: rk_codec_gather() says why. */
@@ -335,9 +352,9 @@ RK_CODEC_TARGET(RK_CODEC_AVX512)
 bool rk_slot_load_avx512(const struct rk_slot *slot, uint64_t tag, void *cell)
 {
 	__m512i in = _mm512_load_si512(slot);
-	__m512i tags = _mm512_set1_epi64((long long)tag);
+	__m512i stale = _mm512_xor_si512(in, _mm512_set1_epi64((long long)tag));
 
-	if (_mm512_mask_cmpneq_epi8_mask(RK_TAG_BYTES, in, tags))
+	if (_mm512_test_epi64_mask(stale, _mm512_set1_epi64((long long)RK_WORD_TAG_MASK)))
 		return false;
 	rk_codec_barrier();
 	rk_slot_unpack_avx512(in, cell);
