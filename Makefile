@@ -149,6 +149,14 @@ test-kmod:
 test-kmod-debug:
 	sh tests/kmod/run.sh debug
 
+# The module against the headers of a kernel, in a copy so that the tree stays clean.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+.PHONY: kmod
+kmod:
+	@mkdir -p $(B)/module
+	cp -u kmod/* $(B)/module
+	$(MAKE) -C $(KDIR) M=$(abspath $(B)/module) modules
+
 bench_objects := $(patsubst %,$(B)/%.o,$(bench_src))
 BENCH_FLAGS = -O3 -march=native -DNDEBUG
 # What a program gets that is compiled as most are.
@@ -204,6 +212,7 @@ help:
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
 	@echo 'make bench        the ring against its peers'
+	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'
 	@echo 'V=1 shows the commands; B=dir builds elsewhere; WERROR=-Werror is strict'

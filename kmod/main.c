@@ -309,4 +309,4 @@ module_exit(rk_exit);
 MODULE_LICENSE("GPL");
 MODULE_AUTHOR("The RingKernel authors");
 MODULE_DESCRIPTION("Pinned and GPU memory, doorbells and liveness for lock-free rings");
-MODULE_VERSION("1.0.0");
+MODULE_VERSION("0.1.0");
