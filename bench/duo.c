@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "duo.h"
+#include "clock.h"
 #include "rk_error.h"
 
 #include <pthread.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -48,14 +48,6 @@ struct end {
 };
 
 const char *const duo_class_names[DUO_CLASSES + 1] = {"near", "far", "sibling", "mixed"};
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 /* Both threads pass together; each waits for as many arrivals as both have made. */
 static void meet(struct duo *duo, uint32_t *met)

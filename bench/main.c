@@ -4,13 +4,13 @@
  * threads, all candidates in every round in a new order, medians for each placement of the CPUs.
  */
 #include "results.h"
+#include "clock.h"
 #include "rk_error.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 const struct bench_candidate *const bench_candidates[BENCH_CANDIDATES] = {
@@ -64,14 +64,6 @@ struct burst {
 	bool wrong[2];
 	uint64_t start_ns, end_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 static void run_produce(void *argument)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Links: a ring between two of actors, ports and host threads, and the tasks that poll the ports. */
 #include "runtime.h"
+#include "clock.h"
 #include "rk_error.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
 	PORT_BUDGET = 64,
@@ -18,14 +18,6 @@ enum {
 #define BUSY_RETRY_NS 1000000
 
 static const struct rk_link_opts defaults = {.size = sizeof(defaults), .worker = RK_ANY_WORKER};
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 static struct rk_link *link_of_in(struct rk_task *task)
 {

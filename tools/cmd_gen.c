@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* `ringkernel gen`: a feed of gen.h to a capture file, and what it must lead to beside it. */
+#include "clock.h"
 #include "config.h"
 #include "gen.h"
 #include "tool.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The words, read. */
@@ -64,10 +64,7 @@ static int read_words(struct request *request, int count, char **words)
 
 static uint64_t seconds(void)
 {
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec;
+	return now_ns() / 1000000000;
 }
 
 /* Once a second at most. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* `ringkernel run`: starts pipelines, waits for their end or a signal, reports. */
+#include "clock.h"
 #include "actors.h"
 #include "report.h"
 #include "tool.h"
@@ -9,21 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND_NS UINT64_C(1000000000)
 #define LOOK_NS	  UINT64_C(20000000) /* how often signals and the clock are looked at */
 #define DRAIN_NS  UINT64_C(800000000)
 #define CUT_NS	  UINT64_C(100000000)
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
-}
 
 /* --- Starting --- */
 

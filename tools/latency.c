@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include "clock.h"
 #include "latency.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 int latency_open(struct latency *latency, const char *label, const char *origin)
 {
@@ -28,22 +28,20 @@ static void count(uint64_t *counter)
 
 void latency_record(struct latency *latency, const struct rk_msg *msg)
 {
-	struct timespec time;
-	uint64_t now_ns, meant_ns;
+	uint64_t received_ns, meant_ns;
 
 	count(&latency->seen);
 	if (!(msg->flags & RK_MSG_F_TIME)) {
 		count(&latency->untimed);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	now_ns = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+	received_ns = now_ns();
 	memcpy(&meant_ns, msg->body, sizeof(meant_ns));
-	if (meant_ns > now_ns) {
+	if (meant_ns > received_ns) {
 		count(&latency->early);
-		meant_ns = now_ns;
+		meant_ns = received_ns;
 	}
-	rk_hist_record(latency->hist, now_ns - meant_ns);
+	rk_hist_record(latency->hist, received_ns - meant_ns);
 }
 
 int latency_log(struct latency *latency, struct rk_hist_log *log, uint64_t start_ns,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/worker.h"
+#include "clock.h"
 #include "ring/rk_ring.h"
 #include "rk_error.h"
 
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -45,14 +45,6 @@ struct rk_worker {
 static void bump(uint64_t *counter)
 {
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 struct rk_wake rk_worker_wake(const struct rk_worker *worker)
@@ -276,11 +268,7 @@ void rk_worker_stats(const struct rk_worker *worker, struct rk_worker_stats *sta
 
 uint64_t rk_worker_cpu_ns(const struct rk_worker *worker)
 {
-	struct timespec time;
-
-	if (worker->cpu_clock == -1 || clock_gettime(worker->cpu_clock, &time))
-		return 0;
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+	return worker->cpu_clock == -1 ? 0 : clock_ns(worker->cpu_clock);
 }
 
 void rk_worker_close(struct rk_worker *worker)

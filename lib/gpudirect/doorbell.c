@@ -2,12 +2,12 @@
 #include "gpudirect/rk_doorbell.h"
 #include "gpudirect/kmod_device.h"
 #include "rk_error.h"
+#include "clock.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 RK_STATIC_ASSERT(RK_DOORBELL_RINGERS == RK_BELL_WRITERS, "words of a bell");
@@ -167,14 +167,6 @@ static struct bell *ready(struct rk_doorbells *bells, uint32_t index, int *resul
 	}
 	bell->eventfd = io.eventfd;
 	return bell;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 static void sleep_until(int eventfd, uint64_t deadline_ns)

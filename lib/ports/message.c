@@ -41,7 +41,7 @@ uint64_t port_time_ns(const struct rk_msg *msg)
 	uint64_t time_ns;
 
 	if (!(msg->flags & RK_MSG_F_TIME))
-		return port_clock_ns(CLOCK_MONOTONIC);
+		return clock_ns(CLOCK_MONOTONIC);
 	memcpy(&time_ns, msg->body, sizeof(time_ns));
 	return time_ns;
 }

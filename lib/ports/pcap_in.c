@@ -346,7 +346,7 @@ static bool gather_held(struct pcap_in *in, uint64_t now_ns)
 static void fill(struct pcap_in *in, uint32_t messages, uint32_t *records, uint32_t max_slots)
 {
 	/* One look at the clock a batch: the time read of a datagram is never later than true. */
-	uint64_t now_ns = port_clock_ns(CLOCK_MONOTONIC);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (!in->began) {
 		in->began = true;
@@ -357,7 +357,7 @@ static void fill(struct pcap_in *in, uint32_t messages, uint32_t *records, uint3
 	while (messages--) {
 		hold_next(in, records, max_slots);
 		if (!in->held ||
-		    (in->due_ns > now_ns && in->due_ns > (now_ns = port_clock_ns(CLOCK_MONOTONIC))))
+		    (in->due_ns > now_ns && in->due_ns > (now_ns = clock_ns(CLOCK_MONOTONIC))))
 			break;
 		if (!gather_held(in, now_ns))
 			break;

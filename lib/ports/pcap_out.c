@@ -106,7 +106,7 @@ static int pcap_out_write(struct rk_port *port, const struct rk_msg *msg)
 		port_count(&port->stats.dropped_foreign, 1);
 		return 1;
 	}
-	stamp = view.rx_time_ns ? view.rx_time_ns : port_clock_ns(CLOCK_REALTIME);
+	stamp = view.rx_time_ns ? view.rx_time_ns : clock_ns(CLOCK_REALTIME);
 	memcpy(out->frame + FRAME_HEAD_BYTES, view.data, view.bytes);
 	record.caplen = record.len = frame_build(out->frame, to, view.bytes);
 	record.ts.tv_sec = (time_t)(stamp / 1000000000);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_null};
 
@@ -257,12 +256,4 @@ uint64_t port_no_due_ns(const struct rk_port *port)
 {
 	(void)port;
 	return 0;
-}
-
-uint64_t port_clock_ns(int clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }

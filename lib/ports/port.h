@@ -8,6 +8,7 @@
 
 #include "ports/frame.h"
 #include "ports/rk_port.h"
+#include "clock.h"
 #include "rk_error.h"
 
 #include <stdbool.h>
@@ -107,8 +108,6 @@ int port_no_write(struct rk_port *port, const struct rk_msg *msg);
 int port_no_flush(struct rk_port *port);
 int port_no_fd(const struct rk_port *port);
 uint64_t port_no_due_ns(const struct rk_port *port);
-
-uint64_t port_clock_ns(int clock);
 
 /* --- message.c --- */
 

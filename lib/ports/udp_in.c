@@ -280,7 +280,7 @@ static void finish(struct udp_in *in, uint32_t i, uint64_t to_monotonic_ns, uint
 	packet.rx_time_ns = read_control(in, feed, &in->heads[i].msg_hdr);
 	packet.bytes = in->heads[i].msg_len;
 	time_ns = to_monotonic_ns +
-		  (packet.rx_time_ns ? packet.rx_time_ns : port_clock_ns(CLOCK_REALTIME));
+		  (packet.rx_time_ns ? packet.rx_time_ns : clock_ns(CLOCK_REALTIME));
 	if (in->stamp)
 		time_ns = cut_trailer(place->iovec.iov_base, &packet.bytes, time_ns);
 	place->slots = 0;
@@ -320,9 +320,9 @@ static int receive(struct udp_in *in, uint32_t most, uint32_t max_slots)
 		return 0;
 	}
 	feed->drained = true;
-	now_ns = port_clock_ns(CLOCK_MONOTONIC);
+	now_ns = clock_ns(CLOCK_MONOTONIC);
 	in->last_ns = now_ns;
-	now_ns -= port_clock_ns(CLOCK_REALTIME);
+	now_ns -= clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; i < (uint32_t)got; i++)
 		finish(in, i, now_ns, max_slots);
 	in->next = 0;
@@ -368,7 +368,7 @@ static int drop_batch(struct udp_in *in, const struct rk_ring_tx *tx)
 static int nothing(struct udp_in *in)
 {
 	if (in->idle_ms && in->last_ns && !in->ended)
-		in->ended = port_clock_ns(CLOCK_MONOTONIC) - in->last_ns >= in->idle_ms * 1000000;
+		in->ended = clock_ns(CLOCK_MONOTONIC) - in->last_ns >= in->idle_ms * 1000000;
 	if (in->ended)
 		return rk_fail(ENODATA, "port '%s': nothing came for %llu ms", in->port.uri,
 			       (unsigned long long)in->idle_ms);

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Waiting at one ring: look for a while, then sleep until the other end wakes us. */
 #include "ring/rk_ring.h"
+#include "clock.h"
 #include "rk_error.h"
 
-#include <time.h>
 
 enum { LOOKS_BEFORE_SLEEP = 2000 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 /* One end of one ring, waiting for something. */
 struct waiter {

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* clock.h - the time in nanoseconds, for all of the library and its tools; private. */
+#ifndef RK_LIB_CLOCK_H
+#define RK_LIB_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* 0 for a clock that is not there (the CPU clock of a thread that ended). */
+static inline uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec time;
+
+	if (clock_gettime(clock, &time))
+		return 0;
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static inline uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+#endif
