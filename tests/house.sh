@@ -189,6 +189,18 @@ else
 fi
 verdict "the README's program builds, runs and prints what it says"
 
+# Its commands too: lines of the shell blocks that begin with `ringkernel`.
+awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on && /^ringkernel /' README.md >"$work/readme.sh"
+if ! grep -q HAVE_PCAP.1 "$B/config.h"; then
+	skip "the README's commands run" "built without libpcap"
+else
+	[ -s "$work/readme.sh" ] || echo "README.md has no ringkernel command" >>"$work/found"
+	bin=$(cd "$B" && pwd)
+	(cd "$work" && PATH=$bin:$PATH sh -e readme.sh) >"$work/readme.out" 2>&1 ||
+		echo "README.md: a command fails: $(tail -n 3 "$work/readme.out")" >>"$work/found"
+	verdict "the README's commands run"
+fi
+
 # --- Installed, a program finds it by pkg-config; uninstalled, nothing is left ---
 
 root=$work/root
