@@ -6,6 +6,7 @@
 #ifndef PORTS_AID_H
 #define PORTS_AID_H
 
+#include "clock.h"
 #include "ports/rk_port.h"
 #include "rk_error.h"
 
@@ -52,14 +53,6 @@ AID uint64_t chance(void)
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
 	return z ^ (z >> 31);
-}
-
-AID uint64_t now_ns(int clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 /* printf into one of a few buffers. */
@@ -164,13 +157,13 @@ AID void take(struct ends *ends, uint32_t most)
 AID int run_to_end(struct rk_port *port, uint64_t capacity, uint32_t slow, uint32_t budget)
 {
 	struct ends *ends = make_ring(capacity);
-	uint64_t deadline = now_ns(CLOCK_MONOTONIC) + 60000000000;
+	uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + 60000000000;
 	int result;
 
 	do {
 		result = rk_port_poll_in(port, &ends->tx, budget);
 		take(ends, slow);
-	} while (result >= 0 && now_ns(CLOCK_MONOTONIC) < deadline);
+	} while (result >= 0 && clock_ns(CLOCK_MONOTONIC) < deadline);
 	take(ends, UINT32_MAX);
 	free_ring(ends);
 	return result;

@@ -79,7 +79,7 @@ static void test_recording_other_messages_and_strange_ones(void **state)
 {
 	const char *path = file_path("r.pcap");
 	struct rk_port *port = must_open(text_of("pcap:%s,feeds=10.1.2.3:99", path), RK_PORT_OUT);
-	uint64_t before_ns = now_ns(CLOCK_REALTIME);
+	uint64_t before_ns = clock_ns(CLOCK_REALTIME);
 	struct rk_port_stats stats;
 	struct rk_msg *msg;
 	uint32_t lie = 25;
@@ -106,7 +106,7 @@ static void test_recording_other_messages_and_strange_ones(void **state)
 	for (uint32_t i = 0; i < 3; i++) {
 		assert_int_equal(seen.entry[i].packet.feed, i);
 		assert_true(seen.entry[i].packet.rx_time_ns >= before_ns);
-		assert_true(seen.entry[i].packet.rx_time_ns <= now_ns(CLOCK_REALTIME));
+		assert_true(seen.entry[i].packet.rx_time_ns <= clock_ns(CLOCK_REALTIME));
 	}
 }
 
