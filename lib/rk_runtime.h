@@ -42,6 +42,8 @@ struct rk_link;
  * @cpus: CPU of each worker, @workers entries; NULL: the CPUs this process may use, in turn
  * @unpinned: do not pin the workers
  * @spin_looks: looks for work before a worker yields, then sleeps; 0: RK_SPIN_LOOKS
+ * @no_doorbells: wake sleeping workers by a system call also where the module is loaded and
+ *	permitted: sooner than its poller (in a virtual machine 42 against 76 us), dearer to who wakes
  */
 struct rk_runtime_opts {
 	size_t size;
@@ -49,6 +51,7 @@ struct rk_runtime_opts {
 	const int *cpus;
 	bool unpinned;
 	uint32_t spin_looks;
+	bool no_doorbells;
 };
 
 /**

@@ -91,7 +91,8 @@ static int start_workers(struct rk_runtime *runtime, const struct rk_runtime_opt
 		int result;
 
 		snprintf(name, sizeof(name), "rk-%u", i);
-		result = rk_worker_open(&runtime->worker[i], name, runtime->cpu[i], looks);
+		result = rk_worker_open(&runtime->worker[i], name, runtime->cpu[i], looks,
+					!opts->no_doorbells);
 		if (result)
 			return result;
 		runtime->workers++;

@@ -85,8 +85,8 @@ void rk_wake_now(const struct rk_wake *wake)
 	/* Whoever takes the word wakes; the others have no need to. */
 	if (!__atomic_exchange_n(wake->word, 0, __ATOMIC_SEQ_CST))
 		return;
-	if (wake->bell) /* R7: pairs with A7 in doorbell.c; this waker alone writes that word */
-		__atomic_store_n(wake->bell, *wake->bell + 1, __ATOMIC_RELEASE);
+	if (wake->bell) /* R7: pairs with A7 in doorbell.c; added, for threads may share the word */
+		__atomic_fetch_add(wake->bell, 1, __ATOMIC_RELEASE);
 	else if (wake->eventfd < 0)
 		syscall(SYS_futex, wake->word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	else if (write(wake->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)

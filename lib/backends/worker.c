@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/worker.h"
 #include "clock.h"
+#include "gpudirect/rk_doorbell.h"
 #include "ring/rk_ring.h"
 #include "rk_error.h"
 
@@ -28,6 +29,8 @@ enum control_type { CONTROL_ADD = RK_MSG_USER, CONTROL_EXIT };
 struct rk_worker {
 	uint32_t sleeping __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	int eventfd;
+	struct rk_doorbells *bells; /* NULL: woken by the eventfd */
+	struct rk_ringer ringer;
 	uint32_t spin_looks;
 	struct rk_task *tasks;
 	bool exiting;
@@ -50,7 +53,8 @@ static void bump(uint64_t *counter)
 struct rk_wake rk_worker_wake(const struct rk_worker *worker)
 {
 	return (struct rk_wake){.word = (uint32_t *)&worker->sleeping,
-				.eventfd = worker->eventfd};
+				.eventfd = worker->eventfd,
+				.bell = worker->bells ? worker->ringer.word : NULL};
 }
 
 static int take_control(struct rk_worker *worker)
@@ -111,28 +115,52 @@ static uint64_t gather(struct rk_worker *worker, struct pollfd *fds, nfds_t *cou
 	return due_ns;
 }
 
+/* Make the bell wake, through @wanted; false when it has rung already: then look again. */
+static bool arm(struct rk_worker *worker, struct pollfd *wanted, uint64_t *most_ns)
+{
+	int armed;
+
+	if (!worker->bells)
+		return true;
+	armed = rk_doorbell_arm(worker->bells, 0, &wanted->fd);
+	if (armed < 0 && *most_ns > RK_WAKE_NAP_NS)
+		*most_ns = RK_WAKE_NAP_NS; /* not ours any more (a child of fork): nap */
+	if (armed <= 0)
+		return true;
+	rk_doorbell_wait(worker->bells, 0, 0, NULL);
+	return false;
+}
+
+/* What woke us is taken, so that the next sleep is not cut short by it. */
+static void drain(struct rk_worker *worker, const struct pollfd *woken)
+{
+	uint64_t drained;
+
+	if (!(woken->revents & POLLIN) || read(woken->fd, &drained, sizeof(drained)) < 0)
+		return;
+	if (worker->bells)
+		rk_doorbell_wait(worker->bells, 0, 0, NULL);
+}
+
 /* Sleep until woken or due; returns at once when something is due. */
 static void nap(struct rk_worker *worker, const struct rk_wake *self, uint64_t most_ns)
 {
 	struct pollfd fds[MAX_FDS];
 	struct timespec time;
-	uint64_t now = now_ns(), due_ns, drained;
+	uint64_t now = now_ns(), due_ns;
 	nfds_t count;
 
 	due_ns = gather(worker, fds, &count);
-	if (due_ns <= now + DUE_EARLY_NS) {
-		rk_wake_cancel(self);
-		return;
+	if (due_ns > now + DUE_EARLY_NS && arm(worker, &fds[0], &most_ns)) {
+		if (due_ns - now - DUE_EARLY_NS < most_ns)
+			most_ns = due_ns - now - DUE_EARLY_NS;
+		time = (struct timespec){.tv_sec = (time_t)(most_ns / 1000000000),
+					 .tv_nsec = (long)(most_ns % 1000000000)};
+		bump(&worker->stats.sleeps);
+		ppoll(fds, count, &time, NULL);
+		drain(worker, &fds[0]);
 	}
-	if (due_ns - now - DUE_EARLY_NS < most_ns)
-		most_ns = due_ns - now - DUE_EARLY_NS;
-	time = (struct timespec){.tv_sec = (time_t)(most_ns / 1000000000),
-				 .tv_nsec = (long)(most_ns % 1000000000)};
-	bump(&worker->stats.sleeps);
-	ppoll(fds, count, &time, NULL);
 	rk_wake_cancel(self);
-	if (fds[0].revents & POLLIN && read(worker->eventfd, &drained, sizeof(drained)) < 0)
-		return; /* another nap took it: nothing to do */
 }
 
 /* One look at everything; true if there was work, or nothing will ever be. */
@@ -223,7 +251,17 @@ static int open_control(struct rk_worker *worker)
 	return 0;
 }
 
-int rk_worker_open(struct rk_worker **out, const char *name, int cpu, uint32_t spin_looks)
+/* No error: without the module, or without the right to it, the eventfd wakes. */
+static void open_bell(struct rk_worker *worker)
+{
+	if (rk_doorbells_open(&worker->bells, 1))
+		worker->bells = NULL;
+	else
+		rk_ringer_init(&worker->ringer, worker->bells, 0, 0);
+}
+
+int rk_worker_open(struct rk_worker **out, const char *name, int cpu, uint32_t spin_looks,
+		   bool doorbells)
 {
 	struct rk_worker *worker = aligned_alloc(RK_CACHE_LINE_BYTES, sizeof(*worker));
 	int result;
@@ -233,6 +271,8 @@ int rk_worker_open(struct rk_worker **out, const char *name, int cpu, uint32_t s
 	memset(worker, 0, sizeof(*worker));
 	snprintf(worker->name, sizeof(worker->name), "%s", name);
 	worker->spin_looks = spin_looks;
+	if (doorbells)
+		open_bell(worker);
 	worker->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->eventfd < 0)
 		result = rk_fail(errno, "worker '%s': eventfd: %m", name);
@@ -282,6 +322,7 @@ void rk_worker_close(struct rk_worker *worker)
 	}
 	if (worker->eventfd >= 0)
 		close(worker->eventfd);
+	rk_doorbells_close(worker->bells);
 	free(worker->control_memory);
 	free(worker);
 }

@@ -5,7 +5,8 @@
  * Actors and ports are tasks. Tasks are added by a message in the worker's control ring, so the
  * list of tasks belongs to the thread alone. Idle: look some thousand times, then yield, then
  * sleep in ppoll(2) on the worker's eventfd and the tasks' own descriptors until the earliest time
- * at which a task is due. Whoever feeds a task wakes the worker through rk_wake (rk_wake.h), so no
+ * at which a task is due. Where the module is loaded and permitted, a doorbell stands for the
+ * eventfd: whoever wakes then pays a store and no system call. Whoever feeds a task wakes the worker through rk_wake (rk_wake.h), so no
  * wake-up is lost; still no sleep is longer than RK_WORKER_NAP_NS.
  */
 #ifndef RK_BACKENDS_WORKER_H
@@ -47,8 +48,12 @@ struct rk_worker_stats {
 
 struct rk_worker;
 
-/* Open a worker on @cpu (-1: not pinned). 0 or -errno, said in rk_errmsg(). */
-int rk_worker_open(struct rk_worker **worker, const char *name, int cpu, uint32_t spin_looks);
+/*
+ * Open a worker on @cpu (-1: not pinned), @doorbells: sleep at one where that can be had.
+ * 0 or -errno, said in rk_errmsg().
+ */
+int rk_worker_open(struct rk_worker **worker, const char *name, int cpu, uint32_t spin_looks,
+		   bool doorbells);
 
 /* Hand @task over; it is polled from now on. Threads: callers take turns. 0, -EAGAIN, -EPIPE. */
 int rk_worker_add(struct rk_worker *worker, struct rk_task *task);

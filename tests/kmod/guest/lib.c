@@ -10,6 +10,7 @@
 #include "gpudirect/rk_region_share.h"
 #include "ring/rk_ring.h"
 #include "rk_error.h"
+#include "rk_runtime.h"
 #include "t.h"
 
 #define CAPACITY	256u
@@ -245,6 +246,48 @@ static void waits(void)
 	rk_doorbells_close(bells);
 }
 
+static void answer(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	(void)state;
+	if (msg->type >= RK_MSG_USER)
+		rk_send(ctx, 0, msg->type, msg->tag, rk_msg_payload(msg), 8);
+}
+
+static const struct rk_actor_type answer_type = { .name = "answer", .handle = answer };
+
+/* The runtime's workers sleep at bells of their own, and no message finds one that stays asleep. */
+static void worker_waits(void)
+{
+	struct rk_runtime_opts opts = { .size = sizeof(opts), .workers = 2, .spin_looks = 1 };
+	struct rk_msg msg = { .type = RK_MSG_USER, .slots = 1 };
+	long long bells = t_counter("bells_now"), wakes = t_counter("bell_wakes");
+	struct rk_runtime *runtime = NULL;
+	struct rk_actor *actor;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	uint32_t i;
+
+	CHECK_EQ(rk_runtime_open(&runtime, &opts), 0);
+	CHECK_EQ(t_counter("bells_now"), bells + 2);
+	CHECK_EQ(rk_actor_spawn(&actor, runtime, &answer_type, NULL), 0);
+	CHECK_EQ(rk_link_host_out(&rx, actor, NULL), 0);
+	CHECK_EQ(rk_link_host_in(&tx, actor, NULL), 0);
+	for (i = 0; i < WAITS; i++) {
+		usleep(2000);
+		msg.tag = i;
+		CHECK_EQ(rk_ring_send(tx, &msg), 1);
+		CHECK_EQ(rk_ring_wait_recv(rx, 20000000000ull), 1);
+		CHECK_EQ(rk_ring_recv(rx, &msg, 1), 1);
+		CHECK_EQ(msg.tag, i);
+	}
+	CHECK(t_counter("bell_wakes") > wakes);
+	CHECK_EQ(rk_runtime_close(runtime), 0);
+	opts.no_doorbells = true;
+	CHECK_EQ(rk_runtime_open(&runtime, &opts), 0);
+	CHECK(t_counter_becomes("bells_now", bells));
+	CHECK_EQ(rk_runtime_close(runtime), 0);
+}
+
 static void gpu_memory(void)
 {
 	struct si_peek peek = { .offset = 5 * SI_PAGE };
@@ -298,6 +341,7 @@ void group_lib(void)
 	rk_region_close(region);
 	shared_ring();
 	ring_waits();
+	worker_waits();
 	waits();
 	gpu_memory();
 	CHECK_EQ(chmod(RK_DEVICE_PATH, 0660), 0);
