@@ -374,6 +374,19 @@ sum(p["messages"] for p in d["pipelines"][1]["from"]) == d["pipelines"][0]["to"]
 d["pipelines"][1]["latency"]["from"].startswith("the sender") and
 d["pipelines"][1]["latency"]["count"] + d["pipelines"][1]["latency"]["untimed"] ==
 d["pipelines"][1]["to"]["messages"]'
+	"$ringkernel" -q gen packets=2000 to "$work/live.pcap" truth "$work/live.json" >/dev/null
+	start -j run log "$work/live.hlog" verify "$work/live.json" \
+		from "udp:$a,iface=lo,stamp,count=2000,idle=20000" \
+		from "udp:$b,iface=lo,stamp,count=2000,idle=20000" actor "$arbiter" to null:
+	await_file "$work/live.hlog"
+	"$ringkernel" gen packets=2000 to "udp:$a,feeds=$b,iface=lo,stamp" >"$work/live.out" 2>&1
+	judge "gen sends a feed live" grep -q "4000 datagrams" "$work/live.out"
+	wait "$child"
+	judge "a feed sent live arrives whole" json_holds "$work/out" '
+d["verify"]["differences"] == 0 and d["conserved"] and
+[p["messages"] for p in d["pipelines"][0]["from"]] == [2000, 2000]'
+	run gen packets=10 to udp:nonsense
+	judge "gen refuses a port that cannot be" grep -q "udp:nonsense" "$work/err"
 
 	start -j run log "$work/killed.hlog" from "udp:$a,iface=lo,idle=2000" \
 		from "udp:$b,iface=lo,idle=2000" actor "$arbiter" to null:

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "config.h"
 #include "gen.h"
+#include "gen_send.h"
 #include "tool.h"
 #include "truth.h"
 
@@ -79,7 +80,25 @@ static void show_progress(const struct request *request, const struct gen *gen, 
 		gen_truth(gen)->delivered[0], request->opts.packets);
 }
 
-static int write_feed(struct gen *gen, struct gen_pcap *pcap, const struct request *request,
+/* Where the feed goes: one of the two. */
+struct sink {
+	struct gen_pcap *pcap;
+	struct gen_send *send;
+};
+
+static int open_sink(struct sink *sink, const char *path)
+{
+	if (gen_send_is_uri(path))
+		return gen_send_open(&sink->send, path);
+	return gen_pcap_open(&sink->pcap, path);
+}
+
+static int close_sink(struct sink *sink)
+{
+	return sink->send ? gen_send_close(sink->send) : gen_pcap_close(sink->pcap);
+}
+
+static int write_feed(struct gen *gen, struct sink *sink, const struct request *request,
 		      bool progress, struct written *written)
 {
 	uint64_t shown = seconds();
@@ -87,7 +106,14 @@ static int write_feed(struct gen *gen, struct gen_pcap *pcap, const struct reque
 	int more;
 
 	while ((more = gen_next(gen, &packet)) > 0) {
-		gen_pcap_write(pcap, &packet);
+		int result = 0;
+
+		if (sink->send)
+			result = gen_send_packet(sink->send, &packet);
+		else
+			gen_pcap_write(sink->pcap, &packet);
+		if (result)
+			return result;
 		written->packets++;
 		written->bytes += packet.bytes;
 		if (progress && !(written->packets & 1023))
@@ -161,14 +187,14 @@ static int generate(const struct tool *tool, const struct request *request, stru
 	bool progress = !tool->quiet && isatty(STDERR_FILENO);
 	bool to_stdout = !strcmp(request->path, "-");
 	struct written written = {0, 0};
-	struct gen_pcap *pcap;
+	struct sink sink = {NULL, NULL};
 	int result, closed;
 
-	result = gen_pcap_open(&pcap, request->path);
+	result = open_sink(&sink, request->path);
 	if (result)
 		return result;
-	result = write_feed(gen, pcap, request, progress, &written);
-	closed = gen_pcap_close(pcap);
+	result = write_feed(gen, &sink, request, progress, &written);
+	closed = close_sink(&sink);
 	if (!result)
 		result = closed;
 	if (!result && request->truth)
@@ -212,13 +238,15 @@ static void print_keys(void)
 
 const struct tool_command cmd_gen = {
 	.name = "gen",
-	.summary = "generate a market-data feed: MDP 3.0, feeds A and B, to a capture file",
-	.help = "gen [KEY=VALUE]... to FILE.pcap [truth FILE.json]\n"
+	.summary = "generate a market-data feed: MDP 3.0, feeds A and B, to a file or by UDP",
+	.help = "gen [KEY=VALUE]... to FILE.pcap|udp:URI [truth FILE.json]\n"
 		"\n"
 		"Equal values give equal bytes on every machine. `truth` writes what a receiver "
 		"must\n"
 		"find, for `ringkernel run verify FILE.json`. FILE.pcap may be -, for standard "
-		"output.\n"
+		"output. A udp: port sends it, each datagram at its time: A to the first address, B "
+		"to\n"
+		"the second: udp:ADDR:PORT,feeds=ADDR:PORT,iface=lo,stamp\n"
 		"Keys:\n",
 	.more_help = print_keys,
 	.run = run,
