@@ -33,7 +33,7 @@ int runtime_control(struct rk_actor *actor, const struct rk_msg *message)
 	while (!(sent = rk_ring_send(&actor->control, message))) {
 		if (__atomic_load_n(&actor->ctx.phase, __ATOMIC_ACQUIRE) >= CPU_CLOSING) /* A2: R2 */
 			return rk_fail(EPIPE, "actor '%s': it has stopped", actor->name);
-		rk_ring_wait_send(&actor->control, message->slots, RK_WAKE_NAP_NS);
+		runtime_give_way(actor->runtime);
 	}
 	return sent < 0 ? sent : 0;
 }

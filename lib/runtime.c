@@ -10,10 +10,25 @@
 #include <string.h>
 #include <time.h>
 
+void runtime_give_way(struct rk_runtime *runtime)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += RK_WAKE_NAP_NS;
+	if (end.tv_nsec >= 1000000000) {
+		end.tv_nsec -= 1000000000;
+		end.tv_sec++;
+	}
+	pthread_cond_timedwait(&runtime->changed, &runtime->mutex, &end);
+}
+
 int runtime_add_task(struct rk_runtime *runtime, int index, struct rk_task *task)
 {
-	int result = rk_worker_add(runtime->worker[index], task);
+	int result;
 
+	while ((result = rk_worker_add(runtime->worker[index], task)) == -EAGAIN)
+		runtime_give_way(runtime);
 	if (!result)
 		runtime->live++;
 	return result;

@@ -65,6 +65,12 @@ struct rk_runtime {
 	char note[RK_RUNTIME_NOTE_BYTES];
 };
 
+/*
+ * Release the mutex for a millisecond at most: a worker whose control ring is full may itself be
+ * waiting for it.
+ */
+void runtime_give_way(struct rk_runtime *runtime);
+
 /* Give @task to worker @index; it counts as live until runtime_task_done(). Mutex held. */
 int runtime_add_task(struct rk_runtime *runtime, int index, struct rk_task *task);
 

@@ -461,6 +461,29 @@ static void spawn_and_stop_a_thousand_times_leaves_nothing(void **unused)
 	ok(rk_runtime_close(runtime));
 }
 
+/* Spawning outruns the worker, whose control ring fills while stopped actors want the mutex. */
+static void more_actors_than_a_control_ring_holds(void **unused)
+{
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor[400];
+
+	(void)unused;
+	for (int i = 0; i < 400; i++) {
+		actor[i] = spawn(runtime, &relay_type, 0, 0);
+		if (i % 3 == 2)
+			ok(rk_actor_stop(actor[i - 1], RK_STOP_NOW, LONG_NS));
+	}
+	ok(rk_runtime_stop(runtime, RK_STOP_NOW, LONG_NS));
+	for (int i = 0; i < 400; i++) {
+		const struct relay_state *state = rk_actor_state(actor[i]);
+
+		assert_non_null(state);
+		assert_int_equal(state->started, 1);
+		assert_int_equal(state->stopped, 1);
+	}
+	ok(rk_runtime_close(runtime));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +497,7 @@ int main(void)
 		cmocka_unit_test(wrong_arguments_are_named),
 		cmocka_unit_test(extensions_travel_with_what_a_handler_sends),
 		cmocka_unit_test(spawn_and_stop_a_thousand_times_leaves_nothing),
+		cmocka_unit_test(more_actors_than_a_control_ring_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,13 +85,14 @@ static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_ms
 int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, const void *payload,
 	    uint32_t bytes)
 {
-	struct cpu_outbox *box = &ctx->outbox[outbox];
+	struct cpu_outbox *box;
 	uint32_t cells;
 
 	if (outbox >= ctx->outboxes) {
 		count(&ctx->counters.dropped_no_outbox, 1);
 		return 0;
 	}
+	box = &ctx->outbox[outbox];
 	if (type < RK_MSG_PACKET || bytes > RK_MSG_MAX_SLOTS * RK_CELL_BYTES ||
 	    rk_msg_cells(ctx->current->flags, bytes) > box->tx->max_slots) {
 		count(&ctx->counters.dropped_bad, 1);
@@ -271,7 +272,9 @@ static int poll_actor(struct rk_task *task)
 		bool idle = through && !taken;
 		bool ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
 
-		if (hurry_of(actor) || (idle && (ended || actor->phase == CPU_DRAINING)))
+		/* In a hurry nothing waits for room, so what was taken already is handled first. */
+		if ((hurry_of(actor) && handle_received(actor)) ||
+		    (idle && (ended || actor->phase == CPU_DRAINING)))
 			stop(actor);
 		worked |= taken;
 	}

@@ -294,9 +294,7 @@ int rk_worker_add(struct rk_worker *worker, struct rk_task *task)
 	struct rk_msg msg = {.type = CONTROL_ADD, .slots = 1};
 
 	memcpy(msg.body, &task, sizeof(task));
-	while (!rk_ring_send(&worker->control_tx, &msg))
-		rk_ring_wait_send(&worker->control_tx, 1, RK_WORKER_NAP_NS);
-	return 0;
+	return rk_ring_send(&worker->control_tx, &msg) ? 0 : -EAGAIN;
 }
 
 void rk_worker_stats(const struct rk_worker *worker, struct rk_worker_stats *stats)

@@ -55,7 +55,7 @@ struct rk_worker;
 int rk_worker_open(struct rk_worker **worker, const char *name, int cpu, uint32_t spin_looks,
 		   bool doorbells);
 
-/* Hand @task over; it is polled from now on. Threads: callers take turns. 0, -EAGAIN, -EPIPE. */
+/* Hand @task over; it is polled from now on. Threads: callers take turns. 0; -EAGAIN: try again. */
 int rk_worker_add(struct rk_worker *worker, struct rk_task *task);
 
 /* What to put into a ring's end so that the other end wakes this worker. */

@@ -295,7 +295,7 @@ static const uint8_t rk_codec_gather_bytes[64] __attribute__((aligned(64), unuse
 #define RK_TAG_BYTES 0x8080808080808080ULL
 #define RK_LOW_56_BYTES 0x00ffffffffffffffULL
 
-/* @spread: rk_codec_spread_bytes for a cell as it lies in memory, or one for another order. */
+/* @order: rk_codec_spread_bytes for a cell as it lies in memory, or one for another order. */
 RK_CODEC_TARGET(RK_CODEC_AVX512)
 __m512i rk_slot_pack_avx512(__m512i cell, uint64_t tag, const uint8_t *order)
 {
