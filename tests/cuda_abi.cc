@@ -43,7 +43,8 @@ RK_CUDA_FUNCTIONS(CUDA_ALIKE)
 RK_NVRTC_FUNCTIONS(NVRTC_ALIKE)
 
 #define SAME_SIZE(a, b) static_assert(sizeof(struct a) == sizeof(b), #b)
-#define SAME_PLACE(a, x, b, y) static_assert(offsetof(a, x) == offsetof(b, y), #b "." #y)
+#define SAME_PLACE(a, x, b, y)                                                                     \
+	static_assert(offsetof(a, x) == offsetof(b, y) && sizeof(a::x) == sizeof(b().y), #b "." #y)
 SAME_SIZE(rk_cuda_uuid, CUuuid);
 SAME_SIZE(rk_cuda_launch_attr, CUlaunchAttribute);
 SAME_PLACE(rk_cuda_launch_attr, value, CUlaunchAttribute, value);
