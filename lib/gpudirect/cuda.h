@@ -223,6 +223,7 @@ struct rk_cuda_external_buffer {
 	X(device_p2p, cuDeviceGetP2PAttribute, (int *value, int attribute, int from, int to))      \
 	X(primary_retain, cuDevicePrimaryCtxRetain, (struct rk_cuda_context **ctx, int device))    \
 	X(primary_release, cuDevicePrimaryCtxRelease_v2, (int device))                             \
+	X(primary_reset, cuDevicePrimaryCtxReset_v2, (int device))                                 \
 	X(primary_state, cuDevicePrimaryCtxGetState,                                               \
 	  (int device, unsigned int *flags, int *active))                                          \
 	X(ctx_push, cuCtxPushCurrent_v2, (struct rk_cuda_context *ctx))                            \
