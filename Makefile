@@ -95,6 +95,18 @@ endef
 $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 .SECONDARY:
 
+# --- Device code: machine code where there is nvcc, and its text for NVRTC ---
+
+device_text := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.[ch]) lib/rk_base.h lib/rk_msg.h \
+	lib/rk_handler.h lib/ring/rk_slot.h
+
+$(B)/kernels/%.fatbin: kernels/%.cu $(device_text) $(B)/config.mk
+	@mkdir -p $(@D)
+	$(call say,NVCC,$@)
+	$(Q)$(NVCC) -std=c++17 -fatbin --threads 2 -Xfatbin -compress-all $(NVCC_FLAGS) -Ilib -Ikernels $< -o $@
+$(BUILDS:%=$(B)/%/lib/backends/cuda_code.o): $(device_text) \
+	$(if $(filter 1,$(HAVE_NVCC)),$(B)/kernels/persistent.fatbin)
+
 # --- The library and the tool ---
 
 so := libringkernel.so.$(VERSION)

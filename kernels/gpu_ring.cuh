@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpu_ring.cuh - the two ends of a ring on the GPU: a warp polls eight slots and stores eight.
+ *
+ * Loads and stores of slots are relaxed and of system scope: the words validate themselves, so
+ * nothing is asked of them but to be whole, and never to be served from the L1 cache. They are
+ * explicit instructions: of a plain load the compiler may make a non-coherent one.
+ */
+#ifndef RK_GPU_RING_CUH
+#define RK_GPU_RING_CUH
+
+#include "gpu_lane.h"
+#include "gpu_layout.h"
+
+#define RK_FULL_WARP 0xffffffffu
+#define RK_POLL_SLOTS 8 /* of one warp: four lanes a slot */
+
+struct rk_gpu_rx {
+	uint64_t slots;
+	uint64_t credit;
+	uint64_t position;
+	uint64_t credited;
+	uint32_t capacity_log2;
+	uint32_t closed;
+};
+
+struct rk_gpu_tx {
+	uint64_t slots;
+	uint64_t credit;
+	uint64_t position;
+	uint64_t limit; /* position up to which slots are known to be free */
+	uint32_t capacity_log2;
+	uint32_t closed;
+};
+
+/* --- Words --- */
+
+static __device__ __forceinline__ struct rk_words rk_load_words(uint64_t address)
+{
+	struct rk_words words;
+
+	asm volatile("ld.relaxed.sys.v2.u64 {%0, %1}, [%2];"
+		     : "=l"(words.w0), "=l"(words.w1)
+		     : "l"(address));
+	return words;
+}
+
+static __device__ __forceinline__ void rk_store_words(uint64_t address, struct rk_words words)
+{
+	asm volatile("st.relaxed.sys.v2.u64 [%0], {%1, %2};" ::"l"(address), "l"(words.w0),
+		     "l"(words.w1));
+}
+
+static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
+{
+	uint64_t word;
+
+	asm volatile("ld.relaxed.sys.u64 %0, [%1];" : "=l"(word) : "l"(address));
+	return word;
+}
+
+static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t word)
+{
+	asm volatile("st.relaxed.sys.u64 [%0], %1;" ::"l"(address), "l"(word));
+}
+
+/* --- Receiving --- */
+
+/* What a warp found at eight slots in a row. */
+struct rk_gpu_found {
+	uint32_t fresh;	       /* so many at the front are there */
+	uint32_t plain;	       /* and so many of them are messages of one cell, free to the user */
+	struct rk_chunk chunk; /* this lane's part of slot lane / 4, when that is fresh */
+};
+
+/* One cell, no unknown flag, a type that is not the runtime's own. */
+static __device__ __forceinline__ bool rk_head_is_plain(uint64_t word0)
+{
+	return (word0 & (0xff000000u | (0xffu & ~RK_MSG_F_ALL) << 16)) == 0x01000000u &&
+	       (word0 & 0xffff) >= RK_MSG_PACKET;
+}
+
+/* Length of the run of set groups of four bits at the front of @lanes. */
+static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
+{
+	uint32_t gaps;
+
+	lanes &= lanes >> 1;
+	lanes &= lanes >> 2;
+	gaps = ~lanes & 0x11111111u;
+	return gaps ? (uint32_t)(__ffs((int)gaps) - 1) / 4 : RK_POLL_SLOTS;
+}
+
+/* The words of this lane of the eight slots from @position on. */
+static __device__ __forceinline__ struct rk_words
+rk_poll_load(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane)
+{
+	uint64_t mask = (1ull << rx->capacity_log2) - 1;
+
+	return rk_load_words(rx->slots + ((position + lane / 4) & mask) * RK_SLOT_BYTES +
+			     lane % 4 * sizeof(struct rk_words));
+}
+
+/* Judge what rk_poll_load() loaded. All lanes of the warp. */
+static __device__ __forceinline__ struct rk_gpu_found
+rk_poll_judge(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane, struct rk_words words)
+{
+	uint64_t tag = rk_slot_tag(position + lane / 4, rx->capacity_log2);
+	bool fresh = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
+	struct rk_gpu_found found;
+
+	found.plain = 0;
+	found.fresh = rk_leading_slots(__ballot_sync(RK_FULL_WARP, fresh));
+	if (found.fresh) {
+		bool plain = lane / 4 < found.fresh && (lane % 4 || rk_head_is_plain(words.w0));
+		uint64_t next = __shfl_down_sync(RK_FULL_WARP, words.w0, 1);
+
+		found.plain = rk_leading_slots(__ballot_sync(RK_FULL_WARP, plain));
+		found.chunk = rk_lane_unpack(lane % 4, words, next);
+	}
+	return found;
+}
+
+/* Put this lane's chunk into the cell of its slot; @cells lie one behind the other. */
+static __device__ __forceinline__ void rk_put_chunk(uint8_t *cells, uint32_t lane,
+						    struct rk_chunk chunk)
+{
+	uint64_t *at = (uint64_t *)(cells + lane / 4 * RK_CELL_BYTES + lane % 4 * sizeof(chunk));
+
+	at[0] = chunk.low;
+	if (lane % 4 < 3)
+		at[1] = chunk.high;
+}
+
+/*
+ * Hand slots back. R1: pairs with A1 in rk_ring_tx_free() and rk_tx_room(). The loads that read
+ * the slots have come back: their tags decided that we are here. A store cannot overtake what
+ * decides whether it happens, so a fence, which would wait for this warp's replies to cross the
+ * bus, has nothing to add.
+ */
+static __device__ __forceinline__ void rk_give_credit(struct rk_gpu_rx *rx)
+{
+	rk_store_word(rx->credit + offsetof(struct rk_gpu_status, consumed), rx->position);
+	rx->credited = rx->position;
+}
+
+static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *rx)
+{
+	return (rx->position - rx->credited) << 3 >> rx->capacity_log2;
+}
+
+/* Take nothing more from this ring; its producer learns why when it next looks at the credit. */
+static __device__ void rk_refuse(struct rk_gpu_rx *rx, uint32_t reason)
+{
+	rx->closed = reason;
+	rk_store_word(rx->credit + offsetof(struct rk_gpu_status, closed), reason);
+}
+
+/* One cell by one lane; false when it is not there. For control and long messages. */
+static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t position, uint64_t *cell)
+{
+	uint64_t mask = (1ull << rx->capacity_log2) - 1;
+	uint64_t at = rx->slots + (position & mask) * RK_SLOT_BYTES;
+	uint64_t tag = rk_slot_tag(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
+
+	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
+		struct rk_words two = rk_load_words(at + 8 * i);
+
+		word[i] = two.w0;
+		word[i + 1] = two.w1;
+		stale |= (two.w0 ^ tag) | (two.w1 ^ tag);
+	}
+	if (stale & RK_WORD_TAG_MASK)
+		return false;
+	for (uint32_t i = 0; i < 7; i++)
+		cell[i] = rk_slot_cell(word, i);
+	return true;
+}
+
+/* --- Sending --- */
+
+/* Slots that may be written now; looks at the credit when @wanted are not known to be free. */
+static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
+{
+	uint64_t room = tx->limit - tx->position, capacity = 1ull << tx->capacity_log2;
+	uint64_t before, consumed, closed;
+
+	if (rk_likely(room >= wanted) || tx->closed)
+		return tx->closed ? 0 : room;
+	/* A1: pairs with R1 in rk_ring_rx_credit() and rk_give_credit(). */
+	asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(consumed) : "l"(tx->credit) : "memory");
+	closed = rk_load_word(tx->credit + 8);
+	before = tx->limit - capacity;
+	if (consumed - before > tx->position - before)
+		tx->closed = 4; /* RK_CLOSE_BAD_CREDIT of rk_ring.h */
+	else
+		tx->limit = consumed + capacity;
+	if (closed)
+		tx->closed = (uint32_t)closed;
+	return tx->closed ? 0 : tx->limit - tx->position;
+}
+
+/*
+ * Store @count cells from @cells on at @position: eight slots at a time, 64 bytes of four lanes
+ * in one piece. All lanes of the warp.
+ */
+static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx, uint64_t position,
+						      const uint8_t *cells, uint32_t count,
+						      uint32_t lane)
+{
+	uint64_t mask = (1ull << tx->capacity_log2) - 1;
+	uint32_t k = lane % 4;
+
+	for (uint32_t i = lane / 4; i - lane / 4 < count; i += RK_POLL_SLOTS) {
+		const uint64_t *from =
+			(const uint64_t *)(cells + (i < count ? i : 0) * RK_CELL_BYTES) + 2 * k;
+		struct rk_chunk chunk;
+		uint64_t below;
+
+		chunk.low = from[0];
+		chunk.high = k < 3 ? from[1] : 0;
+		below = __shfl_up_sync(RK_FULL_WARP, chunk.high, 1);
+		if (i < count)
+			rk_store_words(tx->slots + ((position + i) & mask) * RK_SLOT_BYTES + 16 * k,
+				       rk_lane_pack(k, chunk, below,
+						    rk_slot_tag(position + i, tx->capacity_log2)));
+	}
+}
+
+/* One cell by one lane. */
+static __device__ void rk_store_cell(const struct rk_gpu_tx *tx, uint64_t position,
+				     const uint64_t *cell)
+{
+	uint64_t mask = (1ull << tx->capacity_log2) - 1;
+	uint64_t tag = rk_slot_tag(position, tx->capacity_log2);
+
+	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
+		struct rk_words words;
+
+		words.w0 = rk_slot_word(cell, i) | tag;
+		words.w1 = rk_slot_word(cell, i + 1) | tag;
+		rk_store_words(tx->slots + (position & mask) * RK_SLOT_BYTES + 8 * i, words);
+	}
+}
+
+#endif
