@@ -2,9 +2,15 @@
 /*
  * gpu_actor.cuh - an actor at its seat: the context that its handler is given, and what it sends.
  *
- * The leader (lane 0 of the group) does all that is not the path of plain messages: control,
- * waiting, closing. What the others must know of it lies in shared memory, written before a barrier
- * of the group.
+ * The desk, in shared memory, holds the state of things; the leader (lane 0 of the group) works on
+ * it alone, and what the others read of it was written before a barrier of the group. While plain
+ * messages flow, the loop of gpu_run.cuh holds what they need in registers, the same in every lane
+ * but for what is staged: one inbox, and one outbox, which the context has while it is @hot; the
+ * desk's copy is stale then.
+ *
+ * A call, or the context's address given away, would push all of that out of the registers. So what
+ * a handler may run into is inlined, the rarest of it too, and takes the desk; the rest of the seat's
+ * work is called from outside the loop.
  */
 #ifndef RK_GPU_ACTOR_CUH
 #define RK_GPU_ACTOR_CUH
@@ -13,16 +19,17 @@
 #include "rk_handler.h"
 
 #define RK_STAGING_CELLS 16
+#define RK_STAGING_FULL 8 /* from so many on, what is staged is stored before the next message */
 
 /* One actor's part of device memory. */
 struct rk_gpu_scratch {
 	uint8_t longer[RK_GPU_LONG_CELLS * RK_CELL_BYTES];   /* a message of several cells */
 	uint8_t outgoing[RK_GPU_LONG_CELLS * RK_CELL_BYTES]; /* one that is sent */
-	uint8_t waiting_to[RK_GPU_WAITING];		   /* outbox of each waiting cell; 0xff: sent */
+	uint8_t waiting_to[RK_GPU_WAITING];		     /* outbox of each cell; 0xff: sent */
 	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
 };
 
-/* One group's part of shared memory; @seat to @beat are the warp's own, whatever sits there. */
+/* One group's part of shared memory; from @seat on it is the warp's own, whatever sits there. */
 struct rk_gpu_desk {
 	uint8_t staging[RK_STAGING_CELLS * RK_CELL_BYTES]; /* sent by the handler, not yet stored */
 	struct rk_gpu_rx rx[RK_GPU_LINKS];
@@ -32,14 +39,15 @@ struct rk_gpu_desk {
 	struct rk_msg control; /* the runtime's own message, for the handler */
 	uint32_t inboxes;
 	uint32_t outboxes;
+	uint32_t hot_outbox; /* the one that was sent to last */
 	uint32_t phase;
 	uint32_t hurry;
 	uint32_t event;
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;
-	uint64_t share; /* what the leader tells the group between two barriers */
+	uint64_t share[2]; /* what the leader tells the group, in turns */
 	struct rk_gpu_scratch *scratch;
-	uint64_t seat;	 /* addresses of struct rk_gpu_seat, rk_gpu_marker, rk_gpu_status */
+	uint64_t seat; /* addresses of struct rk_gpu_seat, rk_gpu_marker, rk_gpu_status */
 	uint64_t marker;
 	uint64_t status;
 	uint64_t control_position; /* in slots, and in messages */
@@ -51,25 +59,25 @@ struct rk_gpu_desk {
 struct rk_gpu_shared {
 	uint8_t cells[RK_GPU_WARPS][RK_POLL_SLOTS * RK_CELL_BYTES];
 	struct rk_gpu_desk desk[RK_GPU_WARPS];
-	uint32_t plain[RK_GPU_WARPS];
+	uint32_t plain[2][RK_GPU_WARPS];
 	volatile uint64_t block_serial; /* of the block actor that all warps are to run */
 };
 
-/*
- * The functions off the hot path take the desk, never the context: so the context's address goes
- * nowhere, and it lies in registers.
- */
 struct rk_ctx {
 	struct rk_gpu_desk *desk;
 	const struct rk_msg *current;
 	uint32_t lanes;
 	uint32_t lane;
-	uint32_t staged; /* the leader's: cells, messages, and the outbox of all of them */
+	uint32_t turn;	 /* counts up; its last bit picks one of two copies in shared memory */
+	bool hot;	 /* @out is the outbox @to, which is open, and nothing waits */
+	uint32_t to;
+	struct rk_gpu_tx out;
+	uint32_t sent;	 /* messages, and slots, not yet in the desk's counters */
+	uint32_t sent_slots;
+	uint32_t staged; /* the leader's: cells and messages for @to */
 	uint32_t staged_messages;
-	uint32_t staged_to;
+	bool slow;	 /* something waits; the leader's until rk_flush() */
 };
-
-static __device__ bool rk_obey(struct rk_gpu_desk *desk);
 
 extern "C" __device__ __forceinline__ uint32_t rk_lane(const struct rk_ctx *ctx)
 {
@@ -87,6 +95,25 @@ static __device__ __forceinline__ void rk_group_sync(const struct rk_ctx *ctx)
 		__syncwarp();
 	else
 		__syncthreads();
+}
+
+/* What the leader says, in every lane. */
+static __device__ __forceinline__ uint64_t rk_agree(struct rk_ctx *ctx, uint64_t said)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		return __shfl_sync(RK_FULL_WARP, said, 0);
+	if (ctx->lane == 0)
+		ctx->desk->share[ctx->turn % 2] = said;
+	__syncthreads();
+	return ctx->desk->share[ctx->turn++ % 2];
+}
+
+/* Whether the leader says so, in every lane. */
+static __device__ __forceinline__ bool rk_leader_says(const struct rk_ctx *ctx, bool said)
+{
+	said = said && ctx->lane == 0;
+	return ctx->lanes == RK_GPU_WARP_LANES ? __any_sync(RK_FULL_WARP, said) :
+						 __syncthreads_or(said);
 }
 
 /* The host's word about hurry, if it is about this actor. */
@@ -107,13 +134,13 @@ static __device__ __forceinline__ void rk_beat(struct rk_gpu_desk *desk)
 
 /* --- What waits: the leader's alone --- */
 
-static __device__ uint64_t *rk_waiting_cell(struct rk_gpu_desk *desk, uint32_t index)
+static __device__ __forceinline__ uint64_t *rk_waiting_cell(struct rk_gpu_desk *desk, uint32_t index)
 {
 	return (uint64_t *)(desk->scratch->waiting + index % RK_GPU_WAITING * RK_CELL_BYTES);
 }
 
 /* Leave the cells that were sent behind; nothing waits before them. */
-static __device__ void rk_drop_sent(struct rk_gpu_desk *desk)
+static __device__ __forceinline__ void rk_drop_sent(struct rk_gpu_desk *desk)
 {
 	while (desk->waiting_cells &&
 	       desk->scratch->waiting_to[desk->waiting_first % RK_GPU_WAITING] == 0xff) {
@@ -123,13 +150,13 @@ static __device__ void rk_drop_sent(struct rk_gpu_desk *desk)
 }
 
 /* One waiting message; true unless its outbox is full. */
-static __device__ bool rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index, uint32_t slots)
+static __device__ __forceinline__ bool rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index, uint32_t slots)
 {
 	uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 	struct rk_gpu_tx *tx = &desk->tx[to];
-	bool room = rk_tx_room(tx, slots) >= slots;
+	bool known = to < desk->outboxes, room = known && rk_tx_room(tx, slots) >= slots;
 
-	if (!room && !tx->closed && !desk->hurry)
+	if (known && !room && !tx->closed && !desk->hurry)
 		return false;
 	for (uint32_t i = 0; i < slots; i++) {
 		if (room)
@@ -140,6 +167,8 @@ static __device__ bool rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index,
 		tx->position += slots;
 		desk->counters.sent++;
 		desk->counters.sent_slots += slots;
+	} else if (!known) {
+		desk->counters.dropped_no_outbox++;
 	} else if (tx->closed) {
 		desk->counters.dropped_closed++;
 	} else {
@@ -171,32 +200,31 @@ static __device__ __noinline__ void rk_drain(struct rk_gpu_desk *desk)
 
 /*
  * Room for @cells more to wait. The queue is long; a handler that sends still more in one call
- * waits here for its consumers, as long as nobody is in a hurry.
+ * waits here for its consumers, the first in the queue first, as long as nobody is in a hurry.
  */
-static __device__ bool rk_waiting_room(struct rk_gpu_desk *desk, uint32_t cells)
+static __device__ __forceinline__ void rk_waiting_room(struct rk_gpu_desk *desk, uint32_t cells)
 {
-	while (desk->waiting_cells + cells > RK_GPU_WAITING) {
+	while (rk_unlikely(desk->waiting_cells + cells > RK_GPU_WAITING)) {
+		uint32_t slots = (uint32_t)(*rk_waiting_cell(desk, desk->waiting_first) >> 24 & 0xff);
+
 		desk->hurry = rk_hurry_of(desk);
-		rk_drain(desk);
-		if (desk->hurry)
-			return desk->waiting_cells + cells <= RK_GPU_WAITING;
-		rk_beat(desk);
+		if (rk_send_waiting(desk, desk->waiting_first, slots))
+			rk_drop_sent(desk);
+		else
+			rk_beat(desk);
 	}
-	return true;
 }
 
 /* Put a message behind those that wait. */
-static __device__ void rk_append(struct rk_gpu_desk *desk, uint32_t to, const uint8_t *cells,
-				 uint32_t slots)
+static __device__ __forceinline__ void rk_append(struct rk_gpu_desk *desk, uint32_t to,
+						 const uint8_t *cells, uint32_t slots)
 {
-	if (!rk_waiting_room(desk, slots)) {
-		desk->counters.dropped_stopped++;
-		return;
-	}
+	rk_waiting_room(desk, slots);
 	for (uint32_t i = 0; i < slots; i++) {
 		uint32_t index = desk->waiting_first + desk->waiting_cells++;
 		const uint64_t *from = (const uint64_t *)(cells + i * RK_CELL_BYTES);
 
+#pragma unroll 1
 		for (uint32_t word = 0; word < 7; word++)
 			rk_waiting_cell(desk, index)[word] = from[word];
 		desk->scratch->waiting_to[index % RK_GPU_WAITING] = (uint8_t)to;
@@ -204,7 +232,7 @@ static __device__ void rk_append(struct rk_gpu_desk *desk, uint32_t to, const ui
 }
 
 /* Put the @staged cells, all for outbox @to, behind what waits. */
-static __device__ __noinline__ void rk_spill(struct rk_gpu_desk *desk, uint32_t staged, uint32_t to)
+static __device__ __forceinline__ void rk_spill(struct rk_gpu_desk *desk, uint32_t staged, uint32_t to)
 {
 	for (uint32_t i = 0; i < staged;) {
 		const uint8_t *cell = desk->staging + i * RK_CELL_BYTES;
@@ -213,6 +241,47 @@ static __device__ __noinline__ void rk_spill(struct rk_gpu_desk *desk, uint32_t 
 		rk_append(desk, to, cell, slots);
 		i += slots;
 	}
+}
+
+/* --- One outbox, in registers or at the desk --- */
+
+/* Write it back; the desk is right from here on. The leader. */
+static __device__ __forceinline__ void rk_settle(struct rk_ctx *ctx)
+{
+	struct rk_gpu_desk *desk = ctx->desk;
+
+	if (ctx->hot)
+		desk->tx[ctx->to] = ctx->out;
+	desk->counters.sent += ctx->sent;
+	desk->counters.sent_slots += ctx->sent_slots;
+	ctx->sent = ctx->sent_slots = 0;
+	ctx->hot = false;
+}
+
+/* Take it up, where it is open and nothing waits. All lanes, behind a barrier. */
+static __device__ __forceinline__ void rk_hold(struct rk_ctx *ctx)
+{
+	const struct rk_gpu_desk *desk = ctx->desk;
+
+	ctx->to = desk->hot_outbox;
+	ctx->out = desk->tx[ctx->to];
+	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !ctx->out.closed;
+	ctx->sent = ctx->sent_slots = 0;
+}
+
+/* Room for @wanted slots in the hot outbox. All lanes; the same answer in each. */
+static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t wanted)
+{
+	struct rk_words now = {0, 0};
+
+	if (!ctx->hot || rk_likely(ctx->out.limit - ctx->out.position >= wanted))
+		return ctx->hot;
+	if (ctx->lane == 0)
+		now = rk_load_words(ctx->out.credit);
+	now.w0 = rk_agree(ctx, now.w0);
+	now.w1 = rk_agree(ctx, now.w1);
+	rk_believe(&ctx->out, now);
+	return !ctx->out.closed && ctx->out.limit - ctx->out.position >= wanted;
 }
 
 /* --- Sending --- */
@@ -224,80 +293,113 @@ static __device__ __forceinline__ uint32_t rk_max_slots(const struct rk_gpu_tx *
 	return half < RK_MSG_MAX_SLOTS ? half : RK_MSG_MAX_SLOTS;
 }
 
-/* The message as it goes out: the current one's extensions, the payload, zeros to the end. */
-static __device__ __forceinline__ void rk_build(struct rk_ctx *ctx, uint8_t *out, uint32_t slots,
-						uint16_t type, uint32_t tag, const void *payload,
-						uint32_t bytes)
+/* Eight bytes from @from, of which the first @bytes count. */
+static __device__ __forceinline__ uint64_t rk_load_bytes(const uint8_t *from, uint32_t bytes)
 {
-	uint32_t front = rk_msg_extension_bytes(ctx->current->flags) / 8, at = 1 + front, i;
-	const uint64_t *extension = (const uint64_t *)ctx->current->body;
-	const uint8_t *from = (const uint8_t *)payload;
-	uint64_t *words = (uint64_t *)out, word;
+	uint64_t word = 0;
 
-	words[0] = (uint64_t)tag << 32 | slots << 24 | ctx->current->flags << 16 | type;
+	for (uint32_t i = 0; i < bytes; i++)
+		word |= (uint64_t)from[i] << (8 * i);
+	return word;
+}
+
+/* The message as it goes out: the current one's extensions, the payload, zeros to the end. */
+static __device__ __forceinline__ void rk_build(uint8_t *out, const struct rk_msg *current,
+						uint32_t slots, uint16_t type, uint32_t tag,
+						const void *payload, uint32_t bytes)
+{
+	uint32_t front = rk_msg_extension_bytes(current->flags) / 8, at = 1 + front, i;
+	const uint64_t *extension = (const uint64_t *)current->body;
+	const uint8_t *from = (const uint8_t *)payload;
+	uint64_t *words = (uint64_t *)out;
+
+	words[0] = (uint64_t)tag << 32 | slots << 24 | (uint32_t)current->flags << 16 | type;
 	for (i = 0; i < front; i++)
 		words[1 + i] = extension[i];
 	if ((uintptr_t)payload % 8 == 0) {
-#pragma unroll 6
 		for (i = 0; i < bytes / 8; i++)
 			words[at++] = ((const uint64_t *)payload)[i];
 	} else {
-		for (i = 0; i < bytes / 8; i++) {
-			word = 0;
-			for (uint32_t j = 0; j < 8; j++)
-				word |= (uint64_t)from[8 * i + j] << (8 * j);
-			words[at++] = word;
-		}
+		for (i = 0; i < bytes / 8; i++)
+			words[at++] = rk_load_bytes(from + 8 * i, 8);
 	}
-	if (bytes % 8) {
-		word = 0;
-		for (uint32_t j = 0; j < bytes % 8; j++)
-			word |= (uint64_t)from[bytes - bytes % 8 + j] << (8 * j);
-		words[at++] = word;
-	}
+	if (bytes % 8)
+		words[at++] = rk_load_bytes(from + bytes / 8 * 8, bytes % 8);
 	while (at < slots * 7)
 		words[at++] = 0;
+}
+
+/*
+ * Whether an outbox takes messages. One that is not known may still be in the control ring, for a
+ * link is made before what it is made for is sent: what is for it waits, and is dropped if the ring
+ * did not name it.
+ */
+static __device__ __forceinline__ bool rk_takes(struct rk_gpu_desk *desk, uint32_t outbox,
+						uint32_t slots, uint32_t messages)
+{
+	if (outbox >= desk->outboxes) {
+		uint64_t told = rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, told));
+
+		if (told != desk->control_taken && outbox < RK_GPU_LINKS)
+			return true;
+		desk->counters.dropped_no_outbox += messages;
+		return false;
+	}
+	if (slots > rk_max_slots(&desk->tx[outbox])) {
+		desk->counters.dropped_bad += messages;
+		return false;
+	}
+	if (desk->tx[outbox].closed) {
+		desk->counters.dropped_closed += messages;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Send by way of the queue of what waits: a long message, or one whose outbox is not the one that
+ * the context holds. The leader, settled. Return as rk_send().
+ */
+static __device__ __forceinline__ int rk_send_slowly(struct rk_gpu_desk *desk,
+						     const struct rk_msg *current, uint32_t outbox,
+						     uint16_t type, uint32_t tag, const void *payload,
+						     uint32_t bytes)
+{
+	uint32_t slots = rk_msg_cells(current->flags, bytes);
+
+	if (type < RK_MSG_PACKET || bytes > RK_MSG_MAX_SLOTS * RK_CELL_BYTES ||
+	    slots > RK_MSG_MAX_SLOTS) {
+		desk->counters.dropped_bad++;
+		return 0;
+	}
+	if (!rk_takes(desk, outbox, slots, 1))
+		return 0;
+	rk_build(desk->scratch->outgoing, current, slots, type, tag, payload, bytes);
+	rk_append(desk, outbox, desk->scratch->outgoing, slots);
+	desk->hot_outbox = outbox;
+	return 1;
 }
 
 extern "C" __device__ __forceinline__ int rk_send(struct rk_ctx *ctx, uint32_t outbox,
 						  uint16_t type, uint32_t tag, const void *payload,
 						  uint32_t bytes)
 {
-	struct rk_gpu_desk *desk = ctx->desk;
 	uint32_t slots = rk_msg_cells(ctx->current->flags, bytes);
-	struct rk_gpu_tx *tx = &desk->tx[outbox];
+	struct rk_gpu_desk *desk = ctx->desk;
 
-	/* A link made before the current message was sent may still be in the control ring. */
-	while (rk_unlikely(outbox >= desk->outboxes)) {
-		if (!rk_obey(desk)) {
-			desk->counters.dropped_no_outbox++;
-			return 0;
-		}
-	}
-	if (rk_unlikely(type < RK_MSG_PACKET || bytes > RK_MSG_MAX_SLOTS * RK_CELL_BYTES ||
-			slots > rk_max_slots(tx))) {
-		desk->counters.dropped_bad++;
-		return 0;
-	}
-	if (rk_unlikely(tx->closed)) {
-		desk->counters.dropped_closed++;
-		return 0;
-	}
-	if (rk_unlikely(ctx->staged + slots > RK_STAGING_CELLS ||
-			(ctx->staged && ctx->staged_to != outbox))) {
-		rk_spill(desk, ctx->staged, ctx->staged_to);
-		ctx->staged = ctx->staged_messages = 0;
-	}
-	if (rk_unlikely(slots > RK_STAGING_CELLS)) {
-		rk_build(ctx, desk->scratch->outgoing, slots, type, tag, payload, bytes);
-		rk_append(desk, outbox, desk->scratch->outgoing, slots);
+	if (rk_likely(ctx->hot && outbox == ctx->to && type >= RK_MSG_PACKET &&
+		      slots <= RK_STAGING_CELLS - ctx->staged && slots <= rk_max_slots(&ctx->out))) {
+		rk_build(desk->staging + ctx->staged * RK_CELL_BYTES, ctx->current, slots, type, tag,
+			 payload, bytes);
+		ctx->staged += slots;
+		ctx->staged_messages++;
 		return 1;
 	}
-	rk_build(ctx, desk->staging + ctx->staged * RK_CELL_BYTES, slots, type, tag, payload, bytes);
-	ctx->staged += slots;
-	ctx->staged_messages++;
-	ctx->staged_to = outbox;
-	return 1;
+	rk_settle(ctx);
+	rk_spill(desk, ctx->staged, ctx->to);
+	ctx->staged = ctx->staged_messages = 0;
+	ctx->slow = true;
+	return rk_send_slowly(desk, ctx->current, outbox, type, tag, payload, bytes);
 }
 
 static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t outbox, uint16_t type,
@@ -306,76 +408,78 @@ static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t o
 	return rk_send(ctx, outbox, type, tag, payload, bytes);
 }
 
-/* Store what the handler sent, or let it wait. The group's first warp, all lanes. */
-static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx)
+/*
+ * After the handler, in every lane: what the leader staged leaves, unless it is little and not the
+ * @last. Where the leader had to settle, or there is no room, it goes by the queue, and nobody holds
+ * an outbox any more.
+ */
+static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 {
-	uint32_t staged = __shfl_sync(RK_FULL_WARP, ctx->staged, 0), to;
-	struct rk_gpu_desk *desk = ctx->desk;
-	struct rk_gpu_tx *tx;
+	uint64_t said = rk_agree(ctx, (uint64_t)ctx->slow << 63 |
+					      (uint64_t)ctx->staged_messages << 32 | ctx->staged);
+	uint32_t staged = (uint32_t)said;
 
-	if (!staged)
+	ctx->slow = said >> 63;
+	if (!ctx->slow && (!staged || (!last && staged < RK_STAGING_FULL)))
 		return;
-	to = __shfl_sync(RK_FULL_WARP, ctx->staged_to, 0);
-	tx = &desk->tx[to];
-	if (rk_likely(!desk->waiting_cells && tx->limit - tx->position >= staged && !tx->closed)) {
-		__syncwarp();
-		rk_store_cells(tx, tx->position, desk->staging, staged, ctx->lane);
-		__syncwarp();
+	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
+		if (ctx->lane < RK_GPU_WARP_LANES)
+			rk_store_cells(&ctx->out, ctx->out.position, ctx->desk->staging, staged,
+				       ctx->lane);
+		ctx->out.position += staged;
+		ctx->sent += (uint32_t)(said >> 32) & 0x7fffffff;
+		ctx->sent_slots += staged;
+	} else {
 		if (ctx->lane == 0) {
-			tx->position += staged;
-			desk->counters.sent += ctx->staged_messages;
-			desk->counters.sent_slots += staged;
+			rk_settle(ctx);
+			rk_spill(ctx->desk, staged, ctx->to);
 		}
-	} else if (ctx->lane == 0) {
-		rk_spill(desk, staged, to);
-		rk_drain(desk);
+		ctx->hot = false;
+		ctx->slow = true;
 	}
-	ctx->staged = 0;
-	ctx->staged_messages = 0;
-	__syncwarp();
+	ctx->staged = ctx->staged_messages = 0;
+}
+
+/* The leader's: let a batch wait, or drop it. Return as rk_send_batch(). */
+static __device__ __forceinline__ uint32_t rk_batch_slowly(struct rk_gpu_desk *desk, uint32_t outbox,
+							   const uint8_t *cells, uint32_t count)
+{
+	if (!rk_takes(desk, outbox, 1, count))
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		rk_append(desk, outbox, cells + i * RK_CELL_BYTES, 1);
+	desk->hot_outbox = outbox;
+	return count;
 }
 
 extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
 							     const struct rk_msg *msgs,
 							     uint32_t count)
 {
-	struct rk_gpu_desk *desk = ctx->desk;
-	struct rk_gpu_tx *tx = &desk->tx[outbox];
+	uint32_t first = ctx->lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS;
 	const uint8_t *cells = (const uint8_t *)msgs;
-	uint32_t first = ctx->lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS, now;
 
-	if (ctx->lane == 0) {
-		while (outbox >= desk->outboxes && rk_obey(desk))
-			;
-		rk_spill(desk, ctx->staged, ctx->staged_to);
+	/* The leader may have sent by itself before, and hold the outbox no more. */
+	if (rk_unlikely(rk_leader_says(ctx, ctx->staged || !ctx->hot || outbox != ctx->to) ||
+			!rk_hot_room(ctx, count))) {
+		if (ctx->lane == 0) {
+			rk_settle(ctx);
+			rk_spill(ctx->desk, ctx->staged, ctx->to);
+			count = rk_batch_slowly(ctx->desk, outbox, cells, count);
+		}
 		ctx->staged = ctx->staged_messages = 0;
-		desk->share = 0;
-		if (outbox >= desk->outboxes)
-			desk->counters.dropped_no_outbox += count;
-		else if (!desk->waiting_cells)
-			desk->share = rk_tx_room(tx, count);
+		ctx->hot = false;
+		ctx->slow = true;
+		return (uint32_t)rk_agree(ctx, count);
 	}
-	rk_group_sync(ctx);
-	if (outbox >= desk->outboxes)
-		return 0;
-	now = desk->share < count ? (uint32_t)desk->share : count;
-	for (; first < now; first += ctx->lanes / RK_GPU_WARP_LANES * RK_POLL_SLOTS)
-		rk_store_cells(tx, tx->position + first, cells + first * RK_CELL_BYTES,
-			       now - first < RK_POLL_SLOTS ? now - first : RK_POLL_SLOTS,
+	for (; first < count; first += ctx->lanes / RK_GPU_WARP_LANES * RK_POLL_SLOTS)
+		rk_store_cells(&ctx->out, ctx->out.position + first, cells + first * RK_CELL_BYTES,
+			       count - first < RK_POLL_SLOTS ? count - first : RK_POLL_SLOTS,
 			       ctx->lane % RK_GPU_WARP_LANES);
-	rk_group_sync(ctx);
-	if (ctx->lane == 0) {
-		tx->position += now;
-		desk->counters.sent += now;
-		desk->counters.sent_slots += now;
-		if (tx->closed)
-			desk->counters.dropped_closed += count - now;
-		else
-			for (; now < count; now++)
-				rk_append(desk, outbox, cells + now * RK_CELL_BYTES, 1);
-	}
-	rk_group_sync(ctx);
-	return tx->closed ? 0 : count;
+	ctx->out.position += count;
+	ctx->sent += count;
+	ctx->sent_slots += count;
+	return count;
 }
 
 /* --- Control: the leader's alone --- */
@@ -483,10 +587,9 @@ static __device__ bool rk_take_control(struct rk_gpu_desk *desk, uint64_t *cell)
 /* What was obeyed is done before the host learns so: it may then tell the other end of a link. */
 static __device__ void rk_control_done(struct rk_gpu_desk *desk)
 {
-	struct rk_gpu_rx rx = rk_control_ring(desk);
-
 	__threadfence_system();
-	rk_give_credit(&rx);
+	rk_give_credit(desk->status + offsetof(struct rk_gpu_status, consumed),
+		       desk->control_position);
 }
 
 static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)

@@ -9,7 +9,16 @@
 
 #include "gpu_ring.cuh"
 
-#define RK_CALIBRATE_LOADS 8
+#define RK_CALIBRATE_TIMES 3
+#define RK_CALIBRATE_LOADS 4 /* in a row */
+
+static __device__ __forceinline__ uint32_t rk_clock()
+{
+	uint32_t now;
+
+	asm volatile("mov.u32 %0, %%clock;" : "=r"(now)::"memory");
+	return now;
+}
 
 /* @cycles: [multiprocessor * pages + page]; blocks that share a multiprocessor write the same. */
 extern "C" __global__ void rk_calibrate(uint64_t memory, uint64_t page_bytes, uint32_t pages,
@@ -22,12 +31,14 @@ extern "C" __global__ void rk_calibrate(uint64_t memory, uint64_t page_bytes, ui
 		uint64_t at = memory + page * page_bytes + threadIdx.x % 4 * sizeof(struct rk_words);
 
 		least = UINT32_MAX;
-		for (uint32_t i = 0; i < RK_CALIBRATE_LOADS; i++) {
-			uint32_t before = (uint32_t)clock64(), spent;
-			struct rk_words words = rk_load_words(at);
+		for (uint32_t i = 0; i < RK_CALIBRATE_TIMES; i++) {
+			uint32_t before = rk_clock(), spent, load = 0;
 
-			/* The second reading of the clock waits for the load's value. */
-			spent = (uint32_t)clock64() - before + (uint32_t)((words.w0 ^ words.w0) & 1);
+			/* The memory holds zeros; that each is looked at makes the next wait. */
+#pragma unroll 1
+			while (load < RK_CALIBRATE_LOADS && !rk_load_words(at).w0)
+				load++;
+			spent = (rk_clock() - before) / RK_CALIBRATE_LOADS;
 			least = spent < least ? spent : least;
 		}
 		if (threadIdx.x == 0)

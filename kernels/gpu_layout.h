@@ -94,16 +94,19 @@ struct rk_gpu_ring {
 /**
  * struct rk_gpu_seat - one seat's part of the region that the host writes and the GPU polls
  * @control: ring of control messages; its credit lies in struct rk_gpu_status
+ * (@hurry and @told are read in one load of 16 bytes, and so are the following two:)
  * @hurry: serial << 8 | enum rk_gpu_hurry, for the actor of that serial
- * @told: control messages ever sent; written after them, read with @hurry in one load
+ * @told: control messages ever sent; written after them
+ * @empty_told: the same, for an empty seat
  * @leave: not 0: the warp returns when the seat is empty
  */
 struct rk_gpu_seat {
 	struct rk_slot control[RK_GPU_CONTROL_SLOTS];
 	uint64_t hurry;
 	uint64_t told;
+	uint64_t empty_told;
 	uint64_t leave;
-	uint64_t pad[5];
+	uint64_t pad[4];
 };
 
 /**
@@ -158,11 +161,14 @@ struct rk_gpu_status {
  * @seats: struct rk_gpu_seat, one for each warp of the grid
  * @markers: struct rk_gpu_marker, likewise
  * @status: struct rk_gpu_status, likewise
+ * @nap_ns: how long an empty seat sleeps between two looks: a spawn waits for it, a busy neighbour
+ *	gains, and so does the bus where seats lie in memory of the host
  */
 struct rk_gpu_params {
 	uint64_t seats;
 	uint64_t markers;
 	uint64_t status;
+	uint64_t nap_ns;
 };
 
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");

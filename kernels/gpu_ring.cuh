@@ -68,9 +68,8 @@ static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t 
 
 /* What a warp found at eight slots in a row. */
 struct rk_gpu_found {
-	uint32_t fresh;	       /* so many at the front are there */
-	uint32_t plain;	       /* and so many of them are messages of one cell, free to the user */
-	struct rk_chunk chunk; /* this lane's part of slot lane / 4, when that is fresh */
+	uint32_t fresh; /* so many at the front are there */
+	uint32_t plain; /* and so many of them are messages of one cell, free to the user */
 };
 
 /* One cell, no unknown flag, a type that is not the runtime's own. */
@@ -111,37 +110,37 @@ rk_poll_judge(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane, stru
 
 	found.plain = 0;
 	found.fresh = rk_leading_slots(__ballot_sync(RK_FULL_WARP, fresh));
-	if (found.fresh) {
-		bool plain = lane / 4 < found.fresh && (lane % 4 || rk_head_is_plain(words.w0));
-		uint64_t next = __shfl_down_sync(RK_FULL_WARP, words.w0, 1);
-
-		found.plain = rk_leading_slots(__ballot_sync(RK_FULL_WARP, plain));
-		found.chunk = rk_lane_unpack(lane % 4, words, next);
-	}
+	if (found.fresh)
+		found.plain = rk_leading_slots(__ballot_sync(
+			RK_FULL_WARP, lane / 4 < found.fresh &&
+					      (lane % 4 || rk_head_is_plain(words.w0))));
 	return found;
 }
 
-/* Put this lane's chunk into the cell of its slot; @cells lie one behind the other. */
-static __device__ __forceinline__ void rk_put_chunk(uint8_t *cells, uint32_t lane,
-						    struct rk_chunk chunk)
+/* Unpack the first @count slots of @words to @cells, one behind the other. All lanes of the warp. */
+static __device__ __forceinline__ void rk_put_cells(uint8_t *cells, uint32_t lane, uint32_t count,
+						    struct rk_words words)
 {
-	uint64_t *at = (uint64_t *)(cells + lane / 4 * RK_CELL_BYTES + lane % 4 * sizeof(chunk));
+	uint64_t *at = (uint64_t *)(cells + lane / 4 * RK_CELL_BYTES) + lane % 4 * 2;
+	uint64_t next = __shfl_down_sync(RK_FULL_WARP, words.w0, 1);
+	struct rk_chunk chunk = rk_lane_unpack(lane % 4, words, next);
 
-	at[0] = chunk.low;
-	if (lane % 4 < 3)
-		at[1] = chunk.high;
+	if (lane / 4 < count) {
+		at[0] = chunk.low;
+		if (lane % 4 < 3)
+			at[1] = chunk.high;
+	}
 }
 
 /*
- * Hand slots back. R1: pairs with A1 in rk_ring_tx_free() and rk_tx_room(). The loads that read
+ * Hand slots back. R1: pairs with A1 in rk_ring_tx_free() and rk_believe(). The loads that read
  * the slots have come back: their tags decided that we are here. A store cannot overtake what
  * decides whether it happens, so a fence, which would wait for this warp's replies to cross the
  * bus, has nothing to add.
  */
-static __device__ __forceinline__ void rk_give_credit(struct rk_gpu_rx *rx)
+static __device__ __forceinline__ void rk_give_credit(uint64_t credit, uint64_t position)
 {
-	rk_store_word(rx->credit + offsetof(struct rk_gpu_status, consumed), rx->position);
-	rx->credited = rx->position;
+	rk_store_word(credit, position);
 }
 
 static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *rx)
@@ -149,11 +148,10 @@ static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *
 	return (rx->position - rx->credited) << 3 >> rx->capacity_log2;
 }
 
-/* Take nothing more from this ring; its producer learns why when it next looks at the credit. */
-static __device__ void rk_refuse(struct rk_gpu_rx *rx, uint32_t reason)
+/* Take nothing more from the ring of @credit; its producer learns why when it next looks there. */
+static __device__ __forceinline__ void rk_refuse(uint64_t credit, uint32_t reason)
 {
-	rx->closed = reason;
-	rk_store_word(rx->credit + offsetof(struct rk_gpu_status, closed), reason);
+	rk_store_word(credit + 8, reason);
 }
 
 /* One cell by one lane; false when it is not there. For control and long messages. */
@@ -179,24 +177,29 @@ static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t positio
 
 /* --- Sending --- */
 
-/* Slots that may be written now; looks at the credit when @wanted are not known to be free. */
-static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
+/*
+ * Believe the credit @now of a ring. A1: pairs with R1 in rk_ring_rx_credit() and rk_give_credit().
+ * It is asked with a relaxed load: the slots are written only if it came back with room, and a
+ * store does not overtake the load that decides it; of an acquire, which empties the L1 cache,
+ * nothing is needed, for no slot is read.
+ */
+static __device__ __forceinline__ void rk_believe(struct rk_gpu_tx *tx, struct rk_words now)
 {
-	uint64_t room = tx->limit - tx->position, capacity = 1ull << tx->capacity_log2;
-	uint64_t before, consumed, closed;
+	uint64_t capacity = 1ull << tx->capacity_log2, before = tx->limit - capacity;
 
-	if (rk_likely(room >= wanted) || tx->closed)
-		return tx->closed ? 0 : room;
-	/* A1: pairs with R1 in rk_ring_rx_credit() and rk_give_credit(). */
-	asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(consumed) : "l"(tx->credit) : "memory");
-	closed = rk_load_word(tx->credit + 8);
-	before = tx->limit - capacity;
-	if (consumed - before > tx->position - before)
+	if (now.w0 - before > tx->position - before)
 		tx->closed = 4; /* RK_CLOSE_BAD_CREDIT of rk_ring.h */
 	else
-		tx->limit = consumed + capacity;
-	if (closed)
-		tx->closed = (uint32_t)closed;
+		tx->limit = now.w0 + capacity;
+	if (now.w1)
+		tx->closed = (uint32_t)now.w1;
+}
+
+/* Slots that may be written now; asks for the credit when @wanted are not known to be free. */
+static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
+{
+	if (tx->limit - tx->position < wanted && !tx->closed)
+		rk_believe(tx, rk_load_words(tx->credit));
 	return tx->closed ? 0 : tx->limit - tx->position;
 }
 
@@ -211,6 +214,7 @@ static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx
 	uint64_t mask = (1ull << tx->capacity_log2) - 1;
 	uint32_t k = lane % 4;
 
+#pragma unroll 1
 	for (uint32_t i = lane / 4; i - lane / 4 < count; i += RK_POLL_SLOTS) {
 		const uint64_t *from =
 			(const uint64_t *)(cells + (i < count ? i : 0) * RK_CELL_BYTES) + 2 * k;
@@ -228,7 +232,7 @@ static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx
 }
 
 /* One cell by one lane. */
-static __device__ void rk_store_cell(const struct rk_gpu_tx *tx, uint64_t position,
+static __device__ __forceinline__ void rk_store_cell(const struct rk_gpu_tx *tx, uint64_t position,
 				     const uint64_t *cell)
 {
 	uint64_t mask = (1ull << tx->capacity_log2) - 1;

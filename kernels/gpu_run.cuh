@@ -3,17 +3,16 @@
  * gpu_run.cuh - the life of an actor at its seat: poll, handle, send, give credit, until it stops.
  *
  * Made once for each handler and each kind of group, so that the handler is inlined into the loop.
- * The order of one turn, by which nothing but the message lies between a slot's arrival and the
- * answer's departure: poll, handle, store what was sent, then counters and credit.
+ * The order of one turn, by which little but the message lies between a slot's arrival and the
+ * answer's departure: poll, ask for the next slots, handle, store what was sent, then the rest.
  */
 #ifndef RK_GPU_RUN_CUH
 #define RK_GPU_RUN_CUH
 
 #include "gpu_actor.cuh"
 
-#define RK_IDLE_POLLS 32    /* between two looks aside while nothing comes */
-#define RK_BUSY_TURNS 16    /* and while messages come */
-#define RK_BEAT_LOOKS 64    /* looks aside between two beats */
+#define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
+#define RK_BUSY_TURNS 64    /* and while messages come */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
 
 /* A warp, or a block, as the group that calls a handler. */
@@ -32,11 +31,13 @@ struct rk_block_group {
 	static __device__ __forceinline__ bool any(bool mine) { return __syncthreads_or(mine); }
 };
 
-/* One inbox as the loop holds it, and what the last poll found there. */
+/* The inbox in turn, in registers, and what lies in the group's cells. */
 struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
-	uint32_t plain;	  /* messages in the group's cells */
-	uint32_t special; /* the next one is there, but is not plain */
+	struct rk_words words; /* of the slots at the ring's position, asked for before */
+	uint32_t plain;	       /* messages in the group's cells */
+	bool special;	       /* the next one is there, but is not plain */
+	bool told;	       /* the host has said something; in the leader, then in all */
 };
 
 static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
@@ -48,58 +49,65 @@ static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
 
 /* --- Taking messages --- */
 
-/* A warp's poll is one load of eight slots. */
-static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_gpu_turn *turn,
-					       uint8_t *cells, uint32_t lane)
+/* Ask for the slots at the ring's position: in a block, eight for each warp. */
+static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t lane)
 {
-	const struct rk_gpu_found found = rk_poll_judge(
-		&turn->rx, turn->rx.position, lane, rk_poll_load(&turn->rx, turn->rx.position, lane));
+	turn->words = rk_poll_load(&turn->rx, turn->rx.position +
+				   lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
+				   lane % RK_GPU_WARP_LANES);
+}
+
+/* Judge what was asked for. A warp's is one load of eight slots. */
+static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
+					       struct rk_gpu_turn *turn, uint8_t *cells)
+{
+	const struct rk_gpu_found found =
+		rk_poll_judge(&turn->rx, turn->rx.position, ctx->lane, turn->words);
 
 	turn->plain = found.plain;
 	turn->special = found.fresh > found.plain;
 	if (found.plain) {
-		if (lane / 4 < found.plain)
-			rk_put_chunk(cells, lane, found.chunk);
+		rk_put_cells(cells, ctx->lane, found.plain, turn->words);
 		__syncwarp();
+	} else {
+		turn->told = __any_sync(RK_FULL_WARP, turn->told && ctx->lane == 0);
 	}
 }
 
-/* A block's poll: each warp its eight slots; what counts is the run without a hole. */
-static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_gpu_turn *turn,
-					       uint8_t *cells, uint32_t lane)
+/* A block's: each warp its eight slots; what counts is the run without a hole. */
+static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_ctx *ctx,
+					       struct rk_gpu_turn *turn, uint8_t *cells)
 {
-	uint32_t warp = lane / RK_GPU_WARP_LANES, in_warp = lane % RK_GPU_WARP_LANES, full;
-	uint64_t position = turn->rx.position + warp * RK_POLL_SLOTS;
-	/* A ring shorter than the block's reach: warps beyond it would see their first slots' next lap. */
+	uint32_t warp = ctx->lane / RK_GPU_WARP_LANES, in_warp = ctx->lane % RK_GPU_WARP_LANES;
+	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
 	bool reach = warp * RK_POLL_SLOTS < 1ull << turn->rx.capacity_log2;
-	const struct rk_gpu_found found = rk_poll_judge(&turn->rx, position, in_warp,
-							rk_poll_load(&turn->rx, position, in_warp));
-	uint32_t plain = reach ? found.plain : 0, total;
+	const struct rk_gpu_found found = rk_poll_judge(
+		&turn->rx, turn->rx.position + warp * RK_POLL_SLOTS, in_warp, turn->words);
+	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
 
-	if (in_warp / 4 < plain)
-		rk_put_chunk(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, found.chunk);
+	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? found.plain : 0,
+		     turn->words);
 	if (in_warp == 0)
-		rk_shared()->plain[warp] = plain | (found.fresh > plain && reach ? 0x100u : 0);
+		each[warp] = (reach ? found.plain | (found.fresh > found.plain ? 0x100u : 0) : 0) |
+			     (turn->told && warp == 0 ? 0x200u : 0);
 	__syncthreads();
-	total = in_warp < RK_GPU_WARPS ? rk_shared()->plain[in_warp] : 0;
-	full = __ballot_sync(RK_FULL_WARP, (total & 0xff) == RK_POLL_SLOTS);
+	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
+	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_POLL_SLOTS);
 	full = (uint32_t)__ffs((int)~full) - 1; /* warps that are full, from the first on */
-	total = full < RK_GPU_WARPS ? __shfl_sync(RK_FULL_WARP, total, full) : 0;
-	turn->plain = full * RK_POLL_SLOTS + (total & 0xff);
-	turn->special = total >> 8;
+	turn->told = __shfl_sync(RK_FULL_WARP, last, 0) >> 9;
+	last = __shfl_sync(RK_FULL_WARP, last, (int)full);
+	turn->plain = full * RK_POLL_SLOTS + (last & 0xff);
+	turn->special = last >> 8 & 1;
 }
 
-/*
- * Slots of the special message at the ring's position, of which lane 0 has word 0; what is not a
- * message ends here: 0. The group's first warp.
- */
-static __device__ uint32_t rk_check_special(struct rk_gpu_rx *rx, uint32_t head)
+/* Slots of the special message of @head, its first word; 0 if no producer of ours can have sent it. */
+static __device__ uint32_t rk_special_slots(const struct rk_gpu_rx *rx, uint32_t head)
 {
 	uint32_t slots = head >> 24, most;
-	uint64_t capacity = 1ull << rx->capacity_log2;
+	uint64_t half = (1ull << rx->capacity_log2) / 2;
 
-	most = capacity / 2 < RK_MSG_MAX_SLOTS ? (uint32_t)capacity / 2 : RK_MSG_MAX_SLOTS;
-	if (slots == 0 || slots > most || head >> 16 & 0xff & ~RK_MSG_F_ALL)
+	most = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
+	if (slots > most || head >> 16 & 0xff & ~RK_MSG_F_ALL)
 		return 0;
 	return slots;
 }
@@ -112,12 +120,11 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 
 	for (uint32_t polls = 0; done < slots && polls < RK_GATHER_POLLS; polls++) {
 		uint64_t position = rx->position + done;
-		const struct rk_gpu_found found =
-			rk_poll_judge(rx, position, lane, rk_poll_load(rx, position, lane));
+		const struct rk_words words = rk_poll_load(rx, position, lane);
+		const struct rk_gpu_found found = rk_poll_judge(rx, position, lane, words);
 		uint32_t now = found.fresh < slots - done ? found.fresh : slots - done;
 
-		if (lane / 4 < now)
-			rk_put_chunk(out + done * RK_CELL_BYTES, lane, found.chunk);
+		rk_put_cells(out + done * RK_CELL_BYTES, lane, now, words);
 		done += now;
 	}
 	__syncwarp();
@@ -127,55 +134,50 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 enum rk_gpu_special { RK_SPECIAL_LATER, RK_SPECIAL_PASSED, RK_SPECIAL_MESSAGE, RK_SPECIAL_CLOSED };
 
 /*
- * Deal with the message at the ring's position that is not plain. The group's first warp.
- * RK_SPECIAL_MESSAGE: it lies in scratch->longer, @slots cells.
+ * Deal with the message at the ring's position that is not plain. The group's first warp, all
+ * lanes. Return: slots << 8 | enum rk_gpu_special; RK_SPECIAL_MESSAGE: it lies in scratch->longer.
  */
-static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk,
-							struct rk_gpu_rx *rx, uint32_t lane,
-							uint32_t *slots)
+static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk, struct rk_gpu_rx rx,
+							uint32_t lane)
 {
-	uint64_t word0 = rk_poll_load(rx, rx->position, lane).w0;
+	uint64_t word0 = rk_poll_load(&rx, rx.position, lane).w0;
 	uint32_t head = (uint32_t)__shfl_sync(RK_FULL_WARP, word0, 0), type = head & 0xffff;
+	uint32_t slots = rk_special_slots(&rx, head);
+	/* No producer sends beyond its credit: so padding ends, whoever writes. */
+	bool beyond = rx.position + slots - rx.credited > 1ull << rx.capacity_log2;
 
-	*slots = rk_check_special(rx, head);
-	if (!*slots) {
+	if (!slots || (type == RK_MSG_PAD && beyond)) {
 		if (lane == 0)
-			rk_refuse(rx, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
+			rk_refuse(rx.credit, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
 		return RK_SPECIAL_CLOSED;
 	}
-	if (type == RK_MSG_PAD) {
-		/* No producer sends beyond its credit: so this loop ends, whoever writes. */
-		if (rx->position + *slots - rx->credited <= 1ull << rx->capacity_log2)
-			return RK_SPECIAL_PASSED;
-		if (lane == 0)
-			rk_refuse(rx, 3);
-		return RK_SPECIAL_CLOSED;
-	}
-	if (!rk_gather(rx, *slots, desk->scratch->longer, lane))
+	if (type == RK_MSG_PAD)
+		return slots << 8 | RK_SPECIAL_PASSED;
+	if (!rk_gather(&rx, slots, desk->scratch->longer, lane))
 		return RK_SPECIAL_LATER;
 	if (type == RK_MSG_CLOSED)
 		return RK_SPECIAL_CLOSED;
-	return type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE;
+	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
 }
 
 /* --- Handling --- */
 
+/* Why the loop over plain messages ended. */
+enum rk_gpu_pause {
+	RK_PAUSE_IDLE,	  /* nothing came for a while */
+	RK_PAUSE_BUSY,	  /* much came */
+	RK_PAUSE_TOLD,	  /* the host has said something */
+	RK_PAUSE_SPECIAL, /* the next message is not plain */
+	RK_PAUSE_WAITING, /* something that was sent waits */
+};
+
 template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life {
 	static __device__ __forceinline__ void call(struct rk_ctx *ctx, void *state,
-						    const struct rk_msg *msg)
+						    const struct rk_msg *msg, bool last)
 	{
 		ctx->current = msg;
 		HANDLE(ctx, state, msg);
-		GROUP::sync();
-		if (ctx->lane < RK_GPU_WARP_LANES)
-			rk_flush(ctx);
-	}
-
-	/* For the host to read after a fault: whose handler was running. */
-	static __device__ __forceinline__ void mark(const struct rk_ctx *ctx, uint64_t serial)
-	{
-		if (ctx->lane == 0)
-			rk_store_word(ctx->desk->marker, serial);
+		rk_flush(ctx, last);
 	}
 
 	static __device__ __forceinline__ void handle_plain(struct rk_ctx *ctx, void *state,
@@ -183,110 +185,194 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	{
 		const struct rk_msg *msgs = (const struct rk_msg *)cells;
 
-		mark(ctx, ctx->desk->spawn.serial);
 		if (BATCH) {
 			ctx->current = msgs;
 			BATCH(ctx, state, msgs, count);
-			GROUP::sync();
-			if (ctx->lane < RK_GPU_WARP_LANES)
-				rk_flush(ctx);
+			rk_flush(ctx, true);
 		} else {
 			for (uint32_t i = 0; i < count; i++)
-				call(ctx, state, &msgs[i]);
-		}
-		mark(ctx, 0);
-	}
-
-	static __device__ void handle_special(struct rk_ctx *ctx, void *state,
-					      struct rk_gpu_turn *turn)
-	{
-		struct rk_gpu_desk *desk = ctx->desk;
-		uint32_t slots = 0, what = 0;
-
-		if (ctx->lane < RK_GPU_WARP_LANES)
-			what = rk_take_special(desk, &turn->rx, ctx->lane, &slots);
-		if (ctx->lane == 0)
-			desk->share = (uint64_t)slots << 32 | what;
-		GROUP::sync();
-		slots = (uint32_t)(desk->share >> 32);
-		what = (uint32_t)desk->share;
-		if (what == RK_SPECIAL_MESSAGE) {
-			mark(ctx, desk->spawn.serial);
-			call(ctx, state, (const struct rk_msg *)desk->scratch->longer);
-			mark(ctx, 0);
-		}
-		GROUP::sync();
-		if (what == RK_SPECIAL_CLOSED)
-			turn->rx.closed = 1;
-		if (what == RK_SPECIAL_MESSAGE || what == RK_SPECIAL_PASSED) {
-			turn->rx.position += slots;
-			if (ctx->lane == 0) {
-				desk->counters.received += what == RK_SPECIAL_MESSAGE;
-				desk->counters.received_slots += slots;
-			}
+				call(ctx, state, &msgs[i], i + 1 == count);
 		}
 	}
 
-	/* Look at one inbox, at most @polls times; true if something came. */
-	static __device__ __forceinline__ bool take(struct rk_ctx *ctx, void *state, uint8_t *cells,
-						    struct rk_gpu_turn *turn, uint32_t polls)
+	/*
+	 * Take plain messages from inbox @index until something else is to be done, and at least
+	 * @idle_polls times nothing or @busy_turns times something came. All that it needs lies in
+	 * registers; at its end the desk is right again. Return: enum rk_gpu_pause.
+	 */
+	static __device__ __noinline__ uint32_t flow(uint32_t seat, uint32_t lane, uint32_t index,
+						     uint32_t idle_polls, uint32_t busy_turns)
 	{
-		do {
-			rk_poll(GROUP(), turn, cells, ctx->lane);
-		} while (!turn->plain && !turn->special && --polls);
-		if (turn->plain) {
-			handle_plain(ctx, state, cells, turn->plain);
-			turn->rx.position += turn->plain;
-			if (ctx->lane == 0) {
-				ctx->desk->counters.received += turn->plain;
-				ctx->desk->counters.received_slots += turn->plain;
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		uint8_t *cells = rk_shared()->cells[seat];
+		void *state = (void *)desk->spawn.state;
+		uint64_t serial = desk->spawn.serial, marker = desk->marker;
+		uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, hurry);
+		uint64_t told = desk->control_taken, received = 0;
+		uint32_t idle = 0, busy = 0, pause;
+		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane};
+		struct rk_words host = {0, told};
+		struct rk_gpu_turn turn;
+
+		turn.rx = desk->rx[index];
+		rk_hold(&ctx);
+		rk_ask(&turn, lane);
+		for (;;) {
+			/* Judged one poll late, so that no message waits for these words. */
+			turn.told = host.w1 != told || host.w0 >> 8 == serial; /* in a hurry */
+			if (lane == 0)
+				host = rk_load_words(words_at);
+			rk_poll(GROUP(), &ctx, &turn, cells);
+			if (turn.plain) {
+				turn.rx.position += turn.plain;
+				/* Asked for now, the next are there when this is done. */
+				rk_ask(&turn, lane);
+				if (lane == 0)
+					rk_store_word(marker, serial);
+				handle_plain(&ctx, state, cells, turn.plain);
+				if (lane == 0)
+					rk_store_word(marker, 0);
+				received += turn.plain;
+				if (rk_credit_is_due(&turn.rx)) {
+					if (lane == 0)
+						rk_give_credit(turn.rx.credit, turn.rx.position);
+					turn.rx.credited = turn.rx.position;
+				}
+				idle = 0;
+				pause = RK_PAUSE_BUSY;
+				if (++busy == busy_turns)
+					break;
+				pause = RK_PAUSE_WAITING;
+				if (ctx.slow)
+					break;
+			} else {
+				pause = RK_PAUSE_SPECIAL;
+				if (turn.special)
+					break;
+				rk_ask(&turn, lane);
+				if (turn.rx.position != turn.rx.credited) {
+					if (lane == 0)
+						rk_give_credit(turn.rx.credit, turn.rx.position);
+					turn.rx.credited = turn.rx.position;
+				}
+				pause = RK_PAUSE_TOLD;
+				if (turn.told)
+					break;
+				pause = RK_PAUSE_IDLE;
+				if (++idle >= idle_polls)
+					break;
 			}
-		} else if (turn->special) {
-			handle_special(ctx, state, turn);
-		}
-		if (rk_credit_is_due(&turn->rx) || (!polls && turn->rx.position != turn->rx.credited)) {
-			turn->rx.credited = turn->rx.position;
-			if (ctx->lane == 0)
-				rk_give_credit(&turn->rx);
 		}
 		GROUP::sync();
-		return polls;
+		if (lane == 0) {
+			rk_settle(&ctx);
+			desk->rx[index] = turn.rx;
+			desk->counters.received += received;
+			desk->counters.received_slots += received;
+		}
+		GROUP::sync();
+		return pause;
+	}
+
+	/* The message at the position of inbox @index that is not plain. All lanes. */
+	static __device__ __noinline__ void take_special(uint32_t seat, uint32_t lane, uint32_t index)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		struct rk_gpu_rx *rx = &desk->rx[index];
+		uint32_t what = 0;
+
+		if (lane < RK_GPU_WARP_LANES)
+			what = rk_take_special(desk, *rx, lane);
+		if (lane == 0)
+			desk->event = what;
+		GROUP::sync();
+		what = desk->event;
+		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
+			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+		if (lane == 0) {
+			rx->closed |= (what & 0xff) == RK_SPECIAL_CLOSED;
+			rx->position += what >> 8;
+			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
+			desk->counters.received_slots += what >> 8;
+			if (rk_credit_is_due(rx)) {
+				rk_give_credit(rx->credit, rx->position);
+				rx->credited = rx->position;
+			}
+		}
+		GROUP::sync();
+	}
+
+	/* One look at every inbox; true if something came. */
+	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		uint32_t inboxes = desk->inboxes;
+		bool came = false;
+
+		for (uint32_t i = 0; i < inboxes && !desk->waiting_cells; i++) {
+			uint32_t pause;
+
+			if (desk->rx[i].closed)
+				continue;
+			pause = flow(seat, lane, i, inboxes == 1 ? RK_IDLE_POLLS : 1, RK_BUSY_TURNS);
+			if (pause == RK_PAUSE_SPECIAL)
+				take_special(seat, lane, i);
+			came |= pause != RK_PAUSE_IDLE && pause != RK_PAUSE_TOLD;
+		}
+		return came;
 	}
 
 	/* --- Control --- */
 
 	/*
-	 * What is not messages: control, hurry, what waits, the beat. True when anything was done.
-	 * @host: the host's words, as the leader saw them.
+	 * The leader's: what is not messages: control, hurry, what waits, the beat. True when
+	 * something was done.
 	 */
-	static __device__ __noinline__ bool look_aside(struct rk_gpu_desk *desk, uint32_t lane,
-						       struct rk_words host)
+	static __device__ __noinline__ bool look_aside(struct rk_gpu_desk *desk)
 	{
-		if (lane == 0) {
-			desk->event = RK_GPU_NOTHING;
-			desk->hurry = rk_hurry_for(desk, host.w0);
-			rk_drain(desk);
-			desk->share = 0;
-			while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 &&
-			       rk_obey(desk))
-				desk->share = 1;
-			rk_beat(desk);
-			rk_publish(desk);
-		}
-		GROUP::sync();
-		return desk->share;
+		const struct rk_words host =
+			rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
+		bool done = false;
+
+		desk->event = RK_GPU_NOTHING;
+		desk->hurry = rk_hurry_for(desk, host.w0);
+		while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 && rk_obey(desk))
+			done = true;
+		rk_drain(desk);
+		rk_beat(desk);
+		rk_publish(desk);
+		return done;
 	}
 
-	/* The runtime's own messages to the handler: what `longer` or `control` hold. */
-	static __device__ __noinline__ void tell(struct rk_gpu_desk *desk, uint32_t lane, void *state,
+	/* One message to the handler, with no outbox held. All lanes, between barriers. */
+	static __device__ __noinline__ void tell(struct rk_gpu_desk *desk, uint32_t lane,
 						 const struct rk_msg *msg)
 	{
-		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane, 0, 0, 0};
+		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane};
 
-		mark(&ctx, desk->spawn.serial);
-		call(&ctx, state, msg);
-		mark(&ctx, 0);
 		GROUP::sync();
+		if (lane == 0)
+			rk_store_word(desk->marker, desk->spawn.serial);
+		rk_hold(&ctx);
+		call(&ctx, (void *)desk->spawn.state, msg, true);
+		GROUP::sync();
+		if (lane == 0) {
+			rk_settle(&ctx);
+			rk_drain(desk);
+			rk_store_word(desk->marker, 0);
+		}
+		GROUP::sync();
+	}
+
+	/* Asked to stop, or all inboxes closed; and nothing waits. */
+	static __device__ bool is_over(const struct rk_gpu_desk *desk)
+	{
+		uint32_t closed = 0;
+
+		for (uint32_t i = 0; i < desk->inboxes; i++)
+			closed += desk->rx[i].closed != 0;
+		return !desk->waiting_cells && (desk->phase == RK_GPU_DRAINING ||
+						(desk->inboxes && closed == desk->inboxes));
 	}
 
 	/* --- The end --- */
@@ -306,7 +392,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	/* The leader's: close all outboxes, or give up when let go. */
-	static __device__ __noinline__ void close_outboxes(struct rk_gpu_desk *desk)
+	static __device__ void close_outboxes(struct rk_gpu_desk *desk)
 	{
 		bool all;
 
@@ -320,7 +406,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		} while (!all && desk->hurry != RK_GPU_LET_GO);
 	}
 
-	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane, void *state)
+	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		if (lane == 0) {
 			for (uint32_t i = 0; i < sizeof(desk->control) / 8; i++)
@@ -328,14 +414,13 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->control.type = RK_MSG_STOP;
 			desk->control.slots = 1;
 		}
-		GROUP::sync();
-		tell(desk, lane, state, &desk->control);
+		tell(desk, lane, &desk->control);
 		__threadfence_system(); /* the state, by all who wrote it, before the phase */
 		GROUP::sync();
 		if (lane == 0) {
 			for (uint32_t i = 0; i < desk->inboxes; i++)
 				if (!desk->rx[i].closed)
-					rk_refuse(&desk->rx[i], 2 /* RK_CLOSE_STOPPED */);
+					rk_refuse(desk->rx[i].credit, 2 /* RK_CLOSE_STOPPED */);
 			rk_enter(desk, RK_GPU_CLOSING);
 			close_outboxes(desk);
 			rk_enter(desk, RK_GPU_DONE);
@@ -344,6 +429,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
+	/* --- From spawn to done --- */
+
 	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		if (!desk->spawn.resume)
@@ -351,7 +438,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
-			desk->inboxes = desk->outboxes = 0;
+			desk->inboxes = desk->outboxes = desk->hot_outbox = 0;
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = 0;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
@@ -361,83 +448,25 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
-	/* One look at every inbox; true if something came. */
-	static __device__ __forceinline__ bool round(struct rk_ctx *ctx, void *state, uint8_t *cells,
-						     struct rk_gpu_turn *turn, uint32_t inboxes)
+	static __device__ __noinline__ void run(uint32_t seat, uint32_t lane)
 	{
-		bool came = false;
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		bool came;
 
-		if (inboxes == 1)
-			return take(ctx, state, cells, turn, RK_IDLE_POLLS);
-		for (uint32_t i = 0; i < inboxes; i++) {
-			if (ctx->desk->rx[i].closed)
-				continue;
-			turn->rx = ctx->desk->rx[i];
-			came |= take(ctx, state, cells, turn, 1);
-			if (ctx->lane == 0)
-				ctx->desk->rx[i] = turn->rx;
+		begin(desk, lane);
+		for (;;) {
+			came = round(seat, lane);
+			if (lane == 0)
+				desk->share[0] = look_aside(desk);
+			GROUP::sync();
+			if (desk->event == RK_GPU_START)
+				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+			if (desk->hurry || (!came && !desk->share[0] && is_over(desk)))
+				break;
 			GROUP::sync();
 		}
-		return came;
-	}
-
-	/* Asked to stop, or all inboxes closed; and nothing waits. */
-	static __device__ bool is_over(const struct rk_gpu_desk *desk)
-	{
-		uint32_t closed = 0;
-
-		for (uint32_t i = 0; i < desk->inboxes; i++)
-			closed += desk->rx[i].closed != 0;
-		return !desk->waiting_cells && (desk->phase == RK_GPU_DRAINING ||
-						(desk->inboxes && closed == desk->inboxes));
-	}
-
-	/* From spawn to done. */
-	static __device__ __noinline__ void run(struct rk_gpu_desk *desk, uint8_t *cells, uint32_t lane)
-	{
-		void *state = (void *)desk->spawn.state;
-		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane, 0, 0, 0};
-		struct rk_words host = {0, 0};
-		struct rk_gpu_turn turn;
-		uint32_t inboxes = 0, turns = 0, looks = 0;
-		bool came, aside, news = false;
-
-		turn.rx.closed = 1;
-		begin(desk, lane);
-		do {
-			came = false;
-			if (!desk->waiting_cells && (inboxes != 1 || !turn.rx.closed))
-				came = round(&ctx, state, cells, &turn, inboxes);
-			news |= came;
-			if (came && ++turns % RK_BUSY_TURNS)
-				continue;
-			/* The words were asked for a turn ago, so that no message waits for them. */
-			aside = GROUP::any(lane == 0 &&
-					   (host.w1 != desk->control_taken || news ||
-					    rk_hurry_for(desk, host.w0) || desk->waiting_cells ||
-					    desk->phase == RK_GPU_DRAINING ||
-					    ++looks % RK_BEAT_LOOKS == 0));
-			if (aside) {
-				if (inboxes == 1 && lane == 0)
-					desk->rx[0] = turn.rx;
-				GROUP::sync();
-				aside = look_aside(desk, lane, host);
-				news = false;
-				if (desk->event == RK_GPU_START)
-					tell(desk, lane, state,
-					     (const struct rk_msg *)desk->scratch->longer);
-				if (desk->hurry || (!came && !aside && is_over(desk)))
-					break;
-				inboxes = desk->inboxes;
-				if (inboxes == 1)
-					turn.rx = desk->rx[0];
-				GROUP::sync();
-			}
-			if (lane == 0)
-				host = rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
-		} while (true);
 		GROUP::sync();
-		stop(desk, lane, state);
+		stop(desk, lane);
 	}
 };
 

@@ -29,17 +29,14 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 extern "C" __device__ const uint32_t rk_sizes[2] = {sizeof(struct rk_gpu_shared),
 						    sizeof(struct rk_gpu_scratch)};
 
-/* How long an empty seat sleeps between two looks: a spawn waits for it, a busy neighbour gains. */
-#define RK_EMPTY_NAP_NS 100
-
 /* Run the actor whose spawn message lies on the desk. */
 template <class GROUP>
-static __device__ void rk_dispatch(struct rk_gpu_desk *desk, uint8_t *cells, uint32_t lane)
+static __device__ void rk_dispatch(uint32_t seat, uint32_t lane)
 {
-	switch (desk->spawn.handler) {
-#define RK_CASE(index, handle, batch)                                   \
-	case index:                                                     \
-		rk_life<GROUP, handle, batch>::run(desk, cells, lane);  \
+	switch (rk_shared()->desk[seat].spawn.handler) {
+#define RK_CASE(index, handle, batch)                            \
+	case index:                                              \
+		rk_life<GROUP, handle, batch>::run(seat, lane);  \
 		break;
 		RK_HANDLERS(RK_CASE)
 	}
@@ -64,15 +61,15 @@ static __device__ bool rk_take_spawn(struct rk_gpu_desk *desk)
 
 enum rk_gpu_call { RK_CALL_NONE, RK_CALL_SPAWN, RK_CALL_LEAVE };
 
-/* What an empty seat is called to do. One lane. */
+/* What an empty seat is called to do: one load where the host has said nothing. One lane. */
 static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 {
-	struct rk_words host;
+	uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, empty_told);
+	struct rk_words host = rk_load_words(words_at);
 
-	if (rk_take_spawn(desk))
-		return RK_CALL_SPAWN;
-	host = rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, leave));
-	return host.w0 ? RK_CALL_LEAVE : RK_CALL_NONE;
+	if (host.w0 != desk->control_taken)
+		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
+	return host.w1 ? RK_CALL_LEAVE : RK_CALL_NONE;
 }
 
 static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_params params,
@@ -114,15 +111,15 @@ extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1
 			if (lane == 0)
 				shared->block_serial = desk->spawn.serial;
 		} else if (call == RK_CALL_SPAWN) {
-			rk_dispatch<rk_warp_group>(desk, shared->cells[warp], lane);
+			rk_dispatch<rk_warp_group>(warp, lane);
 		}
 		__syncwarp();
 		/* A block actor sits at the first seat; every warp joins it. */
 		if (shared->block_serial != block_serial) {
 			block_serial = shared->block_serial;
-			rk_dispatch<rk_block_group>(&shared->desk[0], shared->cells[0], threadIdx.x);
+			rk_dispatch<rk_block_group>(0, threadIdx.x);
 		} else if (call == RK_CALL_NONE) {
-			__nanosleep(RK_EMPTY_NAP_NS);
+			__nanosleep((uint32_t)params.nap_ns);
 		}
 	}
 }

@@ -109,7 +109,9 @@ static int send(struct cuda_actor *actor, const struct rk_msg *msg)
 		return sent ? sent : -EAGAIN;
 	/* First the message, and all that this thread sent before, then the count. */
 	rk_codec_flush();
-	__atomic_store_n(&actor->kernel->seats[actor->seat].told, ++seat->told, __ATOMIC_RELAXED);
+	seat->told++;
+	__atomic_store_n(&actor->kernel->seats[actor->seat].told, seat->told, __ATOMIC_RELAXED);
+	__atomic_store_n(&actor->kernel->seats[actor->seat].empty_told, seat->told, __ATOMIC_RELAXED);
 	rk_codec_flush();
 	return 0;
 }
@@ -133,6 +135,9 @@ bool cuda_actor_obeyed(struct cuda_actor *actor)
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry)
 {
+	/* The word is the actor's own: an empty seat, or the next actor, does not mind it. */
+	if (hurry == RK_GPU_PATIENT)
+		return;
 	__atomic_store_n(&actor->kernel->seats[actor->seat].hurry, actor->serial << 8 | hurry,
 			 __ATOMIC_RELAXED);
 	rk_codec_flush();

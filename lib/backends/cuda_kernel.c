@@ -13,6 +13,8 @@
 #define START_NS 3000000000ULL /* for the whole grid to be resident */
 #define END_NS 500000000ULL    /* for every warp to leave */
 #define POOL_BYTES (64u << 10)
+#define NEAR_NAP_NS 100	   /* of an empty seat */
+#define ACROSS_NAP_NS 4000 /* and of one whose control ring lies in memory of the host */
 
 static unsigned int seats_of(const struct cuda_kernel *kernel)
 {
@@ -116,9 +118,11 @@ static int launch(struct cuda_kernel *kernel, struct rk_cuda_function *function,
 		  unsigned int shared_bytes)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
+	bool near = rk_region_info(gpu->memory[CUDA_NEAR].region)->on_gpu;
 	struct rk_gpu_params params = {.seats = kernel->seats_part.gpu_addr,
 				       .markers = kernel->markers_part.gpu_addr,
-				       .status = kernel->status_part.gpu_addr};
+				       .status = kernel->status_part.gpu_addr,
+				       .nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS};
 	struct rk_cuda_launch_attr cluster = {.id = RK_CUDA_LAUNCH_CLUSTER,
 					      .value.cluster = {kernel->cluster, 1, 1}};
 	struct rk_cuda_launch how = {.grid_x = kernel->blocks,
