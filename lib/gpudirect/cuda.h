@@ -4,7 +4,7 @@
  *
  * libcuda.so.1 is there or it is not: nothing is linked, and no header of CUDA is needed to build.
  * What is used of it is declared here: one table of functions, with the exact symbol of each, and
- * the few constants and structures they take. tests/cuda_abi.sh holds all of it against cuda.h.
+ * the few constants and structures they take. tests/driver_abi.sh holds all of it against cuda.h.
  *
  * A function returns 0 or a CUresult; rk_cuda_fail() makes an errno and a sentence of it. Contexts
  * are entered and left around a few calls (rk_cuda_enter(), rk_cuda_leave()), so that the caller's

@@ -13,7 +13,7 @@
 
 struct shared {
 	struct vulkan *vulkan;
-	uint64_t memory; /* Vulkan's, and the same as CUDA sees it */
+	struct vk_memory *memory; /* Vulkan's, and the same as CUDA sees it */
 	struct rk_cuda_external *external;
 };
 
