@@ -34,17 +34,9 @@ void region_note(struct rk_region *region, const char *format, ...)
 static int probe_gpu(const struct rk_region_ops *ops)
 {
 	struct rk_cuda_gpu gpu;
-	int result = rk_cuda_gpu_open(&gpu, 0);
+	int result = rk_cuda_gpu_find(&gpu, 0);
 
-	if (result)
-		return result;
-	result = rk_cuda_enter(&gpu);
-	if (!result) {
-		result = ops->probe(&gpu);
-		rk_cuda_leave(&gpu);
-	}
-	rk_cuda_gpu_close(&gpu);
-	return result;
+	return result ? result : ops->probe(&gpu);
 }
 
 const struct rk_region_provider *rk_region_provider_at(unsigned int index, char *absent,
