@@ -6,6 +6,7 @@
  */
 #include "fake/fake.h"
 #include "gpu_region_aid.h"
+#include "ring/rk_ring.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -270,6 +271,118 @@ static void host_memory_is_registered(void **unused)
 	rk_region_close(region);
 }
 
+/* --- Rings over regions: where the law puts each part --- */
+
+enum { CAPACITY = 64, MESSAGES = 20000 };
+
+/* The two regions of a host and a GPU, and one ring between them. */
+struct crossing {
+	struct rk_region *gpu, *host;
+	struct rk_ring ring;	    /* as the host sees it */
+	struct rk_ring gpu_ring;    /* as the GPU does; the stand-in's addresses are addresses here */
+	bool to_gpu;
+	int bad;
+};
+
+static void *gpu_view(const struct rk_region *region, void *part)
+{
+	return (void *)(uintptr_t)rk_region_gpu_addr(region, part);
+}
+
+/* Slots with the consumer, credit with the producer, wake words with the host. */
+static void cross(struct crossing *c, bool to_gpu)
+{
+	const struct rk_region_opts on = on_gpu(0, NULL);
+	const struct rk_region_opts host = {.size = sizeof(host), .cuda = true};
+	struct rk_ring_parts parts = {.size = sizeof(parts), .device = true};
+	bool far;
+
+	*c = (struct crossing){.to_gpu = to_gpu};
+	c->gpu = aid_open(CAPACITY * RK_SLOT_BYTES, &on);
+	c->host = aid_open(CAPACITY * RK_SLOT_BYTES + 2 * RK_PAGE_BYTES, &host);
+	far = rk_region_info(c->gpu)->write_combined;
+	parts.sleep = rk_region_take(c->host, sizeof(struct rk_ring_sleep));
+	parts.slots = rk_region_take(to_gpu ? c->gpu : c->host, CAPACITY * RK_SLOT_BYTES);
+	parts.credit = rk_region_take(to_gpu ? c->host : c->gpu, sizeof(struct rk_ring_credit));
+	parts.slots_far = to_gpu && far;
+	parts.credit_far = !to_gpu && far;
+	assert_int_equal(rk_ring_place(&c->ring, &parts, CAPACITY, 0, "crossing"), 0);
+	parts.slots = gpu_view(to_gpu ? c->gpu : c->host, parts.slots);
+	parts.credit = gpu_view(to_gpu ? c->host : c->gpu, parts.credit);
+	parts.slots_far = parts.credit_far = false;
+	assert_int_equal(rk_ring_place(&c->gpu_ring, &parts, CAPACITY, 0, "crossing"), 0);
+}
+
+static void *produce(void *argument)
+{
+	struct crossing *c = argument;
+	struct rk_msg msg = {.type = RK_MSG_USER, .slots = 1};
+	struct rk_ring_tx tx;
+
+	if (rk_ring_tx_open(&tx, c->to_gpu ? &c->ring : &c->gpu_ring))
+		return c;
+	for (msg.tag = 0; msg.tag < MESSAGES;) {
+		memset(msg.body, (int)msg.tag, sizeof(msg.body));
+		if (rk_ring_send(&tx, &msg))
+			msg.tag++;
+		else if (rk_ring_wait_send(&tx, 1, 1000000000) < 0)
+			return c;
+	}
+	return NULL;
+}
+
+static void *consume(void *argument)
+{
+	struct crossing *c = argument;
+	struct rk_ring_rx rx;
+	struct rk_msg msg;
+
+	if (rk_ring_rx_open(&rx, c->to_gpu ? &c->gpu_ring : &c->ring, NULL))
+		return c;
+	for (uint32_t next = 0; next < MESSAGES;) {
+		if (!rk_ring_recv(&rx, &msg, 1)) {
+			if (rk_ring_wait_recv(&rx, 1000000000) < 0)
+				return c;
+			continue;
+		}
+		for (size_t i = 0; i < sizeof(msg.body); i++)
+			c->bad += ((const unsigned char *)msg.body)[i] != (unsigned char)next;
+		c->bad += msg.tag != next++;
+	}
+	return NULL;
+}
+
+static void check_crossing(bool to_gpu)
+{
+	pthread_t producer, consumer;
+	void *failed[2];
+	struct crossing c;
+
+	cross(&c, to_gpu);
+	assert_int_equal(pthread_create(&producer, NULL, produce, &c), 0);
+	assert_int_equal(pthread_create(&consumer, NULL, consume, &c), 0);
+	pthread_join(producer, &failed[0]);
+	pthread_join(consumer, &failed[1]);
+	assert_null(failed[0]);
+	assert_null(failed[1]);
+	assert_int_equal(c.bad, 0);
+	rk_region_close(c.gpu);
+	rk_region_close(c.host);
+}
+
+static void rings_cross_both_ways_by_every_provider(void **unused)
+{
+	(void)unused;
+	check_crossing(true);
+	check_crossing(false);
+	fake->no_dma_buf_mmap = true;
+	check_crossing(true);
+	check_crossing(false);
+	vulkan->no_gpu = true; /* pinned: all of it in host memory */
+	check_crossing(true);
+	check_crossing(false);
+}
+
 /* --- Every call of a driver fails once --- */
 
 /* Opens with failure @at injected, and closes; whether that many calls were made. */
@@ -503,6 +616,7 @@ int main(int count, char **arguments)
 		TEST(more_than_the_cpu_maps_is_refused),
 		TEST(a_mapping_of_other_memory_is_found_out),
 		TEST(host_memory_is_registered),
+		TEST(rings_cross_both_ways_by_every_provider),
 		TEST(no_failure_leaves_anything_behind),
 		TEST(the_threads_context_stays),
 		TEST(regions_of_a_gpu_share_its_device),
