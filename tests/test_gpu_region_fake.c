@@ -6,10 +6,12 @@
  */
 #include "fake/fake.h"
 #include "gpu_region_aid.h"
+#include "gpudirect/rk_region_share.h"
 #include "ring/rk_ring.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -268,6 +270,34 @@ static void host_memory_is_registered(void **unused)
 	region = aid_open(4096, &opts);
 	assert_true(rk_region_info(region)->gpu_addr == 0);
 	assert_true(rk_region_gpu_addr(region, rk_region_info(region)->host_addr) == 0);
+	rk_region_close(region);
+}
+
+static void what_can_be_exported_is_the_same_memory(void **unused)
+{
+	struct rk_region_opts opts = on_gpu(0, "dmabuf");
+	struct rk_region *region = aid_open(4096, &opts);
+	char *map;
+	int fd;
+
+	(void)unused;
+	fd = rk_region_export(region);
+	assert_true(fd >= 0);
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(map != MAP_FAILED);
+	close(fd);
+	map[100] = 42;
+	assert_int_equal(((char *)rk_region_info(region)->host_addr)[100], 42);
+	munmap(map, 4096);
+	fake->fail_at = 2; /* after the context */
+	fake->fail_with = 2;
+	assert_int_equal(rk_region_export(region), -ENOMEM);
+	expect_says(rk_errmsg(), "dmabuf: export 2097152 bytes: out of memory");
+	rk_region_close(region);
+	opts.provider = "vulkan";
+	region = aid_open(4096, &opts);
+	assert_int_equal(rk_region_export(region), -EOPNOTSUPP);
+	expect_says(rk_errmsg(), "provider vulkan cannot be shared");
 	rk_region_close(region);
 }
 
@@ -616,6 +646,7 @@ int main(int count, char **arguments)
 		TEST(more_than_the_cpu_maps_is_refused),
 		TEST(a_mapping_of_other_memory_is_found_out),
 		TEST(host_memory_is_registered),
+		TEST(what_can_be_exported_is_the_same_memory),
 		TEST(rings_cross_both_ways_by_every_provider),
 		TEST(no_failure_leaves_anything_behind),
 		TEST(the_threads_context_stays),

@@ -24,7 +24,12 @@ struct rk_region_ops {
 	 * .on_gpu, .write_combined, and add to .note. */
 	int (*open)(struct rk_region *region, size_t bytes, const struct rk_region_opts *opts);
 	void (*close)(struct rk_region *region);
+	/* A new descriptor for other processes or drivers, else -errno. */
+	int (*export)(const struct rk_region *region);
 };
+
+/* The export of providers that have none. */
+int region_no_export(const struct rk_region *region);
 
 /* Add a sentence to the region's note. */
 void region_note(struct rk_region *region, const char *format, ...)

@@ -150,4 +150,5 @@ const struct rk_region_ops region_vulkan_ops = {
 	.probe = probe,
 	.open = open_shared,
 	.close = close_shared,
+	.export = region_no_export,
 };
