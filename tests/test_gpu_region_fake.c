@@ -6,6 +6,7 @@
  */
 #include "fake/fake.h"
 #include "gpu_region_aid.h"
+#include "gpudirect/nvrtc.h"
 #include "gpudirect/rk_region_share.h"
 #include "ring/rk_ring.h"
 
@@ -543,7 +544,25 @@ static void threads_open_and_close_at_will(void **unused)
 
 /* --- Drivers that are not there, too old or broken: each in a process of its own --- */
 
-enum child { CHILD_OLD_VERSION, CHILD_NO_DEVICE, CHILD_STUB, CHILD_OLD_SYMBOLS, CHILD_ABSENT };
+enum child {
+	CHILD_OLD_VERSION,
+	CHILD_NO_DEVICE,
+	CHILD_STUB,
+	CHILD_OLD_SYMBOLS,
+	CHILD_ABSENT,
+	CHILD_COMPILER,
+};
+
+/* The compiler that a driver of CUDA 12 takes, whatever else is installed. */
+static int print_compiler(void)
+{
+	const struct rk_nvrtc *nvrtc;
+
+	fake->version = 12020;
+	if (rk_nvrtc(&nvrtc))
+		return puts(rk_errmsg()) < 0;
+	return printf("0 %d.%d %s\n", nvrtc->major, nvrtc->minor, nvrtc->path) < 0;
+}
 
 /* In the child: prints what the library says of the driver. */
 static int run_child(enum child child)
@@ -553,6 +572,8 @@ static int run_child(enum child child)
 	struct rk_region *region;
 	int result;
 
+	if (child == CHILD_COMPILER)
+		return print_compiler();
 	if (child == CHILD_OLD_VERSION)
 		fake->version = 11070;
 	if (child == CHILD_NO_DEVICE)
@@ -604,6 +625,12 @@ static void a_driver_that_does_not_serve_says_why(void **unused)
 		expect_child(CHILD_ABSENT, "", "no NVIDIA driver");
 }
 
+static void the_compiler_is_one_whose_code_the_driver_loads(void **unused)
+{
+	(void)unused;
+	expect_child(CHILD_COMPILER, getenv("LD_LIBRARY_PATH"), "12.8 libnvrtc.so.12");
+}
+
 /* Found beside the program: build/release/tests/.. -> build/fake. */
 static int run_again(char **arguments)
 {
@@ -653,6 +680,7 @@ int main(int count, char **arguments)
 		TEST(regions_of_a_gpu_share_its_device),
 		TEST(threads_open_and_close_at_will),
 		TEST(a_driver_that_does_not_serve_says_why),
+		TEST(the_compiler_is_one_whose_code_the_driver_loads),
 	};
 
 	if (!getenv("RK_TEST_AGAIN"))
