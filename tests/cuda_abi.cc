@@ -4,6 +4,7 @@
  * as many parameters of the same sizes, every structure has the same layout, every constant the
  * same value. Compiled only, by tests/driver_abi.sh.
  */
+#define __CUDA_API_VERSION_INTERNAL /* every symbol by its own name, not the newest by all names */
 #include <cuda.h>
 #include <nvrtc.h>
 

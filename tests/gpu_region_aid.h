@@ -31,19 +31,19 @@ AID struct rk_region *aid_open(size_t bytes, const struct rk_region_opts *opts)
 	return region;
 }
 
-/* CUDA copies @bytes between @host and @gpu_addr. */
+/* CUDA copies @bytes between @host and @gpu_addr, of which it finds out itself where they lie. */
 AID void aid_copy(int ordinal, uint64_t gpu_addr, void *host, size_t bytes, bool to_gpu)
 {
+	uint64_t host_addr = (uint64_t)(uintptr_t)host;
 	struct rk_cuda_stream *stream;
 	struct rk_cuda_gpu gpu;
 
 	assert_int_equal(rk_cuda_gpu_open(&gpu, ordinal), 0);
 	assert_int_equal(rk_cuda_enter(&gpu), 0);
 	assert_int_equal(gpu.cuda->stream_create(&stream, RK_CUDA_STREAM_NON_BLOCKING, 0), 0);
-	if (to_gpu)
-		assert_int_equal(gpu.cuda->copy_to_gpu_async(gpu_addr, host, bytes, stream), 0);
-	else
-		assert_int_equal(gpu.cuda->copy_to_host_async(host, gpu_addr, bytes, stream), 0);
+	assert_int_equal(gpu.cuda->copy_async(to_gpu ? gpu_addr : host_addr,
+					      to_gpu ? host_addr : gpu_addr, bytes, stream),
+			 0);
 	assert_int_equal(gpu.cuda->stream_synchronize(stream), 0);
 	gpu.cuda->stream_destroy(stream);
 	rk_cuda_leave(&gpu);

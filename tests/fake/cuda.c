@@ -617,3 +617,19 @@ CUDA int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, struct rk_c
 	(void)stream;
 	LOCKED(copy(from, to, bytes, false));
 }
+
+static int copy_any(uint64_t to, uint64_t from, size_t bytes)
+{
+	bool to_gpu = find(to);
+
+	return to_gpu || find(from) ?
+		       copy(to_gpu ? to : from, (void *)(uintptr_t)(to_gpu ? from : to), bytes,
+			    to_gpu) :
+		       RK_CUDA_INVALID_VALUE;
+}
+
+CUDA int cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, struct rk_cuda_stream *stream)
+{
+	(void)stream;
+	LOCKED(copy_any(to, from, bytes));
+}
