@@ -2,49 +2,23 @@
 /*
  * What cuda.h and nvrtc.h of this project declare, against CUDA's own headers: every symbol takes
  * as many parameters of the same sizes, every structure has the same layout, every constant the
- * same value. Compiled only, by tests/cuda_abi.sh.
+ * same value. Compiled only, by tests/driver_abi.sh.
  */
+#define __CUDA_API_VERSION_INTERNAL /* every symbol by its own name, not the newest by all names */
 #include <cuda.h>
 #include <nvrtc.h>
 
 #include "gpudirect/cuda.h"
 #include "gpudirect/nvrtc.h"
 
-#include <type_traits>
+#include "abi.h"
 
-template <class A, class B> constexpr bool same_kind()
-{
-	return sizeof(A) == sizeof(B) && std::is_pointer<A>::value == std::is_pointer<B>::value;
-}
-
-/* Functions that may stand for each other: the same sizes, pointers where pointers are. */
-template <class F, class G> struct alike : std::false_type {};
-template <class R, class S, class... A, class... B>
-struct alike<R (*)(A...), S (*)(B...)>
-	: std::bool_constant<same_kind<R, S>() && sizeof...(A) == sizeof...(B)> {
-	static constexpr bool each()
-	{
-		if constexpr (sizeof...(A) == sizeof...(B))
-			return (same_kind<A, B>() && ...);
-		return false;
-	}
-};
-
-#define CUDA_ALIKE(name, symbol, parameters)                                                       \
-	static_assert(alike<decltype(rk_cuda::name), decltype(&symbol)>::value &&                  \
-			      alike<decltype(rk_cuda::name), decltype(&symbol)>::each(),           \
-		      #symbol);
+#define CUDA_ALIKE(name, symbol, parameters) SAME_FUNCTION(rk_cuda, name, symbol)
 RK_CUDA_FUNCTIONS(CUDA_ALIKE)
 
-#define NVRTC_ALIKE(name, symbol, type, parameters)                                                \
-	static_assert(alike<decltype(rk_nvrtc::name), decltype(&symbol)>::value &&                 \
-			      alike<decltype(rk_nvrtc::name), decltype(&symbol)>::each(),          \
-		      #symbol);
+#define NVRTC_ALIKE(name, symbol, type, parameters) SAME_FUNCTION(rk_nvrtc, name, symbol)
 RK_NVRTC_FUNCTIONS(NVRTC_ALIKE)
 
-#define SAME_SIZE(a, b) static_assert(sizeof(struct a) == sizeof(b), #b)
-#define SAME_PLACE(a, x, b, y)                                                                     \
-	static_assert(offsetof(a, x) == offsetof(b, y) && sizeof(a::x) == sizeof(b().y), #b "." #y)
 SAME_SIZE(rk_cuda_uuid, CUuuid);
 SAME_SIZE(rk_cuda_launch_attr, CUlaunchAttribute);
 SAME_PLACE(rk_cuda_launch_attr, value, CUlaunchAttribute, value);
@@ -68,10 +42,8 @@ SAME_PLACE(rk_cuda_external_memory, bytes, CUDA_EXTERNAL_MEMORY_HANDLE_DESC, siz
 SAME_PLACE(rk_cuda_external_memory, flags, CUDA_EXTERNAL_MEMORY_HANDLE_DESC, flags);
 SAME_SIZE(rk_cuda_external_buffer, CUDA_EXTERNAL_MEMORY_BUFFER_DESC);
 SAME_PLACE(rk_cuda_external_buffer, bytes, CUDA_EXTERNAL_MEMORY_BUFFER_DESC, size);
-static_assert(sizeof(CUdeviceptr) == sizeof(uint64_t) && sizeof(CUdevice) == sizeof(int), "");
-static_assert(sizeof(CUmemGenericAllocationHandle) == sizeof(unsigned long long), "");
 
-#define SAME(a, b) static_assert((int)RK_CUDA_##a == (int)(b), #b)
+#define SAME(a, b) SAME_VALUE(RK_CUDA_##a, b)
 SAME(OK, CUDA_SUCCESS);
 SAME(INVALID_VALUE, CUDA_ERROR_INVALID_VALUE);
 SAME(OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY);
@@ -163,7 +135,7 @@ SAME(LAUNCH_PRIORITY, CU_LAUNCH_ATTRIBUTE_PRIORITY);
 SAME(P2P_RANK, CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK);
 SAME(P2P_ACCESS, CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED);
 SAME(P2P_ATOMICS, CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED);
-static_assert(RK_NVRTC_OK == NVRTC_SUCCESS, "");
-static_assert((int)RK_NVRTC_OUT_OF_MEMORY == NVRTC_ERROR_OUT_OF_MEMORY, "");
-static_assert((int)RK_NVRTC_INVALID_OPTION == NVRTC_ERROR_INVALID_OPTION, "");
-static_assert((int)RK_NVRTC_COMPILATION == NVRTC_ERROR_COMPILATION, "");
+SAME_VALUE(RK_NVRTC_OK, NVRTC_SUCCESS);
+SAME_VALUE(RK_NVRTC_OUT_OF_MEMORY, NVRTC_ERROR_OUT_OF_MEMORY);
+SAME_VALUE(RK_NVRTC_INVALID_OPTION, NVRTC_ERROR_INVALID_OPTION);
+SAME_VALUE(RK_NVRTC_COMPILATION, NVRTC_ERROR_COMPILATION);

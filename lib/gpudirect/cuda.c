@@ -146,7 +146,7 @@ int rk_cuda_fail(const struct rk_cuda *cuda, int error, const char *what, ...)
 		       remedy_of(error));
 }
 
-int rk_cuda_gpu_open(struct rk_cuda_gpu *gpu, int ordinal)
+int rk_cuda_gpu_find(struct rk_cuda_gpu *gpu, int ordinal)
 {
 	const struct rk_cuda *cuda;
 	int result = rk_cuda(&cuda), error;
@@ -158,9 +158,17 @@ int rk_cuda_gpu_open(struct rk_cuda_gpu *gpu, int ordinal)
 			       cuda->devices - 1);
 	*gpu = (struct rk_cuda_gpu){.cuda = cuda, .ordinal = ordinal};
 	error = cuda->device_get(&gpu->device, ordinal);
-	if (!error)
-		error = cuda->primary_retain(&gpu->context, gpu->device);
-	return error ? rk_cuda_fail(cuda, error, "open GPU %d", ordinal) : 0;
+	return error ? rk_cuda_fail(cuda, error, "find GPU %d", ordinal) : 0;
+}
+
+int rk_cuda_gpu_open(struct rk_cuda_gpu *gpu, int ordinal)
+{
+	int result = rk_cuda_gpu_find(gpu, ordinal), error;
+
+	if (result)
+		return result;
+	error = gpu->cuda->primary_retain(&gpu->context, gpu->device);
+	return error ? rk_cuda_fail(gpu->cuda, error, "open GPU %d", ordinal) : 0;
 }
 
 void rk_cuda_gpu_close(struct rk_cuda_gpu *gpu)

@@ -4,7 +4,7 @@
  *
  * libcuda.so.1 is there or it is not: nothing is linked, and no header of CUDA is needed to build.
  * What is used of it is declared here: one table of functions, with the exact symbol of each, and
- * the few constants and structures they take. tests/cuda_abi.sh holds all of it against cuda.h.
+ * the few constants and structures they take. tests/driver_abi.sh holds all of it against cuda.h.
  *
  * A function returns 0 or a CUresult; rk_cuda_fail() makes an errno and a sentence of it. Contexts
  * are entered and left around a few calls (rk_cuda_enter(), rk_cuda_leave()), so that the caller's
@@ -371,9 +371,13 @@ int rk_cuda(const struct rk_cuda **cuda);
 int rk_cuda_fail(const struct rk_cuda *cuda, int error, const char *what, ...)
 	__attribute__((format(printf, 3, 4), cold));
 
+/* GPU @ordinal, without a context: for its attributes. 0; -EINVAL for an ordinal that is not there;
+ * -ENODEV; said in rk_errmsg(). */
+int rk_cuda_gpu_find(struct rk_cuda_gpu *gpu, int ordinal);
+
 /*
- * Retain the context of GPU @ordinal; rk_cuda_gpu_close() releases it. The thread's current context
- * stays what it was. 0; -EINVAL for an ordinal that is not there; -ENODEV; said in rk_errmsg().
+ * The same, and retain its context; rk_cuda_gpu_close() releases it. The thread's current context
+ * stays what it was.
  */
 int rk_cuda_gpu_open(struct rk_cuda_gpu *gpu, int ordinal);
 void rk_cuda_gpu_close(struct rk_cuda_gpu *gpu);

@@ -117,12 +117,13 @@ static int copy(const struct rk_region *region, struct rk_cuda_stream *stream, u
 
 static int prove_at(const struct rk_region *region, struct rk_cuda_stream *stream, size_t offset)
 {
-	volatile unsigned char *map = (unsigned char *)region->info.host_addr + offset;
+	char *map = (char *)region->info.host_addr + offset;
 	unsigned char bytes[PROOF_BYTES];
 	int result;
 
 	for (size_t i = 0; i < PROOF_BYTES; i++)
-		map[i] = pattern(i, 1);
+		bytes[i] = pattern(i, 1);
+	memcpy(map, bytes, PROOF_BYTES);
 	rk_codec_flush();
 	memset(bytes, 0, sizeof(bytes));
 	result = copy(region, stream, bytes, offset, false);
@@ -135,8 +136,7 @@ static int prove_at(const struct rk_region *region, struct rk_cuda_stream *strea
 	result = copy(region, stream, bytes, offset, true);
 	if (result)
 		return result;
-	for (size_t i = 0; i < PROOF_BYTES; i++)
-		bytes[i] = map[i];
+	memcpy(bytes, map, PROOF_BYTES);
 	return differs(region, bytes, offset, 2, "the GPU", "the CPU");
 }
 

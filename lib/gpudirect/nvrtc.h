@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * nvrtc.h - CUDA's run-time compiler, opened at run time; private to the library. As cuda.h: one
- * table, held against nvrtc.h by tests/cuda_abi.sh. It needs neither a driver nor a GPU.
+ * table, held against nvrtc.h by tests/driver_abi.sh. It needs neither a driver nor a GPU.
  */
 #ifndef RK_GPUDIRECT_NVRTC_H
 #define RK_GPUDIRECT_NVRTC_H

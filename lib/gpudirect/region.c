@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Regions whatever their provider: choosing one, notes, handing out parts. */
 #include "gpudirect/provider.h"
+#include "gpudirect/rk_region_share.h"
 #include "rk_error.h"
 
 #include <stdarg.h>
@@ -34,17 +35,9 @@ void region_note(struct rk_region *region, const char *format, ...)
 static int probe_gpu(const struct rk_region_ops *ops)
 {
 	struct rk_cuda_gpu gpu;
-	int result = rk_cuda_gpu_open(&gpu, 0);
+	int result = rk_cuda_gpu_find(&gpu, 0);
 
-	if (result)
-		return result;
-	result = rk_cuda_enter(&gpu);
-	if (!result) {
-		result = ops->probe(&gpu);
-		rk_cuda_leave(&gpu);
-	}
-	rk_cuda_gpu_close(&gpu);
-	return result;
+	return result ? result : ops->probe(&gpu);
 }
 
 const struct rk_region_provider *rk_region_provider_at(unsigned int index, char *absent,
@@ -219,6 +212,27 @@ uint64_t rk_region_gpu_addr(const struct rk_region *region, const void *part)
 	if (!region->info.gpu_addr || offset >= region->info.bytes)
 		return 0;
 	return region->info.gpu_addr + offset;
+}
+
+int region_no_export(const struct rk_region *region)
+{
+	return rk_fail(EOPNOTSUPP,
+		       "region: provider %s cannot be shared: open it with provider kmod",
+		       region->info.provider);
+}
+
+int rk_region_export(const struct rk_region *region)
+{
+	int result;
+
+	if (!region->gpu.cuda)
+		return region->ops->export(region);
+	result = rk_cuda_enter(&region->gpu);
+	if (result)
+		return result;
+	result = region->ops->export(region);
+	rk_cuda_leave(&region->gpu);
+	return result;
 }
 
 void rk_region_close(struct rk_region *region)

@@ -27,23 +27,33 @@ static int probe(const struct rk_cuda_gpu *gpu)
 		       OLDEST_DRIVER % 1000 / 10);
 }
 
+static int export_memory(const struct rk_cuda *cuda, const struct gpu_memory *memory)
+{
+	int fd = -1;
+	int error =
+		cuda->range_export(&fd, memory->addr, memory->bytes, RK_CUDA_RANGE_DMA_BUF_FD, 0);
+
+	return error ? rk_cuda_fail(cuda, error, "dmabuf: export %zu bytes", memory->bytes) : fd;
+}
+
+static int export_dmabuf(const struct rk_region *region)
+{
+	return export_memory(region->gpu.cuda, region->own);
+}
+
 /* The mapping holds the dma-buf, and that the memory; so the descriptor can go at once. */
 static int map(struct rk_region *region, const struct gpu_memory *memory)
 {
-	const struct rk_cuda *cuda = region->gpu.cuda;
-	int fd = -1, error;
+	int fd = export_memory(region->gpu.cuda, memory), result = 0;
 
-	error = cuda->range_export(&fd, memory->addr, memory->bytes, RK_CUDA_RANGE_DMA_BUF_FD, 0);
-	if (error)
-		return rk_cuda_fail(cuda, error, "dmabuf: export %zu bytes", memory->bytes);
+	if (fd < 0)
+		return fd;
 	region->info.host_addr =
 		mmap(NULL, memory->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	error = errno;
+	if (region->info.host_addr == MAP_FAILED)
+		result = rk_fail(errno, "dmabuf: map %zu bytes: %m", memory->bytes);
 	close(fd);
-	if (region->info.host_addr != MAP_FAILED)
-		return 0;
-	errno = error;
-	return rk_fail(error, "dmabuf: map %zu bytes: %m", memory->bytes);
+	return result;
 }
 
 static void close_dmabuf(struct rk_region *region)
@@ -95,4 +105,5 @@ const struct rk_region_ops region_dmabuf_ops = {
 	.probe = probe,
 	.open = open_dmabuf,
 	.close = close_dmabuf,
+	.export = export_dmabuf,
 };

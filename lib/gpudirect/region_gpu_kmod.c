@@ -73,9 +73,17 @@ err_own:
 	return result;
 }
 
+static int export_mapped(const struct rk_region *region)
+{
+	const struct mapped *own = region->own;
+
+	return rk_gpu_map_export(&own->map);
+}
+
 const struct rk_region_ops region_gpu_kmod_ops = {
 	.provider = {"kmod", "GPU memory, mapped by /dev/ringkernel", true},
 	.probe = probe,
 	.open = open_mapped,
 	.close = close_mapped,
+	.export = export_mapped,
 };

@@ -136,4 +136,5 @@ const struct rk_region_ops region_host_ops = {
 	.probe = probe,
 	.open = open_host,
 	.close = close_host,
+	.export = region_no_export,
 };

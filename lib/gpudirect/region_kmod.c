@@ -80,25 +80,23 @@ static void close_kmod(struct rk_region *region)
 	free(own);
 }
 
-const struct rk_region_ops region_kmod_ops = {
-	.provider = {"kmod", "pages of this machine, pinned by /dev/ringkernel; can be shared", false},
-	.probe = probe,
-	.open = open_kmod,
-	.close = close_kmod,
-};
-
-int rk_region_export(const struct rk_region *region)
+static int export_kmod(const struct rk_region *region)
 {
 	const struct pinned *own = region->own;
 
-	if (region->ops != &region_kmod_ops)
-		return rk_fail(EOPNOTSUPP,
-			       "region: provider %s cannot be shared: open it with provider kmod",
-			       region->info.provider);
 	if (own->fd < 0)
 		return rk_fail(EOPNOTSUPP, "region: imported: only its owner can share it");
 	return kmod_export(own->fd, own->handle);
 }
+
+const struct rk_region_ops region_kmod_ops = {
+	.provider = {"kmod", "pages of this machine, pinned by /dev/ringkernel; can be shared",
+		     false},
+	.probe = probe,
+	.open = open_kmod,
+	.close = close_kmod,
+	.export = export_kmod,
+};
 
 static int map_import(struct rk_region *region, int fd)
 {

@@ -30,4 +30,5 @@ const struct rk_region_ops region_pinned_ops = {
 	.probe = probe,
 	.open = open_pinned,
 	.close = close_pinned,
+	.export = region_no_export,
 };

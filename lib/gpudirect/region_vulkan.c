@@ -13,7 +13,7 @@
 
 struct shared {
 	struct vulkan *vulkan;
-	uint64_t memory; /* Vulkan's, and the same as CUDA sees it */
+	struct vk_memory *memory; /* Vulkan's, and the same as CUDA sees it */
 	struct rk_cuda_external *external;
 };
 
@@ -150,4 +150,5 @@ const struct rk_region_ops region_vulkan_ops = {
 	.probe = probe,
 	.open = open_shared,
 	.close = close_shared,
+	.export = region_no_export,
 };

@@ -2,7 +2,7 @@
 /*
  * vulkan.h - as much of Vulkan as memory of a GPU with a CPU mapping takes, opened at run time;
  * private to lib/gpudirect. As cuda.h: our own declarations, held against vulkan_core.h by
- * tests/vulkan_abi.sh. Nothing is drawn: a device is made for its memory alone.
+ * tests/driver_abi.sh. Nothing is drawn: a device is made for its memory alone.
  */
 #ifndef RK_GPUDIRECT_VULKAN_H
 #define RK_GPUDIRECT_VULKAN_H
@@ -16,6 +16,7 @@
 struct vk_instance;
 struct vk_physical;
 struct vk_device;
+struct vk_memory;
 
 enum {
 	VK_OK = 0,
@@ -129,7 +130,7 @@ struct vk_allocate {
 struct vk_get_fd {
 	int type;
 	const void *next;
-	uint64_t memory;
+	struct vk_memory *memory;
 	int handle;
 };
 
@@ -154,13 +155,13 @@ struct vk_get_fd {
 	  (struct vk_device *device, const char *name))                                            \
 	X(memory_allocate, vkAllocateMemory, int,                                                  \
 	  (struct vk_device *device, const struct vk_allocate *info, const void *none,             \
-	   uint64_t *memory))                                                                      \
+	   struct vk_memory **memory))                                                             \
 	X(memory_free, vkFreeMemory, void,                                                         \
-	  (struct vk_device *device, uint64_t memory, const void *none))                           \
+	  (struct vk_device *device, struct vk_memory *memory, const void *none))                  \
 	X(memory_map, vkMapMemory, int,                                                            \
-	  (struct vk_device *device, uint64_t memory, uint64_t offset, uint64_t bytes,             \
+	  (struct vk_device *device, struct vk_memory *memory, uint64_t offset, uint64_t bytes,    \
 	   uint32_t flags, void **addr))                                                           \
-	X(memory_unmap, vkUnmapMemory, void, (struct vk_device *device, uint64_t memory))
+	X(memory_unmap, vkUnmapMemory, void, (struct vk_device *device, struct vk_memory *memory))
 /* clang-format on */
 
 struct vulkan_library {

@@ -304,7 +304,8 @@ RK_API int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring);
  * @ring: the parts
  * @opts: NULL for the default
  *
- * A ring whose credit is far has one consumer only, which begins at the start and does not read it.
+ * A credit that is far is not read: the consumer begins at the start, or where @opts resumes, and
+ * then gives credit for all before.
  *
  * Context: one thread, no other consumer alive; never sleeps.
  * Return: 0; -EINVAL for a position that is not within the ring or a wrong @opts->size, said in

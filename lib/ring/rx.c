@@ -271,8 +271,9 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 	rx->producer = (struct rk_wake){.word = &ring->sleep->producer, .eventfd = -1};
 	rx->self = (struct rk_wake){.word = &ring->sleep->consumer, .eventfd = -1};
 	rx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_PRODUCER];
-	rx->credited = ring->start_position;
-	if (!ring->credit_far) {
+	if (ring->credit_far) {
+		rx->credited = opts && opts->resume ? opts->position : ring->start_position;
+	} else {
 		/* By a consumer before this one: program order or its death orders it. */
 		rx->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
 		rx->closed = __atomic_load_n(&ring->credit->closed, __ATOMIC_RELAXED);
@@ -283,6 +284,9 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 			       "ring '%s': resume at %" PRIu64 ": the last credit is %" PRIu64
 			       " of %" PRIu64 " slots; give a position within them",
 			       ring->name, position, rx->credited, capacity_of(rx));
+	/* What the one before gave cannot be read: so give again all that it took. */
+	if (ring->credit_far && opts && opts->resume)
+		give_credit(rx, position);
 	seek(rx, position);
 	rk_wake_again(&rx->producer);
 	return 0;
