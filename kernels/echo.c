@@ -17,8 +17,7 @@ RK_DEVICE void rk_echo(struct rk_ctx *ctx, void *state, const struct rk_msg *msg
 		s->sends_dropped++;
 }
 
-RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, const struct rk_msg *msgs,
-			     uint32_t count)
+RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
 {
 	struct rk_echo_state *s = (struct rk_echo_state *)state;
 	uint32_t sent = rk_send_batch(ctx, 0, msgs, count);

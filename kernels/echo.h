@@ -38,8 +38,7 @@ RK_DEVICE void rk_echo(struct rk_ctx *ctx, void *state, const struct rk_msg *msg
  *
  * Context: called by a backend, host or device; all lanes send.
  */
-RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, const struct rk_msg *msgs,
-			     uint32_t count);
+RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count);
 
 RK_END_DECLS
 

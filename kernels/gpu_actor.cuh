@@ -274,7 +274,7 @@ static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t 
 {
 	struct rk_words now = {0, 0};
 
-	if (!ctx->hot || rk_likely(ctx->out.limit - ctx->out.position >= wanted))
+	if (!ctx->hot || rk_likely((uint32_t)(ctx->out.limit - ctx->out.position) >= wanted))
 		return ctx->hot;
 	if (ctx->lane == 0)
 		now = rk_load_words(ctx->out.credit);
@@ -425,7 +425,7 @@ static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
 		if (ctx->lane < RK_GPU_WARP_LANES)
 			rk_store_cells(&ctx->out, ctx->out.position, ctx->desk->staging, staged,
-				       ctx->lane);
+				       ctx->lane, RK_GPU_WARP_LANES);
 		ctx->out.position += staged;
 		ctx->sent += (uint32_t)(said >> 32) & 0x7fffffff;
 		ctx->sent_slots += staged;
@@ -456,9 +456,9 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 							     const struct rk_msg *msgs,
 							     uint32_t count)
 {
-	uint32_t first = ctx->lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS;
 	const uint8_t *cells = (const uint8_t *)msgs;
 
+	rk_group_sync(ctx); /* the lanes may have written them */
 	/* The leader may have sent by itself before, and hold the outbox no more. */
 	if (rk_unlikely(rk_leader_says(ctx, ctx->staged || !ctx->hot || outbox != ctx->to) ||
 			!rk_hot_room(ctx, count))) {
@@ -472,10 +472,7 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 		ctx->slow = true;
 		return (uint32_t)rk_agree(ctx, count);
 	}
-	for (; first < count; first += ctx->lanes / RK_GPU_WARP_LANES * RK_POLL_SLOTS)
-		rk_store_cells(&ctx->out, ctx->out.position + first, cells + first * RK_CELL_BYTES,
-			       count - first < RK_POLL_SLOTS ? count - first : RK_POLL_SLOTS,
-			       ctx->lane % RK_GPU_WARP_LANES);
+	rk_store_cells(&ctx->out, ctx->out.position, cells, count, ctx->lane, ctx->lanes);
 	ctx->out.position += count;
 	ctx->sent += count;
 	ctx->sent_slots += count;

@@ -1,60 +1,77 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gpu_lane.h - one lane's part in packing and unpacking a slot: four lanes, 16 bytes each.
+ * gpu_lane.h - one lane's part in packing and unpacking a slot: four lanes, two words each.
  *
- *   slot   | w0 w1 | w2 w3 | w4 w5 | w6 w7 |   lane k loads and stores words 2k and 2k + 1
- *   cell   | 14 bytes | 14 | 14 | 14       |   which carry cell bytes 14k .. 14k + 13
- *   chunks | 16 bytes | 16 | 16 | 8        |   lane k holds cell bytes 16k .. 16k + 15
+ *   slot  | w0 w1    | w2 w3    | w4 w5    | w6 w7    |   lane k loads and stores words 2k, 2k + 1,
+ *   cell  | 4 4 4 2  | 2 4 4 4  | 4 4 4 2  | 2 4 4 4  |   which carry cell bytes 14k .. 14k + 13
  *
- * So a chunk needs the lane's own 14 bytes and the first word of the lane above; a pair of words
- * needs the lane's own chunk and the upper half of the chunk below: one shuffle of eight bytes
- * either way. All in registers; compiles for the host too, so that tests hold it against rk_slot.h.
+ * A lane's fourteen bytes begin at a multiple of four, or two bytes before one: so they are three
+ * aligned pieces of four bytes, and one of two behind or before them. All in registers, and no lane
+ * needs another's; compiles for the host too, so that tests hold it against rk_slot.h.
  */
 #ifndef RK_GPU_LANE_H
 #define RK_GPU_LANE_H
 
 #include "ring/rk_slot.h"
 
-struct rk_chunk {
-	uint64_t low;
-	uint64_t high;
-};
-
 struct rk_words {
 	uint64_t w0;
 	uint64_t w1;
 };
 
-/* Bytes @high:@low shifted right by @bits (0, 16, 32 or 48), the lower half. */
-RK_HD uint64_t rk_shift_pair(uint64_t low, uint64_t high, uint32_t bits)
+struct rk_pieces {
+	uint32_t four[3];
+	uint16_t two;
+};
+
+/* Where lane @k's pieces of four, and its piece of two, begin in the cell. */
+RK_HD uint32_t rk_lane_four(uint32_t k)
 {
-	return low >> bits | (high << 1) << (63 - bits);
+	return 14 * k + 2 * (k & 1);
 }
 
-/* The chunk of lane @k, from its words and word 0 of lane @k + 1 (any, for lane 3: its chunk's
- * upper half lies behind the cell).
- */
-RK_HD struct rk_chunk rk_lane_unpack(uint32_t k, struct rk_words own, uint64_t next)
+RK_HD uint32_t rk_lane_two(uint32_t k)
 {
-	uint64_t a = (own.w0 & RK_WORD_CELL_MASK) | own.w1 << 56;
-	uint64_t b = (own.w1 & RK_WORD_CELL_MASK) >> 8 | next << 48;
-	uint64_t c = (next & RK_WORD_CELL_MASK) >> 16;
-	struct rk_chunk chunk;
-
-	chunk.low = rk_shift_pair(a, b, 16 * k);
-	chunk.high = rk_shift_pair(b, c, 16 * k);
-	return chunk;
+	return 14 * k + (k & 1 ? 0 : 12);
 }
 
-/* The words of lane @k, from its chunk and the upper half of lane @k - 1's (any, for lane 0). */
-RK_HD struct rk_words rk_lane_pack(uint32_t k, struct rk_chunk own, uint64_t below, uint64_t tag)
+/* The lower half of @high:@low shifted right, and the upper half shifted left, by 0 or 16 bits. */
+RK_HD uint32_t rk_shift_right(uint32_t low, uint32_t high, uint32_t bits)
 {
-	uint64_t first = own.low << (16 * k) | (below >> 1) >> (63 - 16 * k);
-	uint64_t second = own.high << (16 * k) | (own.low >> 1) >> (63 - 16 * k);
+	return (uint32_t)(((uint64_t)high << 32 | low) >> bits);
+}
+
+RK_HD uint32_t rk_shift_left(uint32_t low, uint32_t high, uint32_t bits)
+{
+	return (uint32_t)(((uint64_t)high << 32 | low) << bits >> 32);
+}
+
+RK_HD struct rk_pieces rk_lane_unpack(uint32_t k, struct rk_words words)
+{
+	uint32_t bits = 16 * (k & 1), a[4];
+	struct rk_pieces pieces;
+
+	a[0] = (uint32_t)words.w0;
+	a[1] = (uint32_t)(words.w0 >> 32 & 0xffffff) | (uint32_t)words.w1 << 24;
+	a[2] = (uint32_t)(words.w1 >> 8);
+	a[3] = (uint32_t)(words.w1 >> 40 & 0xffff);
+	for (int i = 0; i < 3; i++)
+		pieces.four[i] = rk_shift_right(a[i], a[i + 1], bits);
+	pieces.two = (uint16_t)(bits ? a[0] : a[3]);
+	return pieces;
+}
+
+RK_HD struct rk_words rk_lane_pack(uint32_t k, struct rk_pieces pieces, uint64_t tag)
+{
+	uint32_t bits = 16 * (k & 1), a[4];
 	struct rk_words words;
 
-	words.w0 = (first & RK_WORD_CELL_MASK) | tag;
-	words.w1 = ((first >> 56 | second << 8) & RK_WORD_CELL_MASK) | tag;
+	a[0] = rk_shift_left((uint32_t)pieces.two << 16, pieces.four[0], bits);
+	a[1] = rk_shift_left(pieces.four[0], pieces.four[1], bits);
+	a[2] = rk_shift_left(pieces.four[1], pieces.four[2], bits);
+	a[3] = bits ? pieces.four[2] >> 16 : pieces.two;
+	words.w0 = (uint64_t)(a[1] & 0xffffff) << 32 | a[0] | tag;
+	words.w1 = (uint64_t)a[3] << 40 | (uint64_t)a[2] << 8 | a[1] >> 24 | tag;
 	return words;
 }
 

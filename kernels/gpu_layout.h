@@ -21,6 +21,7 @@
 #define RK_GPU_WARPS 16	      /* seats of a block */
 #define RK_GPU_LINKS 16	      /* inboxes, and outboxes, of one actor: they lie in shared memory */
 #define RK_GPU_CONTROL_SLOTS 64
+#define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
 #define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
 #define RK_GPU_LONG_CELLS 256 /* of a message of more than one cell */
 

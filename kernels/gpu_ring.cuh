@@ -15,6 +15,24 @@
 #define RK_FULL_WARP 0xffffffffu
 #define RK_POLL_SLOTS 8 /* of one warp: four lanes a slot */
 
+/*
+ * Where the slot of @position lies, and its tag. By the lower half of the position: the upper one
+ * changes neither for a capacity of 2^RK_GPU_CAPACITY_LOG2 at most, and 32 bits take half the
+ * instructions.
+ */
+static __device__ __forceinline__ uint64_t rk_slot_at(uint64_t slots, uint64_t position,
+						      uint32_t capacity_log2)
+{
+	uint32_t index = (uint32_t)position & ((1u << capacity_log2) - 1);
+
+	return slots + (uint64_t)index * RK_SLOT_BYTES;
+}
+
+static __device__ __forceinline__ uint64_t rk_tag_at(uint64_t position, uint32_t capacity_log2)
+{
+	return (uint64_t)((((uint32_t)position >> capacity_log2) + 1) << 24) << 32;
+}
+
 struct rk_gpu_rx {
 	uint64_t slots;
 	uint64_t credit;
@@ -66,12 +84,6 @@ static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t 
 
 /* --- Receiving --- */
 
-/* What a warp found at eight slots in a row. */
-struct rk_gpu_found {
-	uint32_t fresh; /* so many at the front are there */
-	uint32_t plain; /* and so many of them are messages of one cell, free to the user */
-};
-
 /* One cell, no unknown flag, a type that is not the runtime's own. */
 static __device__ __forceinline__ bool rk_head_is_plain(uint64_t word0)
 {
@@ -94,42 +106,40 @@ static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
 static __device__ __forceinline__ struct rk_words
 rk_poll_load(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane)
 {
-	uint64_t mask = (1ull << rx->capacity_log2) - 1;
-
-	return rk_load_words(rx->slots + ((position + lane / 4) & mask) * RK_SLOT_BYTES +
+	return rk_load_words(rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
 			     lane % 4 * sizeof(struct rk_words));
 }
 
-/* Judge what rk_poll_load() loaded. All lanes of the warp. */
-static __device__ __forceinline__ struct rk_gpu_found
-rk_poll_judge(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane, struct rk_words words)
+/*
+ * Judge what rk_poll_load() loaded: how many slots at the front are there and, if @plain, are
+ * messages of one cell, free to the user. All lanes of the warp.
+ */
+static __device__ __forceinline__ uint32_t rk_poll_judge(const struct rk_gpu_rx *rx,
+							 uint64_t position, uint32_t lane,
+							 struct rk_words words, bool plain)
 {
-	uint64_t tag = rk_slot_tag(position + lane / 4, rx->capacity_log2);
-	bool fresh = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
-	struct rk_gpu_found found;
+	uint64_t tag = rk_tag_at(position + lane / 4, rx->capacity_log2);
+	bool good = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
 
-	found.plain = 0;
-	found.fresh = rk_leading_slots(__ballot_sync(RK_FULL_WARP, fresh));
-	if (found.fresh)
-		found.plain = rk_leading_slots(__ballot_sync(
-			RK_FULL_WARP, lane / 4 < found.fresh &&
-					      (lane % 4 || rk_head_is_plain(words.w0))));
-	return found;
+	if (plain)
+		good = good && (lane % 4 || rk_head_is_plain(words.w0));
+	return rk_leading_slots(__ballot_sync(RK_FULL_WARP, good));
 }
 
-/* Unpack the first @count slots of @words to @cells, one behind the other. All lanes of the warp. */
+/* Unpack the first @count slots of @words to @cells, one behind the other. */
 static __device__ __forceinline__ void rk_put_cells(uint8_t *cells, uint32_t lane, uint32_t count,
 						    struct rk_words words)
 {
-	uint64_t *at = (uint64_t *)(cells + lane / 4 * RK_CELL_BYTES) + lane % 4 * 2;
-	uint64_t next = __shfl_down_sync(RK_FULL_WARP, words.w0, 1);
-	struct rk_chunk chunk = rk_lane_unpack(lane % 4, words, next);
+	const struct rk_pieces pieces = rk_lane_unpack(lane % 4, words);
+	uint8_t *cell = cells + lane / 4 * RK_CELL_BYTES;
+	uint32_t *four = (uint32_t *)(cell + rk_lane_four(lane % 4));
 
-	if (lane / 4 < count) {
-		at[0] = chunk.low;
-		if (lane % 4 < 3)
-			at[1] = chunk.high;
-	}
+	if (lane / 4 >= count)
+		return;
+	four[0] = pieces.four[0];
+	four[1] = pieces.four[1];
+	four[2] = pieces.four[2];
+	*(uint16_t *)(cell + rk_lane_two(lane % 4)) = pieces.two;
 }
 
 /*
@@ -145,7 +155,7 @@ static __device__ __forceinline__ void rk_give_credit(uint64_t credit, uint64_t 
 
 static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *rx)
 {
-	return (rx->position - rx->credited) << 3 >> rx->capacity_log2;
+	return (uint32_t)(rx->position - rx->credited) << 3 >> rx->capacity_log2;
 }
 
 /* Take nothing more from the ring of @credit; its producer learns why when it next looks there. */
@@ -157,9 +167,8 @@ static __device__ __forceinline__ void rk_refuse(uint64_t credit, uint32_t reaso
 /* One cell by one lane; false when it is not there. For control and long messages. */
 static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t position, uint64_t *cell)
 {
-	uint64_t mask = (1ull << rx->capacity_log2) - 1;
-	uint64_t at = rx->slots + (position & mask) * RK_SLOT_BYTES;
-	uint64_t tag = rk_slot_tag(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
+	uint64_t at = rk_slot_at(rx->slots, position, rx->capacity_log2);
+	uint64_t tag = rk_tag_at(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
 
 	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
 		struct rk_words two = rk_load_words(at + 8 * i);
@@ -204,30 +213,27 @@ static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint
 }
 
 /*
- * Store @count cells from @cells on at @position: eight slots at a time, 64 bytes of four lanes
- * in one piece. All lanes of the warp.
+ * Store @count cells from @cells on at @position: four lanes a slot, its 64 bytes in one piece;
+ * @lanes lanes share the slots out.
  */
 static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx, uint64_t position,
 						      const uint8_t *cells, uint32_t count,
-						      uint32_t lane)
+						      uint32_t lane, uint32_t lanes)
 {
-	uint64_t mask = (1ull << tx->capacity_log2) - 1;
 	uint32_t k = lane % 4;
 
 #pragma unroll 1
-	for (uint32_t i = lane / 4; i - lane / 4 < count; i += RK_POLL_SLOTS) {
-		const uint64_t *from =
-			(const uint64_t *)(cells + (i < count ? i : 0) * RK_CELL_BYTES) + 2 * k;
-		struct rk_chunk chunk;
-		uint64_t below;
+	for (uint32_t i = lane / 4; i < count; i += lanes / 4) {
+		const uint8_t *cell = cells + i * RK_CELL_BYTES;
+		const uint32_t *four = (const uint32_t *)(cell + rk_lane_four(k));
+		struct rk_pieces pieces;
 
-		chunk.low = from[0];
-		chunk.high = k < 3 ? from[1] : 0;
-		below = __shfl_up_sync(RK_FULL_WARP, chunk.high, 1);
-		if (i < count)
-			rk_store_words(tx->slots + ((position + i) & mask) * RK_SLOT_BYTES + 16 * k,
-				       rk_lane_pack(k, chunk, below,
-						    rk_slot_tag(position + i, tx->capacity_log2)));
+		pieces.four[0] = four[0];
+		pieces.four[1] = four[1];
+		pieces.four[2] = four[2];
+		pieces.two = *(const uint16_t *)(cell + rk_lane_two(k));
+		rk_store_words(rk_slot_at(tx->slots, position + i, tx->capacity_log2) + 16 * k,
+			       rk_lane_pack(k, pieces, rk_tag_at(position + i, tx->capacity_log2)));
 	}
 }
 
@@ -235,15 +241,15 @@ static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx
 static __device__ __forceinline__ void rk_store_cell(const struct rk_gpu_tx *tx, uint64_t position,
 				     const uint64_t *cell)
 {
-	uint64_t mask = (1ull << tx->capacity_log2) - 1;
-	uint64_t tag = rk_slot_tag(position, tx->capacity_log2);
+	uint64_t at = rk_slot_at(tx->slots, position, tx->capacity_log2);
+	uint64_t tag = rk_tag_at(position, tx->capacity_log2);
 
 	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
 		struct rk_words words;
 
 		words.w0 = rk_slot_word(cell, i) | tag;
 		words.w1 = rk_slot_word(cell, i + 1) | tag;
-		rk_store_words(tx->slots + (position & mask) * RK_SLOT_BYTES + 8 * i, words);
+		rk_store_words(at + 8 * i, words);
 	}
 }
 

@@ -61,15 +61,14 @@ static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t
 static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
 					       struct rk_gpu_turn *turn, uint8_t *cells)
 {
-	const struct rk_gpu_found found =
-		rk_poll_judge(&turn->rx, turn->rx.position, ctx->lane, turn->words);
+	const struct rk_gpu_rx *rx = &turn->rx;
 
-	turn->plain = found.plain;
-	turn->special = found.fresh > found.plain;
-	if (found.plain) {
-		rk_put_cells(cells, ctx->lane, found.plain, turn->words);
+	turn->plain = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, true);
+	if (turn->plain) {
+		rk_put_cells(cells, ctx->lane, turn->plain, turn->words);
 		__syncwarp();
 	} else {
+		turn->special = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, false);
 		turn->told = __any_sync(RK_FULL_WARP, turn->told && ctx->lane == 0);
 	}
 }
@@ -79,16 +78,17 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 					       struct rk_gpu_turn *turn, uint8_t *cells)
 {
 	uint32_t warp = ctx->lane / RK_GPU_WARP_LANES, in_warp = ctx->lane % RK_GPU_WARP_LANES;
+	const uint64_t position = turn->rx.position + warp * RK_POLL_SLOTS;
 	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
-	bool reach = warp * RK_POLL_SLOTS < 1ull << turn->rx.capacity_log2;
-	const struct rk_gpu_found found = rk_poll_judge(
-		&turn->rx, turn->rx.position + warp * RK_POLL_SLOTS, in_warp, turn->words);
+	bool reach = warp * RK_POLL_SLOTS < 1u << turn->rx.capacity_log2;
+	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
+	uint32_t fresh = rk_poll_judge(&turn->rx, position, in_warp, turn->words, false);
 	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
 
-	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? found.plain : 0,
+	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? plain : 0,
 		     turn->words);
 	if (in_warp == 0)
-		each[warp] = (reach ? found.plain | (found.fresh > found.plain ? 0x100u : 0) : 0) |
+		each[warp] = (reach ? plain | (fresh > plain ? 0x100u : 0) : 0) |
 			     (turn->told && warp == 0 ? 0x200u : 0);
 	__syncthreads();
 	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
@@ -121,8 +121,8 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 	for (uint32_t polls = 0; done < slots && polls < RK_GATHER_POLLS; polls++) {
 		uint64_t position = rx->position + done;
 		const struct rk_words words = rk_poll_load(rx, position, lane);
-		const struct rk_gpu_found found = rk_poll_judge(rx, position, lane, words);
-		uint32_t now = found.fresh < slots - done ? found.fresh : slots - done;
+		uint32_t fresh = rk_poll_judge(rx, position, lane, words, false);
+		uint32_t now = fresh < slots - done ? fresh : slots - done;
 
 		rk_put_cells(out + done * RK_CELL_BYTES, lane, now, words);
 		done += now;
@@ -181,9 +181,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	static __device__ __forceinline__ void handle_plain(struct rk_ctx *ctx, void *state,
-							    const uint8_t *cells, uint32_t count)
+							    uint8_t *cells, uint32_t count)
 	{
-		const struct rk_msg *msgs = (const struct rk_msg *)cells;
+		struct rk_msg *msgs = (struct rk_msg *)cells;
 
 		if (BATCH) {
 			ctx->current = msgs;

@@ -169,6 +169,9 @@ int link_memory_open(struct link_memory *memory, const struct rk_actor *from,
 			       "link '%s': capacity %" PRIu64 " slots: give a power of two from "
 			       "%d to %llu",
 			       name, slots, RK_RING_MIN_CAPACITY, RK_RING_MAX_CAPACITY);
+	if ((from_gpu || to_gpu) && slots >> RK_GPU_CAPACITY_LOG2 > 1)
+		return rk_fail(EINVAL, "link '%s': capacity %" PRIu64 " slots: with a GPU at an end at "
+			       "most %d", name, slots, 1 << RK_GPU_CAPACITY_LOG2);
 	if (from_gpu && to_gpu)
 		return on_gpus(memory, actor_cuda_of(from), actor_cuda_of(to), slots, place);
 	if (place)

@@ -12,8 +12,8 @@
  *
  * A type may have a second handler for many messages at once: it is called, where several plain
  * messages (one cell each, RK_MSG_PACKET or the user's) have come in a row, with all of them in
- * their order. Lanes may then share the messages out; what they add up, each lane keeps for itself
- * in the state, until the leader joins it.
+ * their order. They are the handler's to change. Lanes may share them out; what they add up, each
+ * lane keeps for itself in the state, until the leader joins it.
  *
  * The first message is RK_MSG_START, its payload the arguments (u64 each, in the order of
  * struct rk_actor_type::args); the last is RK_MSG_STOP. Between them come the user's own.
@@ -32,8 +32,7 @@
 struct rk_ctx;
 
 typedef void rk_handler_fn(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
-typedef void rk_batch_fn(struct rk_ctx *ctx, void *state, const struct rk_msg *msgs,
-			 uint32_t count);
+typedef void rk_batch_fn(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count);
 
 RK_BEGIN_DECLS
 

@@ -248,7 +248,7 @@ static uint32_t count_plain(const struct rk_msg *cells, uint32_t most)
 /* All plain messages that come next, at once; 0 when there is none. */
 static uint32_t handle_batch(struct rk_ctx *actor)
 {
-	const struct rk_msg *msgs = &actor->received[actor->handled_cells];
+	struct rk_msg *msgs = &actor->received[actor->handled_cells];
 	uint32_t found = count_plain(msgs, actor->received_cells - actor->handled_cells);
 
 	if (!found)
