@@ -149,7 +149,7 @@ static void what_a_gpu_cannot_run_is_named(void **unused)
 	opts.gpu = RK_MAX_GPUS;
 	expect_refused(runtime, &relay_type, &opts, -EINVAL, "GPU 16: give one from 0 to 15");
 	opts.gpu = RK_MAX_GPUS - 1;
-	expect_refused(runtime, &relay_type, &opts, -ENODEV, "GPU 15");
+	expect_refused(runtime, &relay_type, &opts, -EINVAL, "no GPU 15");
 	opts.gpu = 0;
 	no_source.source = NULL;
 	expect_refused(runtime, &no_source, &opts, -ENOENT, "actor 'relay': no code for GPUs");
