@@ -119,7 +119,14 @@ static __device__ __forceinline__ bool rk_leader_says(const struct rk_ctx *ctx, 
 /* The host's word about hurry, if it is about this actor. */
 static __device__ __forceinline__ uint32_t rk_hurry_for(const struct rk_gpu_desk *desk, uint64_t word)
 {
-	return word >> 8 == desk->spawn.serial ? (uint32_t)(word & 0xff) : RK_GPU_PATIENT;
+	uint32_t hurry = (uint32_t)(word & 0xff);
+
+	return word >> 8 == desk->spawn.serial && hurry != RK_GPU_PAUSE ? hurry : RK_GPU_PATIENT;
+}
+
+static __device__ __forceinline__ bool rk_is_paused(const struct rk_gpu_desk *desk, uint64_t word)
+{
+	return word == (desk->spawn.serial << 8 | RK_GPU_PAUSE);
 }
 
 static __device__ __forceinline__ uint32_t rk_hurry_of(const struct rk_gpu_desk *desk)

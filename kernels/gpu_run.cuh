@@ -171,6 +171,8 @@ enum rk_gpu_pause {
 	RK_PAUSE_WAITING, /* something that was sent waits */
 };
 
+enum rk_gpu_aside { RK_ASIDE_NOTHING, RK_ASIDE_OBEYED, RK_ASIDE_PAUSED };
+
 template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life {
 	static __device__ __forceinline__ void call(struct rk_ctx *ctx, void *state,
 						    const struct rk_msg *msg, bool last)
@@ -325,23 +327,24 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	/* --- Control --- */
 
 	/*
-	 * The leader's: what is not messages: control, hurry, what waits, the beat. True when
-	 * something was done.
+	 * The leader's: what is not messages: control, hurry, what waits, the beat.
 	 */
-	static __device__ __noinline__ bool look_aside(struct rk_gpu_desk *desk)
+	static __device__ __noinline__ enum rk_gpu_aside look_aside(struct rk_gpu_desk *desk)
 	{
 		const struct rk_words host =
 			rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
-		bool done = false;
+		enum rk_gpu_aside found = RK_ASIDE_NOTHING;
 
 		desk->event = RK_GPU_NOTHING;
 		desk->hurry = rk_hurry_for(desk, host.w0);
 		while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 && rk_obey(desk))
-			done = true;
+			found = RK_ASIDE_OBEYED;
 		rk_drain(desk);
 		rk_beat(desk);
 		rk_publish(desk);
-		return done;
+		if (desk->event == RK_GPU_NOTHING && rk_is_paused(desk, host.w0))
+			found = RK_ASIDE_PAUSED;
+		return found;
 	}
 
 	/* One message to the handler, with no outbox held. All lanes, between barriers. */
@@ -391,21 +394,28 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		return true;
 	}
 
-	/* The leader's: close all outboxes, or give up when let go. */
-	static __device__ void close_outboxes(struct rk_gpu_desk *desk)
+	/* The leader's: close all outboxes, or give up when let go. False when paused before. */
+	static __device__ __noinline__ bool close_outboxes(struct rk_gpu_desk *desk)
 	{
 		bool all;
 
 		do {
+			uint64_t word =
+				rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, hurry));
+
+			if (rk_is_paused(desk, word))
+				return false;
 			all = true;
-			desk->hurry = rk_hurry_of(desk);
+			desk->hurry = rk_hurry_for(desk, word);
 			rk_drain(desk);
 			for (uint32_t i = 0; i < desk->outboxes; i++)
 				all &= close_outbox(desk, &desk->tx[i]);
 			rk_beat(desk);
 		} while (!all && desk->hurry != RK_GPU_LET_GO);
+		return true;
 	}
 
+	/* RK_MSG_STOP to the handler, then no more messages. */
 	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		if (lane == 0) {
@@ -422,14 +432,25 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				if (!desk->rx[i].closed)
 					rk_refuse(desk->rx[i].credit, 2 /* RK_CLOSE_STOPPED */);
 			rk_enter(desk, RK_GPU_CLOSING);
-			close_outboxes(desk);
-			rk_enter(desk, RK_GPU_DONE);
-			desk->spawn.serial = 0;
 		}
 		GROUP::sync();
 	}
 
-	/* --- From spawn to done --- */
+	/* False when paused before all that was sent is out. */
+	static __device__ __noinline__ bool finish(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (lane == 0) {
+			desk->share[0] = close_outboxes(desk);
+			if (desk->share[0]) {
+				rk_enter(desk, RK_GPU_DONE);
+				desk->spawn.serial = 0;
+			}
+		}
+		GROUP::sync();
+		return desk->share[0];
+	}
+
+	/* --- From spawn to done, or from pause to pause --- */
 
 	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
 	{
@@ -448,25 +469,28 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
-	static __device__ __noinline__ void run(uint32_t seat, uint32_t lane)
+	/* @resume: go on where a pause came. Return: true when paused: the desk holds all there is. */
+	static __device__ __noinline__ bool run(uint32_t seat, uint32_t lane, bool resume)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		bool came;
 
-		begin(desk, lane);
-		for (;;) {
+		if (!resume)
+			begin(desk, lane);
+		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
 			if (lane == 0)
 				desk->share[0] = look_aside(desk);
 			GROUP::sync();
+			if (desk->share[0] == RK_ASIDE_PAUSED)
+				return true;
 			if (desk->event == RK_GPU_START)
 				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
 			if (desk->hurry || (!came && !desk->share[0] && is_over(desk)))
-				break;
+				stop(desk, lane);
 			GROUP::sync();
 		}
-		GROUP::sync();
-		stop(desk, lane);
+		return !finish(desk, lane);
 	}
 };
 

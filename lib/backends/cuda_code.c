@@ -31,6 +31,7 @@ RK_SOURCE(text_lane, "kernels/gpu_lane.h");
 RK_SOURCE(text_ring, "kernels/gpu_ring.cuh");
 RK_SOURCE(text_actor, "kernels/gpu_actor.cuh");
 RK_SOURCE(text_run, "kernels/gpu_run.cuh");
+RK_SOURCE(text_calibrate, "kernels/gpu_calibrate.cuh");
 RK_SOURCE(text_persistent, "kernels/persistent.cu");
 RK_SOURCE(text_count, "kernels/count.c");
 RK_SOURCE(text_count_h, "kernels/count.h");
@@ -59,20 +60,35 @@ static const char text_stdint[] =
 static const char text_stddef[] = "#pragma once\n"
 				  "typedef unsigned long size_t; typedef long ptrdiff_t;\n"
 				  "#ifndef NULL\n#define NULL 0\n#endif\n"
-				  "#define offsetof(type, member) __builtin_offsetof(type, member)\n";
+				  "#define offsetof(type, member) __INTADDR__(&(((type *)0)->member))\n";
 
-#define SOURCES 18
-static const char *const names[SOURCES] = {
-	"stdint.h",	"stddef.h",	  "rk_base.h",	    "rk_msg.h",	    "rk_handler.h",
-	"ring/rk_slot.h", "gpu_layout.h", "gpu_lane.h",	    "gpu_ring.cuh", "gpu_actor.cuh",
-	"gpu_run.cuh",	"count.c",	  "count.h",	    "echo.c",	    "echo.h",
-	"mdp3_book.c",	"mdp3_book.h",	  "mdp3_wire.h",
-};
-static const char *const texts[SOURCES] = {
-	text_stdint, text_stddef, text_base,  text_msg,	  text_handler, text_slot,
-	text_layout, text_lane,	  text_ring,  text_actor, text_run,	text_count,
-	text_count_h, text_echo,  text_echo_h, text_mdp3, text_mdp3_h,	text_wire,
-};
+/* By the names under which the sources include each other. */
+#define SOURCES(X)                       \
+	X("stdint.h", text_stdint)       \
+	X("stddef.h", text_stddef)       \
+	X("rk_base.h", text_base)        \
+	X("rk_msg.h", text_msg)          \
+	X("rk_handler.h", text_handler)  \
+	X("ring/rk_slot.h", text_slot)   \
+	X("gpu_layout.h", text_layout)   \
+	X("gpu_lane.h", text_lane)       \
+	X("gpu_ring.cuh", text_ring)     \
+	X("gpu_actor.cuh", text_actor)   \
+	X("gpu_run.cuh", text_run)       \
+	X("gpu_calibrate.cuh", text_calibrate) \
+	X("count.c", text_count)         \
+	X("count.h", text_count_h)       \
+	X("echo.c", text_echo)           \
+	X("echo.h", text_echo_h)         \
+	X("mdp3_book.c", text_mdp3)      \
+	X("mdp3_book.h", text_mdp3_h)    \
+	X("mdp3_wire.h", text_wire)
+
+#define NAME(name, text) name,
+#define TEXT(name, text) text,
+static const char *const names[] = {SOURCES(NAME)};
+static const char *const texts[] = {SOURCES(TEXT)};
+enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
 
 /* What a module is made from, beside the device sources. */
 struct recipe {
@@ -178,7 +194,7 @@ static int write_recipe(struct recipe *recipe, const struct rk_nvrtc *nvrtc,
 		 RK_VERSION_MAJOR, RK_VERSION_MINOR, RK_VERSION_PATCH, gpu->major, gpu->minor,
 		 nvrtc->major, nvrtc->minor);
 	recipe->hash = hash_more(hash_more(0xcbf29ce484222325ULL, recipe->key), recipe->text);
-	for (unsigned int i = 0; i < SOURCES; i++)
+	for (unsigned int i = 0; i < TEXTS; i++)
 		recipe->hash = hash_more(recipe->hash, texts[i]);
 	return 0;
 }
@@ -210,7 +226,7 @@ static int compile(struct cuda_code *code, const struct rk_nvrtc *nvrtc, const s
 	size_t bytes = 0;
 	int error, result = 0;
 
-	error = nvrtc->program_create(&program, recipe->text, "persistent.cu", SOURCES, texts, names);
+	error = nvrtc->program_create(&program, recipe->text, "persistent.cu", TEXTS, texts, names);
 	if (error)
 		return rk_fail(EIO, "actor '%s': NVRTC: %s", name, nvrtc->error_string(error));
 	error = nvrtc->compile(program, 2, options);

@@ -142,7 +142,6 @@ int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const c
 	      struct cuda_part *part)
 {
 	struct cuda_memory *memory = &gpu->memory[kind];
-	struct transfer t = {.bytes = bytes};
 	int result;
 
 	pthread_mutex_lock(&gpu->mutex);
@@ -157,13 +156,19 @@ int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const c
 	part->kind = kind;
 	part->bytes = bytes;
 	part->host = memory->host ? memory->host + part->at : NULL;
-	part->gpu_addr = t.gpu_addr = memory->gpu_addr + part->at;
+	part->gpu_addr = memory->gpu_addr + part->at;
 	if (part->host) {
 		memset(part->host, 0, bytes);
 		rk_codec_flush();
-		return 0;
 	}
-	return copy(gpu, start_zero, &t, what);
+	return 0;
+}
+
+int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part)
+{
+	const struct transfer t = {.gpu_addr = part->gpu_addr, .bytes = part->bytes};
+
+	return part->host ? 0 : copy(gpu, start_zero, &t, "clear memory");
 }
 
 void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part)
@@ -236,7 +241,7 @@ static void query(struct cuda_gpu *gpu)
 	if (gpu->failed || rk_cuda_enter(&gpu->gpu))
 		return;
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next) {
-		int error = gpu->gpu.cuda->stream_query(kernel->stream);
+		int error = kernel->stream ? gpu->gpu.cuda->stream_query(kernel->stream) : 0;
 
 		if (error && error != RK_CUDA_NOT_READY && !gpu->failed)
 			note_failure(gpu, kernel, error);
@@ -303,7 +308,7 @@ static void *run_watcher(void *argument)
 		kernel = gpu->kernels; /* only ever grows at its head, until the watcher has ended */
 		pthread_mutex_unlock(&gpu->mutex);
 		for (; kernel; kernel = kernel->next)
-			for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS; i++)
+			for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++)
 				if (kernel->seat[i].actor)
 					watch_seat(kernel, i);
 		if (ending)
@@ -387,8 +392,6 @@ static void renew_context(struct cuda_gpu *gpu)
 
 void cuda_gpu_close(struct cuda_gpu *gpu)
 {
-	bool abandoned = false;
-
 	if (!gpu)
 		return;
 	if (gpu->watching) {
@@ -397,17 +400,8 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 		pthread_mutex_unlock(&gpu->mutex);
 		pthread_join(gpu->watcher, NULL);
 	}
-	while (gpu->kernels) {
-		struct cuda_kernel *kernel = gpu->kernels;
-
-		gpu->kernels = kernel->next;
-		cuda_kernel_close(kernel);
-		abandoned |= kernel->abandoned;
-		if (!kernel->abandoned)
-			free(kernel);
-	}
-	/* What an abandoned kernel may still touch stays until the process ends. */
-	if (!abandoned && gpu->gpu.cuda) {
+	/* What a kernel that does not end may still touch stays until the process ends. */
+	if (gpu->gpu.cuda && cuda_kernels_close(gpu)) {
 		free_memory(gpu);
 		renew_context(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
