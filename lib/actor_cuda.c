@@ -9,6 +9,7 @@
 #include <string.h>
 
 RK_STATIC_ASSERT(RK_MAX_GPU_LINKS == RK_GPU_LINKS, "the backend takes as many links as we promise");
+RK_STATIC_ASSERT(RK_MAX_GPUS == CUDA_GPUS, "and as many GPUs");
 
 #define OBEYED_NS 1000000000ULL
 
