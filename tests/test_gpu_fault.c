@@ -230,8 +230,10 @@ static void spin_once(const struct placing *on)
 {
 	struct rk_runtime *runtime = open_child_runtime();
 	struct rk_msg spin = {.type = TEST_SPIN, .slots = 1};
+	struct rk_actor_opts opts = opts_of(&warp, 0);
 	struct stand victim, other, neighbour;
 	struct timespec start;
+	struct rk_actor *more;
 	int result;
 
 	open_stand(&victim, runtime, on, "victim");
@@ -257,8 +259,11 @@ static void spin_once(const struct placing *on)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	result = rk_runtime_close(runtime);
 	printf("# and its runtime closes in %.3f s: %d\n", seconds_since(&start), result);
-	/* The seat is lost until the process ends; the GPU is not. */
-	work_well(&warp);
+	/* The GPU is lost to this process, and it is told so, in words. */
+	runtime = open_child_runtime();
+	EXPECT(rk_actor_spawn(&more, runtime, &relay_type, &opts) == -EBUSY);
+	EXPECT(strstr(rk_errmsg(), "has not come back") != NULL);
+	EXPECT(!rk_runtime_close(runtime));
 }
 
 static void a_handler_that_never_returns_is_named_and_the_others_go_on(void **unused)
