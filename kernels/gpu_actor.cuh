@@ -284,7 +284,7 @@ static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t 
 	if (!ctx->hot || rk_likely((uint32_t)(ctx->out.limit - ctx->out.position) >= wanted))
 		return ctx->hot;
 	if (ctx->lane == 0)
-		now = rk_load_words(ctx->out.credit);
+		now = rk_load_words_of(ctx->out.credit, ctx->out.shared);
 	now.w0 = rk_agree(ctx, now.w0);
 	now.w1 = rk_agree(ctx, now.w1);
 	rk_believe(&ctx->out, now);
@@ -502,10 +502,11 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->position = rx->credited = ring->position;
 	rx->capacity_log2 = ring->capacity_log2;
 	rx->closed = 0;
+	rx->shared = ring->place == RK_GPU_SHARED;
 	/* Slots in shared memory are the consumer's to clear, before the producer knows of them. */
 	if (ring->place == RK_GPU_SHARED)
 		for (uint64_t at = 0; at < RK_SLOT_BYTES << ring->capacity_log2; at += 8)
-			rk_store_word(slots + at, 0);
+			rk_store_word_to(slots + at, 0, true);
 	desk->inboxes++;
 }
 
@@ -522,40 +523,53 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->limit = ring->position + (1ull << ring->capacity_log2);
 	tx->capacity_log2 = ring->capacity_log2;
 	tx->closed = 0;
-	if (ring->place == RK_GPU_SHARED) {
-		rk_store_word(credit, 0);
-		rk_store_word(credit + 8, 0);
+	tx->shared = ring->place == RK_GPU_SHARED;
+	if (tx->shared) {
+		rk_store_word_to(credit, 0, true);
+		rk_store_word_to(credit + 8, 0, true);
 	}
 	desk->outboxes++;
 }
 
-/* Generic address of @offset in the shared memory of the cluster's block @rank; of our own: -1. */
-static __device__ uint64_t rk_shared_address(uint64_t offset, int rank)
+/* Address of @offset in the rings' part of the shared memory of the cluster's block @rank. */
+static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
 {
 	extern __shared__ uint8_t rk_block_memory[];
-	uint64_t address = (uint64_t)(rk_block_memory + sizeof(struct rk_gpu_shared) + offset);
+	uint32_t address = (uint32_t)__cvta_generic_to_shared(rk_block_memory) +
+			   (uint32_t)sizeof(struct rk_gpu_shared) + (uint32_t)offset;
 
 #if __CUDA_ARCH__ >= 900
-	if (rank >= 0)
-		asm volatile("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"(address), "r"(rank));
+	asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
 #endif
 	(void)rank;
 	return address;
 }
 
+static __device__ uint32_t rk_own_rank()
+{
+	uint32_t rank = 0;
+
+#if __CUDA_ARCH__ >= 900
+	asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+	return rank;
+}
+
 static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, const uint64_t *cell)
 {
 	const struct rk_gpu_ring *ring = (const struct rk_gpu_ring *)(cell + 1);
-	bool shared = ring->place == RK_GPU_SHARED;
+	uint32_t own = rk_own_rank(), consumer = type == RK_GPU_INBOX ? own : ring->rank;
+	uint32_t producer = type == RK_GPU_INBOX ? ring->rank : own;
+	uint64_t slots = ring->slots, credit = ring->credit;
 
+	if (ring->place == RK_GPU_SHARED) {
+		slots = rk_shared_address(slots, consumer);
+		credit = rk_shared_address(credit, producer);
+	}
 	if (type == RK_GPU_INBOX)
-		rk_add_inbox(desk, ring,
-			     shared ? rk_shared_address(ring->slots, -1) : ring->slots,
-			     shared ? rk_shared_address(ring->credit, ring->rank) : ring->credit);
+		rk_add_inbox(desk, ring, slots, credit);
 	else
-		rk_add_outbox(desk, ring,
-			      shared ? rk_shared_address(ring->slots, ring->rank) : ring->slots,
-			      shared ? rk_shared_address(ring->credit, -1) : ring->credit);
+		rk_add_outbox(desk, ring, slots, credit);
 }
 
 /* The seat's control ring, as this end of it stands. */
@@ -567,7 +581,7 @@ static __device__ struct rk_gpu_rx rk_control_ring(const struct rk_gpu_desk *des
 	rx.credit = desk->status;
 	rx.position = rx.credited = desk->control_position;
 	rx.capacity_log2 = 6;
-	rx.closed = 0;
+	rx.closed = rx.shared = 0;
 	return rx;
 }
 
@@ -591,9 +605,10 @@ static __device__ bool rk_take_control(struct rk_gpu_desk *desk, uint64_t *cell)
 /* What was obeyed is done before the host learns so: it may then tell the other end of a link. */
 static __device__ void rk_control_done(struct rk_gpu_desk *desk)
 {
+	struct rk_gpu_rx rx = rk_control_ring(desk);
+
 	__threadfence_system();
-	rk_give_credit(desk->status + offsetof(struct rk_gpu_status, consumed),
-		       desk->control_position);
+	rk_give_credit(&rx);
 }
 
 static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)

@@ -14,6 +14,7 @@
 #define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
 #define RK_BUSY_TURNS 64    /* and while messages come */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
+#define RK_BLOCK_SLOTS (RK_GPU_WARPS * RK_POLL_SLOTS)
 
 /* A warp, or a block, as the group that calls a handler. */
 struct rk_warp_group {
@@ -35,6 +36,7 @@ struct rk_block_group {
 struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
 	struct rk_words words; /* of the slots at the ring's position, asked for before */
+	struct rk_words ahead; /* of those behind a block's full reach, asked for in good time */
 	uint32_t plain;	       /* messages in the group's cells */
 	bool special;	       /* the next one is there, but is not plain */
 	bool told;	       /* the host has said something; in the leader, then in all */
@@ -55,6 +57,22 @@ static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t
 	turn->words = rk_poll_load(&turn->rx, turn->rx.position +
 				   lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
 				   lane % RK_GPU_WARP_LANES);
+}
+
+/* Ask for the slots behind those that were just found; the position is theirs. */
+static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group, struct rk_gpu_turn *turn,
+						   uint32_t lane)
+{
+	rk_ask(turn, lane);
+}
+
+static __device__ __forceinline__ void rk_ask_next(struct rk_block_group, struct rk_gpu_turn *turn,
+						   uint32_t lane)
+{
+	if (turn->plain == RK_BLOCK_SLOTS)
+		turn->words = turn->ahead;
+	else
+		rk_ask(turn, lane);
 }
 
 /* Judge what was asked for. A warp's is one load of eight slots. */
@@ -85,6 +103,8 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 	uint32_t fresh = rk_poll_judge(&turn->rx, position, in_warp, turn->words, false);
 	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
 
+	if (plain == RK_POLL_SLOTS)
+		turn->ahead = rk_poll_load(&turn->rx, position + RK_BLOCK_SLOTS, in_warp);
 	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? plain : 0,
 		     turn->words);
 	if (in_warp == 0)
@@ -148,7 +168,7 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 
 	if (!slots || (type == RK_MSG_PAD && beyond)) {
 		if (lane == 0)
-			rk_refuse(rx.credit, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
+			rk_refuse(&rx, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
 		return RK_SPECIAL_CLOSED;
 	}
 	if (type == RK_MSG_PAD)
@@ -228,7 +248,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			if (turn.plain) {
 				turn.rx.position += turn.plain;
 				/* Asked for now, the next are there when this is done. */
-				rk_ask(&turn, lane);
+				rk_ask_next(GROUP(), &turn, lane);
 				if (lane == 0)
 					rk_store_word(marker, serial);
 				handle_plain(&ctx, state, cells, turn.plain);
@@ -237,7 +257,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				received += turn.plain;
 				if (rk_credit_is_due(&turn.rx)) {
 					if (lane == 0)
-						rk_give_credit(turn.rx.credit, turn.rx.position);
+						rk_give_credit(&turn.rx);
 					turn.rx.credited = turn.rx.position;
 				}
 				idle = 0;
@@ -254,7 +274,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				rk_ask(&turn, lane);
 				if (turn.rx.position != turn.rx.credited) {
 					if (lane == 0)
-						rk_give_credit(turn.rx.credit, turn.rx.position);
+						rk_give_credit(&turn.rx);
 					turn.rx.credited = turn.rx.position;
 				}
 				pause = RK_PAUSE_TOLD;
@@ -297,8 +317,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
 			desk->counters.received_slots += what >> 8;
 			if (rk_credit_is_due(rx)) {
-				rk_give_credit(rx->credit, rx->position);
-				rx->credited = rx->position;
+				rk_give_credit(rx);
 			}
 		}
 		GROUP::sync();
@@ -390,7 +409,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			return tx->closed;
 		cell[1] = desk->hurry ? 2 /* RK_CLOSE_STOPPED */ : 1 /* RK_CLOSE_DONE */;
 		rk_store_cell(tx, tx->position++, cell);
-		tx->closed = (uint32_t)cell[1];
+		tx->closed = (uint16_t)cell[1];
 		return true;
 	}
 
@@ -430,7 +449,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			for (uint32_t i = 0; i < desk->inboxes; i++)
 				if (!desk->rx[i].closed)
-					rk_refuse(desk->rx[i].credit, 2 /* RK_CLOSE_STOPPED */);
+					rk_refuse(&desk->rx[i], 2 /* RK_CLOSE_STOPPED */);
 			rk_enter(desk, RK_GPU_CLOSING);
 		}
 		GROUP::sync();

@@ -217,7 +217,8 @@ struct cuda_actor_opts {
 	enum cuda_where where;
 	const struct cuda_actor *other;
 	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */
-	void (*done)(void *owner);    /* the seat is empty again */
+	bool (*failed)(void *owner);  /* it failed: close its links; false: call again */
+	void (*done)(void *owner);    /* the seat is empty again, or lost */
 	void *owner;
 };
 
@@ -235,6 +236,7 @@ struct cuda_actor {
 	struct rk_gpu_counters counters; /* once done */
 	bool told_stopped;
 	bool told_finished;
+	bool closed; /* failed, and its links are closed */
 	bool done;
 	bool failed;
 };
@@ -267,7 +269,7 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 const void *cuda_actor_state(struct cuda_actor *actor);
 
 /* What happened since the last call, each told once. The watcher's; mutex held. */
-enum { CUDA_STOPPED = 1, CUDA_FINISHED = 2 };
+enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4 };
 unsigned int cuda_actor_watch(struct cuda_actor *actor);
 
 void cuda_actor_free(struct cuda_actor *actor);

@@ -213,26 +213,34 @@ int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other)
 
 /* --- The watcher --- */
 
-/* Whose handler was running when the GPU failed, and what the driver says. */
-static void note_failure(struct cuda_gpu *gpu, struct cuda_kernel *kernel, int error)
+/* Names of the actors whose handlers were running, as far as there is room. */
+static size_t name_running(const struct cuda_gpu *gpu, char *text, size_t room)
 {
-	char *text = gpu->failure;
-	size_t room = sizeof(gpu->failure), used;
-	const char *before = "";
+	size_t used = 0;
 
-	gpu->failed = rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: its kernel died",
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++) {
+			const struct cuda_actor *actor = kernel->seat[i].actor;
+
+			if (!actor || actor->seat != i ||
+			    kernel->markers[i].inside != actor->serial || used >= room)
+				continue;
+			used += (size_t)snprintf(text + used, room - used, "%s'%s'",
+						 used ? ", " : "", actor->name);
+		}
+	return used;
+}
+
+/* Whose handler was running when the GPU failed, and what the driver says. */
+static void note_failure(struct cuda_gpu *gpu, int error)
+{
+	char names[CUDA_NOTE_BYTES / 2] = "";
+
+	gpu->failed = rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: its kernels died",
 				   gpu->gpu.ordinal);
-	used = (size_t)snprintf(text, room, "%s; handler running then: ", rk_errmsg());
-	for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS && used < room; i++) {
-		struct cuda_actor *actor = kernel->seat[i].actor;
-
-		if (!actor || actor->seat != i || kernel->markers[i].inside != actor->serial)
-			continue;
-		used += (size_t)snprintf(text + used, room - used, "%s'%s'", before, actor->name);
-		before = ", ";
-	}
-	if (!*before && used < room)
-		snprintf(text + used, room - used, "none");
+	name_running(gpu, names, sizeof(names));
+	snprintf(gpu->failure, sizeof(gpu->failure), "%.*s; handler running then: %s",
+		 CUDA_NOTE_BYTES / 2 - 32, rk_errmsg(), *names ? names : "none");
 }
 
 /* Ask the driver how the kernels are. Mutex held. */
@@ -244,7 +252,7 @@ static void query(struct cuda_gpu *gpu)
 		int error = kernel->stream ? gpu->gpu.cuda->stream_query(kernel->stream) : 0;
 
 		if (error && error != RK_CUDA_NOT_READY && !gpu->failed)
-			note_failure(gpu, kernel, error);
+			note_failure(gpu, error);
 	}
 	rk_cuda_leave(&gpu->gpu);
 }
@@ -287,6 +295,8 @@ static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
 	pthread_mutex_unlock(&gpu->mutex);
 	if (news & CUDA_STOPPED)
 		tell.stopped(tell.owner);
+	if (news & CUDA_FAILED)
+		actor->closed = tell.failed(tell.owner);
 	if (news & CUDA_FINISHED)
 		tell.done(tell.owner);
 }
@@ -392,10 +402,16 @@ static void free_memory(struct cuda_gpu *gpu)
 	rk_region_close(gpu->memory[CUDA_NEAR].region);
 }
 
-/* A context that a fault has spoilt serves nobody any more: the next to open gets a new one. */
+/*
+ * A context that a fault has spoilt serves nobody any more: whoever else holds it, the next to open
+ * gets a new one.
+ */
 static void renew_context(struct cuda_gpu *gpu)
 {
-	if (gpu->failed)
+	unsigned int flags;
+	int active = 0;
+
+	if (gpu->failed && !gpu->gpu.cuda->primary_state(gpu->gpu.device, &flags, &active) && active)
 		gpu->gpu.cuda->primary_reset(gpu->gpu.device);
 }
 
@@ -412,8 +428,8 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 	/* What a kernel that does not end may still touch stays until the process ends. */
 	if (gpu->gpu.cuda && cuda_kernels_close(gpu)) {
 		free_memory(gpu);
-		renew_context(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
+		renew_context(gpu);
 	} else if (gpu->kernels) {
 		__atomic_store_n(&held[gpu->gpu.ordinal], true, __ATOMIC_RELAXED);
 	}
