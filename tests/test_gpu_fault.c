@@ -55,7 +55,7 @@ static double seconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
-/* --- An actor with a host thread at each end, which look up now and then --- */
+/* --- An actor with a host thread at each end, which waits there for ever --- */
 
 struct stand {
 	struct rk_actor *actor;
@@ -63,29 +63,20 @@ struct stand {
 	struct rk_ring_rx *rx;
 	pthread_t sender, receiver;
 	uint64_t sent, received;
-	bool enough;
 };
 
-static bool is_over(struct stand *stand)
-{
-	struct rk_actor_info info;
-
-	rk_actor_info(stand->actor, &info);
-	return info.state >= RK_ACTOR_STOPPED || __atomic_load_n(&stand->enough, __ATOMIC_RELAXED);
-}
-
+/* The waits have no end of their own: what ends them is the ring that is closed. */
 static void *run_sender(void *argument)
 {
 	struct stand *stand = argument;
 	struct rk_msg msg = {.type = TEST_ADD, .slots = 1};
 
-	while (!stand->tx->closed && !is_over(stand)) {
-		for (int i = 0; i < 100; i++, stand->sent++) {
-			msg.tag = (uint32_t)stand->sent;
-			if (!rk_ring_send(stand->tx, &msg))
-				break;
-		}
-		rk_ring_wait_send(stand->tx, 1, SECOND_NS / 10);
+	while (!stand->tx->closed) {
+		msg.tag = (uint32_t)stand->sent;
+		if (rk_ring_send(stand->tx, &msg) == 1)
+			stand->sent++;
+		else
+			rk_ring_wait_send(stand->tx, 1, UINT64_MAX);
 	}
 	return NULL;
 }
@@ -95,10 +86,13 @@ static void *run_receiver(void *argument)
 	struct stand *stand = argument;
 	struct rk_msg msg;
 
-	while (!stand->rx->closed && !is_over(stand)) {
-		while (rk_ring_recv(stand->rx, &msg, 1) > 0)
-			EXPECT(msg.type == RK_MSG_CLOSED || msg.tag == (uint32_t)stand->received++);
-		rk_ring_wait_recv(stand->rx, SECOND_NS / 10);
+	while (!stand->rx->closed) {
+		if (rk_ring_recv(stand->rx, &msg, 1) > 0)
+			EXPECT(msg.type == RK_MSG_CLOSED ||
+			       msg.tag == (uint32_t)__atomic_fetch_add(&stand->received, 1,
+								      __ATOMIC_RELAXED));
+		else
+			rk_ring_wait_recv(stand->rx, UINT64_MAX);
 	}
 	return NULL;
 }
@@ -197,6 +191,8 @@ static void trap_once(const struct placing *on)
 	/* Both were on the GPU that died; who waits for them comes back. */
 	join_threads(&victim);
 	join_threads(&other);
+	EXPECT(victim.tx->closed == RK_CLOSE_PEER_DIED && victim.rx->closed == RK_CLOSE_PEER_DIED);
+	EXPECT(other.tx->closed == RK_CLOSE_PEER_DIED && other.rx->closed == RK_CLOSE_PEER_DIED);
 	EXPECT(state_of(victim.actor) == RK_ACTOR_FAILED);
 	EXPECT(state_of(other.actor) == RK_ACTOR_FAILED);
 	EXPECT(!rk_actor_state(victim.actor));
@@ -248,6 +244,7 @@ static void spin_once(const struct placing *on)
 	       rk_errmsg());
 	EXPECT(strstr(rk_errmsg(), "'victim'") != NULL);
 	EXPECT(state_of(victim.actor) == RK_ACTOR_FAILED);
+	EXPECT(rk_ring_wait_recv(victim.rx, 5 * SECOND_NS) != 0);
 	EXPECT(state_of(other.actor) == RK_ACTOR_RUNNING);
 	EXPECT(!rk_actor_stop(victim.actor, RK_STOP_NOW, SECOND_NS));
 	/* The others go on, in the same kernel and in another. */
