@@ -40,6 +40,7 @@ struct rk_gpu_desk {
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t hot_outbox; /* the one that was sent to last */
+	uint32_t next_inbox; /* to be looked at */
 	uint32_t phase;
 	uint32_t hurry;
 	uint32_t event;
@@ -55,8 +56,8 @@ struct rk_gpu_desk {
 	uint64_t beat;
 };
 
-/* A block's shared memory; the rings between its actors follow. */
-struct rk_gpu_shared {
+/* A block's shared memory; the rings between its actors follow, aligned as slots are. */
+struct RK_ALIGNED(RK_SLOT_BYTES) rk_gpu_shared {
 	uint8_t cells[RK_GPU_WARPS][RK_POLL_SLOTS * RK_CELL_BYTES];
 	struct rk_gpu_desk desk[RK_GPU_WARPS];
 	uint32_t plain[2][RK_GPU_WARPS];
@@ -422,12 +423,16 @@ static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t o
  */
 static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 {
-	uint64_t said = rk_agree(ctx, (uint64_t)ctx->slow << 63 |
-					      (uint64_t)ctx->staged_messages << 32 | ctx->staged);
-	uint32_t staged = (uint32_t)said;
+	uint64_t said;
+	uint32_t staged;
 
+	if (!rk_leader_says(ctx, ctx->slow || ctx->staged))
+		return;
+	said = rk_agree(ctx, (uint64_t)ctx->slow << 63 | (uint64_t)ctx->staged_messages << 32 |
+				     ctx->staged);
+	staged = (uint32_t)said;
 	ctx->slow = said >> 63;
-	if (!ctx->slow && (!staged || (!last && staged < RK_STAGING_FULL)))
+	if (!ctx->slow && !last && staged < RK_STAGING_FULL)
 		return;
 	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
 		if (ctx->lane < RK_GPU_WARP_LANES)
@@ -602,24 +607,26 @@ static __device__ bool rk_take_control(struct rk_gpu_desk *desk, uint64_t *cell)
 	return true;
 }
 
-/* What was obeyed is done before the host learns so: it may then tell the other end of a link. */
-static __device__ void rk_control_done(struct rk_gpu_desk *desk)
+/* Give back what was obeyed. Slots that this seat cleared for a link are clear before the host learns
+ * so, and tells the other end.
+ */
+static __device__ void rk_control_done(struct rk_gpu_desk *desk, bool cleared)
 {
 	struct rk_gpu_rx rx = rk_control_ring(desk);
 
-	__threadfence_system();
+	if (cleared)
+		__threadfence_system();
 	rk_give_credit(&rx);
 }
 
+/* Time and tag in one store: whoever sees the tag sees the time. */
 static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)
 {
-	uint64_t now_ns;
+	struct rk_words answer;
 
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now_ns));
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, gpu_ns), now_ns);
-	/* The host reads the time once it has seen the tag; both lie in one line. */
-	__threadfence_system();
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, probe), tag);
+	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(answer.w0));
+	answer.w1 = tag;
+	rk_store_words(desk->status + offsetof(struct rk_gpu_status, gpu_ns), answer);
 }
 
 /* Do what the message says. Words for an earlier actor of the seat are passed over. */
@@ -656,7 +663,7 @@ static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 	if (!rk_take_control(desk, cell))
 		return false;
 	rk_obey_cell(desk, cell);
-	rk_control_done(desk);
+	rk_control_done(desk, (cell[0] & 0xffff) == RK_GPU_INBOX);
 	return true;
 }
 
@@ -670,12 +677,13 @@ static __device__ void rk_publish(struct rk_gpu_desk *desk)
 		rk_store_word(to + 8 * i, from[i]);
 }
 
-/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with the phase. */
+/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with a last phase. */
 static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phase)
 {
 	desk->phase = phase;
 	rk_publish(desk);
-	__threadfence_system();
+	if (phase >= RK_GPU_CLOSING)
+		__threadfence_system();
 	rk_store_word(desk->status + offsetof(struct rk_gpu_status, serial_phase),
 		      desk->spawn.serial << 8 | phase);
 }

@@ -47,6 +47,13 @@ enum rk_gpu_hurry {
 	RK_GPU_PAUSE,  /* no hurry: leave the seat as it is; the kernel ends, and is resumed */
 };
 
+/* What an empty seat is told when no actor is to come. */
+enum rk_gpu_leave {
+	RK_GPU_STAY,
+	RK_GPU_LEAVE,
+	RK_GPU_TRAP, /* end the kernel by a fault, for a seat whose handler never returns */
+};
+
 enum rk_gpu_group { RK_GPU_GROUP_WARP, RK_GPU_GROUP_BLOCK };
 
 /* Where the memory of a ring between GPU actors lies. */
@@ -100,7 +107,7 @@ struct rk_gpu_ring {
  * @hurry: serial << 8 | enum rk_gpu_hurry, for the actor of that serial
  * @told: control messages ever sent; written after them
  * @empty_told: the same, for an empty seat
- * @leave: not 0: the warp ends when the seat is empty
+ * @leave: enum rk_gpu_leave, for an empty seat
  */
 struct rk_gpu_seat {
 	struct rk_slot control[RK_GPU_CONTROL_SLOTS];
@@ -183,5 +190,7 @@ RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 128, "two lines");
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, hurry) % 16 == 0, "loaded with @told at once");
 
 #endif

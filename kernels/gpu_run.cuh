@@ -13,6 +13,7 @@
 
 #define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
 #define RK_BUSY_TURNS 64    /* and while messages come */
+#define RK_LAST_POLLS 4	    /* of all inboxes, before an actor that is to stop does */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
 #define RK_BLOCK_SLOTS (RK_GPU_WARPS * RK_POLL_SLOTS)
 
@@ -39,7 +40,7 @@ struct rk_gpu_turn {
 	struct rk_words ahead; /* of those behind a block's full reach, asked for in good time */
 	uint32_t plain;	       /* messages in the group's cells */
 	bool special;	       /* the next one is there, but is not plain */
-	bool told;	       /* the host has said something; in the leader, then in all */
+	bool told;	       /* there is something else to do; in one lane, then in all */
 };
 
 static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
@@ -87,7 +88,7 @@ static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_c
 		__syncwarp();
 	} else {
 		turn->special = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, false);
-		turn->told = __any_sync(RK_FULL_WARP, turn->told && ctx->lane == 0);
+		turn->told = __any_sync(RK_FULL_WARP, turn->told);
 	}
 }
 
@@ -100,16 +101,20 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
 	bool reach = warp * RK_POLL_SLOTS < 1u << turn->rx.capacity_log2;
 	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
-	uint32_t fresh = rk_poll_judge(&turn->rx, position, in_warp, turn->words, false);
-	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
+	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine = plain;
 
 	if (plain == RK_POLL_SLOTS)
 		turn->ahead = rk_poll_load(&turn->rx, position + RK_BLOCK_SLOTS, in_warp);
-	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? plain : 0,
+	else if (rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
+		mine |= 0x100;
+	if (!reach)
+		mine = 0;
+	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, mine & 0xff,
 		     turn->words);
+	if (warp == 0 && __any_sync(RK_FULL_WARP, turn->told))
+		mine |= 0x200;
 	if (in_warp == 0)
-		each[warp] = (reach ? plain | (fresh > plain ? 0x100u : 0) : 0) |
-			     (turn->told && warp == 0 ? 0x200u : 0);
+		each[warp] = mine;
 	__syncthreads();
 	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
 	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_POLL_SLOTS);
@@ -180,13 +185,62 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
 }
 
+/*
+ * What else to keep an eye on while one inbox is polled: lane 0 the host's words, lane 1 + i the next
+ * slot of inbox i. Each is one load a poll, and judged a poll late, so that no message waits for it.
+ */
+struct rk_gpu_watch {
+	uint64_t address;
+	uint64_t quiet;	 /* @seen.w1 of lane 0, or the tag of a slot that has not come */
+	uint64_t serial; /* lane 0's */
+	struct rk_words seen;
+	bool shared;
+	bool here; /* this lane has something to watch */
+};
+
+static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch,
+						      const struct rk_gpu_desk *desk, uint32_t lane,
+						      uint32_t polled)
+{
+	const struct rk_gpu_rx *rx = &desk->rx[lane - 1];
+
+	*watch = (struct rk_gpu_watch){};
+	watch->here = lane == 0;
+	watch->address = desk->seat + offsetof(struct rk_gpu_seat, hurry);
+	watch->quiet = watch->seen.w1 = desk->control_taken;
+	watch->serial = desk->spawn.serial;
+	if (lane >= 1 && lane <= desk->inboxes && lane - 1 != polled && !rx->closed) {
+		watch->here = true;
+		watch->address = rk_slot_at(rx->slots, rx->position, rx->capacity_log2);
+		watch->quiet = rk_tag_at(rx->position, rx->capacity_log2);
+		watch->seen.w0 = ~watch->quiet;
+		watch->shared = rx->shared;
+	}
+}
+
+/* Whether there was something to see. */
+static __device__ __forceinline__ bool rk_watch_judge(const struct rk_gpu_watch *watch, uint32_t lane)
+{
+	if (!watch->here)
+		return false;
+	if (lane == 0)
+		return watch->seen.w1 != watch->quiet || watch->seen.w0 >> 8 == watch->serial;
+	return !((watch->seen.w0 ^ watch->quiet) & RK_WORD_TAG_MASK);
+}
+
+static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch)
+{
+	if (watch->here)
+		watch->seen = rk_load_words_of(watch->address, watch->shared);
+}
+
 /* --- Handling --- */
 
 /* Why the loop over plain messages ended. */
 enum rk_gpu_pause {
 	RK_PAUSE_IDLE,	  /* nothing came for a while */
 	RK_PAUSE_BUSY,	  /* much came */
-	RK_PAUSE_TOLD,	  /* the host has said something */
+	RK_PAUSE_TOLD,	  /* the host has said something, or another inbox has a message */
 	RK_PAUSE_SPECIAL, /* the next message is not plain */
 	RK_PAUSE_WAITING, /* something that was sent waits */
 };
@@ -229,21 +283,19 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		uint8_t *cells = rk_shared()->cells[seat];
 		void *state = (void *)desk->spawn.state;
 		uint64_t serial = desk->spawn.serial, marker = desk->marker;
-		uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, hurry);
-		uint64_t told = desk->control_taken, received = 0;
+		uint64_t received = 0;
 		uint32_t idle = 0, busy = 0, pause;
 		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane};
-		struct rk_words host = {0, told};
+		struct rk_gpu_watch watch;
 		struct rk_gpu_turn turn;
 
 		turn.rx = desk->rx[index];
 		rk_hold(&ctx);
+		rk_watch_begin(&watch, desk, lane, index);
 		rk_ask(&turn, lane);
 		for (;;) {
-			/* Judged one poll late, so that no message waits for these words. */
-			turn.told = host.w1 != told || host.w0 >> 8 == serial; /* in a hurry */
-			if (lane == 0)
-				host = rk_load_words(words_at);
+			turn.told = rk_watch_judge(&watch, lane);
+			rk_watch_ask(&watch);
 			rk_poll(GROUP(), &ctx, &turn, cells);
 			if (turn.plain) {
 				turn.rx.position += turn.plain;
@@ -323,24 +375,39 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
-	/* One look at every inbox; true if something came. */
+	/* The next inbox that is open; the number of inboxes when there is none. */
+	static __device__ __forceinline__ uint32_t next_inbox(const struct rk_gpu_desk *desk)
+	{
+		uint32_t inboxes = desk->inboxes;
+
+		for (uint32_t i = 0; i < inboxes; i++) {
+			uint32_t index = (desk->next_inbox + i) % inboxes;
+
+			if (!desk->rx[index].closed)
+				return index;
+		}
+		return inboxes;
+	}
+
+	/*
+	 * Take from one inbox, with an eye on the others, for as long as it gives. True if something
+	 * came; false: nothing was in any.
+	 */
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
-		uint32_t inboxes = desk->inboxes;
-		bool came = false;
+		uint32_t index = next_inbox(desk), pause;
+		bool hasty = desk->phase == RK_GPU_DRAINING;
 
-		for (uint32_t i = 0; i < inboxes && !desk->waiting_cells; i++) {
-			uint32_t pause;
-
-			if (desk->rx[i].closed)
-				continue;
-			pause = flow(seat, lane, i, inboxes == 1 ? RK_IDLE_POLLS : 1, RK_BUSY_TURNS);
-			if (pause == RK_PAUSE_SPECIAL)
-				take_special(seat, lane, i);
-			came |= pause != RK_PAUSE_IDLE && pause != RK_PAUSE_TOLD;
-		}
-		return came;
+		if (desk->waiting_cells || index == desk->inboxes)
+			return false;
+		pause = flow(seat, lane, index, hasty ? RK_LAST_POLLS : RK_IDLE_POLLS, RK_BUSY_TURNS);
+		if (pause == RK_PAUSE_SPECIAL)
+			take_special(seat, lane, index);
+		else if (lane == 0)
+			desk->next_inbox = index + 1;
+		GROUP::sync();
+		return pause != RK_PAUSE_IDLE;
 	}
 
 	/* --- Control --- */
@@ -478,7 +545,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
-			desk->inboxes = desk->outboxes = desk->hot_outbox = 0;
+			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = 0;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)

@@ -55,7 +55,7 @@ static __device__ bool rk_take_spawn(struct rk_gpu_desk *desk)
 		desk->spawn = *(const struct rk_gpu_spawn *)(cell + 1);
 	else if ((cell[0] & 0xffff) == RK_MSG_PROBE)
 		rk_answer_probe(desk, (uint32_t)(cell[0] >> 32));
-	rk_control_done(desk);
+	rk_control_done(desk, false);
 	return spawn;
 }
 
@@ -69,6 +69,8 @@ static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 
 	if (host.w0 != desk->control_taken)
 		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
+	if (host.w1 == RK_GPU_TRAP)
+		asm volatile("trap;");
 	return host.w1 ? RK_CALL_LEAVE : RK_CALL_NONE;
 }
 
