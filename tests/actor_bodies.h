@@ -1,215 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * actor_bodies.h - tests of actors that hold on every backend: each takes, as its cmocka state, where
- * and with which handlers its actors run. Order, content, conservation, back-pressure, stopping.
+ * actor_bodies.h - tests of actors that hold on every backend: each takes, as its cmocka state,
+ * where and with which handlers its actors run. Order, content, conservation, back-pressure, stops.
  */
 #ifndef ACTOR_BODIES_H
 #define ACTOR_BODIES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "ringkernel.h"
-#include "actor_handlers.h"
-#include "ring_aid.h"
-#include "ring/rk_codec.h"
-
-#include <pthread.h>
-#include <time.h>
-
-#define SECOND_NS 1000000000ULL
-#define LONG_NS (60 * SECOND_NS)
-
-RK_SOURCE(test_source, "tests/actor_handlers.h");
-
-static const char *const relay_args[] = {"add", "other", NULL};
-static const struct rk_actor_type relay_type = {
-	.name = "relay",
-	.summary = "sends on",
-	.handle = test_relay,
-	.source = test_source,
-	.function = "test_relay",
-	.state_bytes = sizeof(struct test_state),
-	.args = relay_args,
-};
-static const struct rk_actor_type batch_type __attribute__((unused)) = {
-	.name = "relay_batch",
-	.summary = "sends many on",
-	.handle = test_relay,
-	.batch = test_relay_batch,
-	.source = test_source,
-	.function = "test_relay",
-	.batch_function = "test_relay_batch",
-	.state_bytes = sizeof(struct test_state),
-	.args = relay_args,
-};
-
-/* Where actors run. */
-struct placing {
-	const struct rk_actor_type *type;
-	enum rk_backend backend;
-	enum rk_group group;
-	int gpu;
-};
-
-/* The same place, with the handler that takes one message at a time: it alone knows all types. */
-static inline __attribute__((unused)) struct placing plain(void **state)
-{
-	struct placing on = *(const struct placing *)*state;
-
-	on.type = &relay_type;
-	return on;
-}
-
-/* --- Help --- */
-
-AID void ok(int result)
-{
-	if (result)
-		fail_msg("%d: %s", result, rk_errmsg());
-}
-
-AID struct rk_runtime *open_runtime(unsigned int workers, uint32_t spin_looks)
-{
-	const struct rk_runtime_opts opts = {
-		.size = sizeof(opts), .workers = workers, .spin_looks = spin_looks, .gpu_blocks = 8};
-	struct rk_runtime *runtime;
-
-	ok(rk_runtime_open(&runtime, &opts));
-	return runtime;
-}
-
-AID struct rk_actor_opts opts_of(const struct placing *on, int worker)
-{
-	return (struct rk_actor_opts){.size = sizeof(struct rk_actor_opts),
-				      .worker = worker,
-				      .backend = on->backend,
-				      .group = on->group,
-				      .gpu = on->gpu};
-}
-
-AID struct rk_actor *spawn(struct rk_runtime *runtime, const struct placing *on, int worker,
-			   uint64_t add)
-{
-	struct rk_actor_opts opts = opts_of(on, worker);
-	struct rk_actor *actor;
-
-	opts.args = &add;
-	opts.arg_count = 1;
-	ok(rk_actor_spawn(&actor, runtime, on->type, &opts));
-	return actor;
-}
-
-AID struct rk_link_opts slots(uint64_t count)
-{
-	return (struct rk_link_opts){
-		.size = sizeof(struct rk_link_opts), .slots = count, .worker = RK_ANY_WORKER};
-}
-
-AID void send_msg(struct rk_ring_tx *tx, const struct rk_msg *msg)
-{
-	int sent;
-
-	while (!(sent = rk_ring_send(tx, msg)))
-		assert_int_equal(rk_ring_wait_send(tx, msg->slots, LONG_NS), 1);
-	assert_int_equal(sent, msg->slots);
-}
-
-AID void send_words(struct rk_ring_tx *tx, uint16_t type, uint32_t tag, uint64_t word, uint64_t more)
-{
-	struct rk_msg msg = {.type = type, .slots = 1, .tag = tag};
-	const uint64_t body[2] = {word, more};
-
-	memcpy(msg.body, body, sizeof(body));
-	send_msg(tx, &msg);
-}
-
-AID void send_word(struct rk_ring_tx *tx, uint32_t tag, uint64_t word)
-{
-	send_words(tx, TEST_ADD, tag, word, 0);
-}
-
-AID void finish_sending(struct rk_ring_tx *tx)
-{
-	while (!rk_ring_close(tx, RK_CLOSE_DONE))
-		assert_int_equal(rk_ring_wait_send(tx, 1, LONG_NS), 1);
-}
-
-/* One message; false when the ring is closed. */
-AID bool receive(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t cells)
-{
-	for (;;) {
-		int got = rk_ring_recv(rx, msg, cells);
-
-		assert_true(got >= 0);
-		if (got)
-			return msg->type != RK_MSG_CLOSED;
-		if (rx->closed)
-			return false;
-		assert_int_not_equal(rk_ring_wait_recv(rx, LONG_NS), 0);
-	}
-}
-
-AID uint64_t word_of(const struct rk_msg *msg)
-{
-	uint64_t word;
-
-	memcpy(&word, rk_msg_payload(msg), sizeof(word));
-	return word;
-}
-
-/* Now and then a pause, of which the other side must not make anything. */
-AID void pause_at_random(uint64_t *random)
-{
-	if (aid_below(random, 16) == 0)
-		usleep((useconds_t)aid_below(random, 300));
-}
-
-/* A host thread that sends @count words, pausing at random if @pauses. */
-struct sender {
-	struct rk_ring_tx *tx;
-	uint64_t count;
-	bool pauses;
-};
-
-AID void *send_all(void *argument)
-{
-	struct sender *sender = argument;
-	uint64_t random = aid_choose_seed(0x5eed);
-
-	for (uint64_t i = 0; i < sender->count; i++) {
-		send_word(sender->tx, (uint32_t)i, i * 3);
-		if (sender->pauses)
-			pause_at_random(&random);
-	}
-	finish_sending(sender->tx);
-	return NULL;
-}
-
-/* Receive until closed; check that word i is i * 3 + @add. Returns how many. */
-AID uint64_t receive_all(struct rk_ring_rx *rx, uint64_t add, bool pauses)
-{
-	uint64_t count = 0, random = 1;
-	struct rk_msg msg;
-
-	while (receive(rx, &msg, 1)) {
-		assert_int_equal(msg.tag, (uint32_t)count);
-		assert_int_equal(word_of(&msg), count * 3 + add);
-		count++;
-		if (pauses)
-			pause_at_random(&random);
-	}
-	return count;
-}
-
-AID uint64_t dropped(const struct rk_actor_info *info)
-{
-	return info->dropped_closed + info->dropped_bad + info->dropped_stopped +
-	       info->dropped_no_outbox + info->dropped_no_memory;
-}
+#include "actor_aid.h"
 
 /* --- Chains --- */
 
@@ -265,7 +62,7 @@ AID void run_chain(const struct chain *chain)
 	ok(rk_runtime_wait(runtime, LONG_NS));
 	for (unsigned int i = 0; i < actors; i++)
 		expect_relayed(actor[i], chain->count, i + 1);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 AID void chain_keeps_order_and_content(void **state)
@@ -365,7 +162,7 @@ AID void echo_lengths(const struct placing *on, uint64_t capacity, uint64_t coun
 	assert_int_equal(info.sent_slots, rk_ring_rx_position(rx));
 	free(sent);
 	free(got);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 AID void messages_of_every_length_come_back_whole(void **state)
@@ -413,7 +210,7 @@ AID void batches_come_back_whole_and_in_order(void **state)
 	assert_int_equal(received, sent);
 	ok(rk_runtime_wait(runtime, LONG_NS));
 	expect_relayed(actor, sent, 7);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* Four producers into one actor, which sends to one of four consumers, as each message says. */
@@ -461,7 +258,7 @@ AID void many_inboxes_and_outboxes_keep_each_its_order(void **state)
 	assert_int_equal(info.received, ENDS * EACH);
 	assert_int_equal(info.sent, ENDS * EACH);
 	assert_int_equal(dropped(&info), 0);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* One message that makes more than any queue holds; the consumer reads meanwhile. */
@@ -492,7 +289,7 @@ AID void a_handler_may_send_more_than_a_ring_holds(void **state)
 	rk_actor_info(actor, &info);
 	assert_int_equal(info.sent, all);
 	assert_int_equal(dropped(&info), 0);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* --- Stopping --- */
@@ -524,7 +321,7 @@ AID void drain_handles_what_is_in_the_inboxes(void **state)
 	}
 	assert_int_equal(tx->closed, RK_CLOSE_STOPPED);
 	ok(rk_actor_stop(actor, RK_STOP_NOW, 0));
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 AID void stop_now_frees_an_actor_that_waits_for_room(void **state)
@@ -552,7 +349,7 @@ AID void stop_now_frees_an_actor_that_waits_for_room(void **state)
 	assert_int_equal(100, info.received + in_ring);
 	assert_int_equal(info.sent, 4);
 	assert_int_equal(info.received, info.sent + info.dropped_stopped);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* The handler has not even come back: it waits within rk_send(). */
@@ -576,7 +373,7 @@ AID void stop_now_frees_a_handler_that_sends_without_end(void **state)
 	assert_int_equal(info.received + rk_ring_tx_position(tx) - info.received_slots, 1);
 	if (info.received)
 		assert_int_equal(info.sent + info.dropped_stopped, TIMES);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 AID void spawn_and_stop_a_thousand_times_leaves_nothing(void **state)
@@ -605,7 +402,7 @@ AID void spawn_and_stop_a_thousand_times_leaves_nothing(void **state)
 		assert_int_equal(info.sent + info.dropped_stopped, info.received);
 	}
 	ok(rk_runtime_wait(runtime, LONG_NS));
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* --- What cannot be --- */
@@ -637,7 +434,7 @@ AID void sends_that_cannot_be_are_counted_by_reason(void **state)
 	assert_int_equal(info.received, 201);
 	assert_true(info.dropped_closed >= 200 - 64);
 	assert_int_equal(info.received, info.sent + info.dropped_closed + info.dropped_no_outbox);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* A type of the runtime's own, a payload too long, an outbox that is not there; then a good one. */
@@ -666,10 +463,10 @@ AID void bad_sends_leave_the_good_ones(void **state)
 	assert_int_equal(info.sent, 100);
 	assert_int_equal(info.dropped_bad, 200);
 	assert_int_equal(info.dropped_no_outbox, 100);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
-/* Bytes that no producer of ours writes: the ring closes, the actor ends, and the producer knows. */
+/* Bytes that no producer of ours writes: the ring closes, the actor ends, the producer knows. */
 AID void a_bad_header_ends_the_ring_and_what_came_before_counts(void **state)
 {
 	static const struct rk_msg bad[] = {
@@ -700,7 +497,7 @@ AID void a_bad_header_ends_the_ring_and_what_came_before_counts(void **state)
 		}
 		assert_int_equal(tx->closed, RK_CLOSE_BAD_HEADER);
 		ok(rk_runtime_wait(runtime, LONG_NS));
-		ok(rk_runtime_close(runtime));
+		close_runtime(runtime);
 	}
 }
 
@@ -724,7 +521,7 @@ AID void extensions_travel_with_what_a_handler_sends(void **state)
 	assert_int_equal(out[0], 111);
 	assert_int_equal(out[1], 222);
 	assert_int_equal(out[2], 338);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 AID void wrong_arguments_and_too_many_links_are_named(void **state)
@@ -757,7 +554,7 @@ AID void wrong_arguments_and_too_many_links_are_named(void **state)
 	ok(rk_actor_stop(actor, RK_STOP_NOW, LONG_NS));
 	ok(rk_runtime_wait(runtime, LONG_NS));
 	assert_int_equal(rk_link_host_in(&tx, actor, NULL), -ENOSPC);
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* X(BODY) for what every handler serves, and for what test_relay() alone does. */

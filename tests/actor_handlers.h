@@ -26,7 +26,8 @@ struct test_state {
 
 RK_BEGIN_DECLS
 RK_DEVICE void test_relay(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
-RK_DEVICE void test_relay_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count);
+RK_DEVICE void test_relay_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				 uint32_t count);
 RK_END_DECLS
 
 static RK_DEVICE uint64_t test_word(const struct rk_msg *msg, uint32_t index)
@@ -101,7 +102,8 @@ RK_DEVICE void test_relay(struct rk_ctx *ctx, void *state, const struct rk_msg *
 }
 
 /* The same as test_relay() with TEST_ADD and TEST_ECHO, shared out among the lanes. */
-RK_DEVICE void test_relay_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
+RK_DEVICE void test_relay_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				 uint32_t count)
 {
 	struct test_state *s = (struct test_state *)state;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * gpu_soak - messages from a host thread to an actor on a GPU and back to another host thread, every
- * word of each verified, over rings that are small so that they wrap and fill both ways.
+ * gpu_soak - messages from a host thread to an actor on a GPU and back to another host thread,
+ * every word of each verified, over rings that are small so that they wrap and fill both ways.
  *
  *	gpu_soak [COUNT [SLOTS [block|warp|cpu]]]
  *
@@ -20,8 +20,8 @@
 
 enum { BATCH = 256, WORDS = RK_MSG_BODY_BYTES / 8 };
 
-#define STALL_NS 10000000000ULL	   /* nothing for so long is a failure */
-#define PAUSE_EVERY (1ULL << 22)   /* messages; each side pauses in its own turn, so both rings fill */
+#define STALL_NS 10000000000ULL /* nothing for so long is a failure */
+#define PAUSE_EVERY (1ULL << 22) /* messages; each side in its own turn, so both rings fill */
 #define PAUSE_US 500
 
 struct soak {
@@ -33,7 +33,7 @@ struct soak {
 	uint64_t wrong_at;
 };
 
-/* Word 0 of message @number, and what the next word has more: cheap, and no two messages are alike. */
+/* Word 0 of message @number; no two are alike, and each next word has NEXT_WORD more. */
 static inline uint64_t pattern(uint64_t number)
 {
 	uint64_t mixed = number * 0xbf58476d1ce4e5b9ULL;

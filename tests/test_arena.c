@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The arena: parts are aligned, apart, within, given back and used again; when there is none, none is. */
+/* The arena: parts are aligned, apart, within, given back and used again; or there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
  * architectures, the cache on disk hits, and believes nothing that is torn, foreign or of another
  * source; errors carry the compiler's words. Skipped where there is no run-time compiler.
  */
-#include "actor_bodies.h"
+#include "actor_aid.h"
 
 #include "backends/cuda.h"
 #include "config.h"

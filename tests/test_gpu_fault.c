@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What goes wrong on a GPU: a handler that traps, one that never comes back, a process that is killed
- * or ends without a word. Each in a child of its own, for what a fault leaves in a process is part of
- * what is tested; a child that hangs is killed by its alarm, and that is a failure.
+ * What goes wrong on a GPU: a handler that traps, one that never comes back, a process that is
+ * killed or ends without a word. Each in a child of its own, for what a fault leaves in a process is
+ * part of what is tested; a child that hangs is killed by its alarm, and that is a failure.
  */
-#include "actor_bodies.h"
+#include "actor_aid.h"
 #include "gpu_aid.h"
 
 enum { CHILD_SECONDS = 90 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The packing of a slot by four lanes, as the GPU does it, against rk_slot.h: by case for every byte
+ * The packing of a slot by four lanes, as the GPU does it, against rk_slot.h: by case for every bit
  * and tag, and at random; and lanes against the host's codecs.
  */
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Stopping actors on a GPU: idle, busy and blocked, after draining and at once, a thousand times, each
- * honoured and accounted for; seats that are used again, and none that is left.
+ * Stopping actors on a GPU: idle, busy and blocked, after draining and at once, a thousand times,
+ * each honoured and accounted for; seats that are used again, and none that is left.
  */
-#include "actor_bodies.h"
+#include "actor_aid.h"
 #include "gpu_aid.h"
 
 enum { STOPS = 1000 };
@@ -23,16 +23,6 @@ struct stand {
 	uint64_t messages; /* that the sender has in hand */
 	uint64_t sent, received;
 };
-
-static struct rk_runtime *open_blocks(unsigned int blocks)
-{
-	const struct rk_runtime_opts opts = {
-		.size = sizeof(opts), .workers = 1, .gpu_blocks = blocks};
-	struct rk_runtime *runtime;
-
-	ok(rk_runtime_open(&runtime, &opts));
-	return runtime;
-}
 
 static uint64_t clock_now_ns(void)
 {
@@ -159,13 +149,13 @@ static void every_stop_of_a_thousand_is_honoured(void **unused)
 	for (int i = 0; i < STOPS; i++) {
 		/* Links keep their memory until their runtime closes. */
 		if (i % 250 == 0) {
-			ok(rk_runtime_close(runtime));
-			runtime = open_blocks(2);
+			close_runtime(runtime); /* of nothing, at first */
+			runtime = open_blocks(1, 0, 2);
 		}
 		stop_one(runtime, i % 3 == 0 ? &block : &warp, (enum work)(i / 2 % WORKS),
 			 i % 2 ? RK_STOP_NOW : RK_STOP_DRAIN, aid_random(&random));
 	}
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 	for (int work = 0; work < WORKS; work++)
 		print_message("# slowest stop while %s: drain %.3f ms, now %.3f ms\n",
 			      work_names[work], (double)slowest_ns[work][RK_STOP_DRAIN] / 1e6,
@@ -177,7 +167,7 @@ static void closing_stops_idle_busy_and_blocked(void **unused)
 {
 	(void)unused;
 	for (int i = 0; i < 10; i++) {
-		struct rk_runtime *runtime = open_blocks(2);
+		struct rk_runtime *runtime = open_blocks(1, 0, 2);
 		struct stand blocked = {.actor = spawn(runtime, i % 2 ? &warp : &block, 0, 0)};
 		const struct rk_link_opts tiny = slots(4);
 
@@ -186,13 +176,13 @@ static void closing_stops_idle_busy_and_blocked(void **unused)
 		ok(rk_link_host_in(&blocked.tx, blocked.actor, NULL));
 		blocked.messages = 300;
 		keep_sending(&blocked);
-		ok(rk_runtime_close(runtime));
+		close_runtime(runtime);
 	}
 }
 
 static void more_actors_than_seats_is_an_error(void **unused)
 {
-	struct rk_runtime *runtime = open_blocks(1);
+	struct rk_runtime *runtime = open_blocks(1, 0, 1);
 	struct rk_actor_opts as_block = opts_of(&block, 0), as_warp = opts_of(&warp, 0);
 	struct rk_actor *actor[16], *more;
 
@@ -213,13 +203,13 @@ static void more_actors_than_seats_is_an_error(void **unused)
 		ok(rk_actor_stop(more, RK_STOP_DRAIN, LONG_NS));
 		ok(rk_runtime_wait(runtime, LONG_NS));
 	}
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 /* A seat is free again a moment after its actor has stopped. */
 static void seats_are_used_again(void **unused)
 {
-	struct rk_runtime *runtime = open_blocks(1);
+	struct rk_runtime *runtime = open_blocks(1, 0, 1);
 	struct rk_actor *actor[16];
 
 	(void)unused;
@@ -239,16 +229,16 @@ static void seats_are_used_again(void **unused)
 			usleep(50);
 		ok(result);
 	}
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
-int main(void)
+int main(int count, char **words)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_stop_of_a_thousand_is_honoured),
-		cmocka_unit_test(closing_stops_idle_busy_and_blocked),
-		cmocka_unit_test(more_actors_than_seats_is_an_error),
-		cmocka_unit_test(seats_are_used_again),
+		cmocka_unit_test_setup(every_stop_of_a_thousand_is_honoured, nothing_is_left_open),
+		cmocka_unit_test_setup(closing_stops_idle_busy_and_blocked, nothing_is_left_open),
+		cmocka_unit_test_setup(more_actors_than_seats_is_an_error, nothing_is_left_open),
+		cmocka_unit_test_setup(seats_are_used_again, nothing_is_left_open),
 	};
 	const char *absent = gpu_absent();
 
@@ -257,5 +247,7 @@ int main(void)
 		return 77;
 	}
 	aid_watchdog(300);
+	if (count > 1)
+		cmocka_set_test_filter(words[1]); /* with * and ? */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static void a_handler_that_does_not_return_is_reported_by_name(void **unused)
 	assert_null(rk_actor_state(actor));
 	__atomic_store_n(&stuck_release, 1, __ATOMIC_RELEASE);
 	ok(rk_actor_stop(actor, RK_STOP_NOW, LONG_NS));
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 static void wrong_workers_and_cpus_are_named(void **unused)
@@ -59,7 +59,7 @@ static void wrong_workers_and_cpus_are_named(void **unused)
 	(void)unused;
 	assert_int_equal(rk_actor_spawn(&actor, runtime, &relay_type, &opts), -EINVAL);
 	assert_string_equal(rk_errmsg(), "worker 2: this runtime has 0 to 1");
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 	assert_int_equal(rk_runtime_open(&none, &bad), -EINVAL);
 	bad.workers = 1;
 	bad.cpus = &no_such_cpu;
@@ -88,7 +88,7 @@ static void more_actors_than_a_control_ring_holds(void **unused)
 		assert_int_equal(state->started, 1);
 		assert_int_equal(state->stopped, 1);
 	}
-	ok(rk_runtime_close(runtime));
+	close_runtime(runtime);
 }
 
 #define RELAY(body) {#body, body, NULL, NULL, (void *)(uintptr_t)&relays},
