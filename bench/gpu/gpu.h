@@ -103,8 +103,8 @@ struct gpu_bench {
 	double ns_per_tick;
 	uint64_t clock_cost_ns; /* of two readings of the clock with nothing between */
 	int cpu;
-	int other_cpu;	   /* for a second thread, and for the runtime's */
-	cpu_set_t elsewhere; /* all but @cpu, where there are more */
+	int other_cpu;	     /* for a second thread, and for the runtime's */
+	cpu_set_t elsewhere; /* all but @cpu and its siblings, where there are more */
 	double floor_p50_ns, trip_p50_ns;
 };
 
@@ -196,6 +196,12 @@ struct gpu_patience {
 	uint64_t end_ns;
 };
 int gpu_still_waiting(struct gpu_patience *patience, const char *for_what);
+
+/* Something came: waiting begins anew. */
+static inline void gpu_came(struct gpu_patience *patience)
+{
+	patience->misses = patience->end_ns = 0;
+}
 
 /* GPU_BLOCK messages of user type, each tag its index; freed by free(). NULL: no memory, said. */
 struct rk_msg *gpu_block_new(void);

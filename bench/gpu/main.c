@@ -137,20 +137,12 @@ static bool parse(const char *word, struct gpu_options *options, uint32_t *chose
 
 /* --- CPUs --- */
 
-/* CPUs near the GPU, as the kernel lists them ("0-15,32"); false when it does not say. */
-static bool near_cpus(const struct gpu_bench *bench, cpu_set_t *set)
+/* A list as the kernel prints it ("0-15,32"); false when there is none. */
+static bool read_cpus(const char *path, cpu_set_t *set)
 {
-	char bus[32] = "", path[96], text[512] = "";
-	struct rk_cuda_gpu gpu;
-	FILE *file;
+	FILE *file = fopen(path, "re");
+	char text[512] = "";
 
-	if (rk_cuda_gpu_find(&gpu, bench->options.gpu) ||
-	    bench->cuda->device_pci(bus, sizeof(bus), gpu.device))
-		return false;
-	for (char *at = bus; *at; at++)
-		*at = (char)(*at >= 'A' && *at <= 'F' ? *at - 'A' + 'a' : *at);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/local_cpulist", bus);
-	file = fopen(path, "re");
 	if (!file)
 		return false;
 	if (!fgets(text, sizeof(text), file))
@@ -166,6 +158,32 @@ static bool near_cpus(const struct gpu_bench *bench, cpu_set_t *set)
 	return CPU_COUNT(set) > 0;
 }
 
+static bool near_cpus(const struct gpu_bench *bench, cpu_set_t *set)
+{
+	char bus[32] = "", path[96];
+	struct rk_cuda_gpu gpu;
+
+	if (rk_cuda_gpu_find(&gpu, bench->options.gpu) ||
+	    bench->cuda->device_pci(bus, sizeof(bus), gpu.device))
+		return false;
+	for (char *at = bus; *at; at++)
+		*at = (char)(*at >= 'A' && *at <= 'F' ? *at - 'A' + 'a' : *at);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/local_cpulist", bus);
+	return read_cpus(path, set);
+}
+
+/* Take @remove out of @set, unless nothing would be left. */
+static void leave_out(cpu_set_t *set, const cpu_set_t *remove)
+{
+	cpu_set_t rest = *set;
+
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, remove))
+			CPU_CLR(cpu, &rest);
+	if (CPU_COUNT(&rest))
+		*set = rest;
+}
+
 static int nth_cpu(const cpu_set_t *set, int n)
 {
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
@@ -177,8 +195,8 @@ static int nth_cpu(const cpu_set_t *set, int n)
 /* The last CPU near the GPU to measure on, for the first ones serve interrupts. */
 static int choose_cpus(struct gpu_bench *bench)
 {
-	cpu_set_t allowed, near;
-	int count;
+	cpu_set_t allowed, near, siblings;
+	char path[96];
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return rk_fail(errno, "sched_getaffinity: %s", strerror(errno));
@@ -187,12 +205,17 @@ static int choose_cpus(struct gpu_bench *bench)
 		if (CPU_COUNT(&near) > 1)
 			allowed = near;
 	}
-	count = CPU_COUNT(&allowed);
-	bench->cpu = bench->options.cpu >= 0 ? bench->options.cpu : nth_cpu(&allowed, count - 1);
+	bench->cpu = bench->options.cpu >= 0 ? bench->options.cpu :
+					       nth_cpu(&allowed, CPU_COUNT(&allowed) - 1);
 	bench->elsewhere = allowed;
-	if (count > 1)
-		CPU_CLR(bench->cpu, &bench->elsewhere);
-	bench->other_cpu = nth_cpu(&bench->elsewhere, CPU_COUNT(&bench->elsewhere) / 2);
+	CPU_ZERO(&siblings);
+	CPU_SET(bench->cpu, &siblings);
+	leave_out(&bench->elsewhere, &siblings);
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+		 bench->cpu);
+	if (read_cpus(path, &siblings))
+		leave_out(&bench->elsewhere, &siblings);
+	bench->other_cpu = nth_cpu(&bench->elsewhere, CPU_COUNT(&bench->elsewhere) > 1);
 	gpu_pin(bench);
 	if (sched_getcpu() != bench->cpu)
 		return rk_fail(EINVAL, "cpu=%d: this process may not run there", bench->cpu);
@@ -267,8 +290,11 @@ static void want_bars(struct gpu_bench *bench, uint32_t chosen)
 
 static int prepare(struct gpu_bench *bench, uint32_t chosen)
 {
-	int result = choose_cpus(bench);
+	struct rk_cuda_gpu gpu;
+	int result = rk_cuda_gpu_find(&gpu, bench->options.gpu);
 
+	if (!result)
+		result = choose_cpus(bench);
 	if (result)
 		return result;
 	bench->ns_per_tick = calibrate();
@@ -284,8 +310,13 @@ static int prepare(struct gpu_bench *bench, uint32_t chosen)
 
 static int run(struct gpu_bench *bench, uint32_t chosen)
 {
-	int result = prepare(bench, chosen);
+	int result;
 
+	if (rk_cuda(&bench->cuda)) {
+		gpu_report_skipped(bench->report, "all", rk_errmsg());
+		return gpu_report_end(bench->report);
+	}
+	result = prepare(bench, chosen);
 	if (result)
 		return result;
 	for (uint32_t i = 0; i < ROWS; i++) {
@@ -320,15 +351,6 @@ int main(int argc, char **argv)
 			fprintf(stderr, "ringkernel-bench-gpu: '%s': see --help\n", argv[i]);
 			return 2;
 		}
-	}
-	if (rk_cuda(&bench.cuda)) {
-		printf("skipped: %s\n", rk_errmsg());
-		return 0;
-	}
-	if (bench.options.gpu >= bench.cuda->devices) {
-		fprintf(stderr, "ringkernel-bench-gpu: gpu=%d: this process sees GPUs 0 to %d\n",
-			bench.options.gpu, bench.cuda->devices - 1);
-		return 2;
 	}
 	result = gpu_report_open(&bench.report, bench.options.json);
 	if (!result)

@@ -92,12 +92,10 @@ static int run(struct loop *loop)
 		got = receive(loop);
 		if (got < 0)
 			return got;
-		if (sent || got) {
-			patience.misses = 0;
-			patience.end_ns = 0;
-		} else if ((got = gpu_still_waiting(&patience, "messages"))) {
+		if (sent || got)
+			gpu_came(&patience);
+		else if ((got = gpu_still_waiting(&patience, "messages")))
 			return got;
-		}
 	}
 	return 0;
 }

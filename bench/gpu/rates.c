@@ -112,6 +112,8 @@ static int burst_in(struct flow *flow, double *rate)
 		if (count < 0 || (!count && (count = sent_nothing(flow->stage->to, &patience))))
 			return count;
 		sent += (uint64_t)count;
+		if (count)
+			gpu_came(&patience);
 	}
 	while (rk_ring_tx_free(flow->stage->to) != capacity) {
 		int result = sent_nothing(flow->stage->to, &patience);
@@ -202,7 +204,7 @@ static int all_in(struct gpu_bench *bench, const char *provider, struct samples 
 		struct flow flow = {.bench = bench,
 				    .stage = &stage,
 				    .block = block,
-				    .messages = bench->options.messages};
+				    .messages = bench->options.messages / (provider ? 4 : 1)};
 
 		result = gpu_stage_open(&stage, bench, &opts);
 		if (result)
@@ -286,7 +288,7 @@ static int burst_alone(struct flow *flow, double *rate)
 		if (out < 0)
 			return out;
 		if (in || out)
-			patience = (struct gpu_patience){.misses = 0};
+			gpu_came(&patience);
 		else if ((in = sent_nothing(flow->stage->to, &patience)))
 			return in;
 		sent += (uint64_t)in;
@@ -311,6 +313,8 @@ static void *produce(void *argument)
 
 		if (!count)
 			count = sent_nothing(flow->stage->to, &patience);
+		else
+			gpu_came(&patience);
 		if (count < 0)
 			flow->result = count;
 		else
@@ -331,10 +335,12 @@ static int burst_two(struct flow *flow, double *rate)
 		return rk_fail(result, "a second thread: %s", strerror(result));
 	while (received < flow->messages && count >= 0) {
 		count = receive_some(flow, flow->total + received);
-		if (!count)
-			count = gpu_still_waiting(&patience, "messages");
-		else if (count > 0)
+		if (count > 0) {
 			received += (uint64_t)count;
+			gpu_came(&patience);
+		} else if (!count) {
+			count = gpu_still_waiting(&patience, "messages");
+		}
 	}
 	*rate = rate_of(received, from_ns);
 	pthread_join(thread, NULL);
