@@ -161,7 +161,7 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
 $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers)
+test: all $(tests) $(aids) $(fuzzers) $(B)/ringkernel-bench-gpu
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 .PHONY: test-kmod test-kmod-debug

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The same computation without RingKernel: by launch, by graph, and through a queue written by hand.
- * Each has the best of its kind: arguments in the launch, input in memory of the GPU for the graph,
- * streams that do not block, a driver that spins.
+ * The same computation without RingKernel: by launch, by graph, and through a queue written by
+ * hand. Each has the best of its kind: arguments in the launch, input in memory of the GPU for the
+ * graph, streams that do not block, a driver that spins.
  */
 #include "gpu.h"
 #include "gpudirect/nvrtc.h"
@@ -39,9 +39,9 @@ static int compile(const struct rk_nvrtc *nvrtc, const char *arch, void **image)
 	if (error && !nvrtc->log_bytes(program, &bytes) && bytes < sizeof(log))
 		nvrtc->log(program, log);
 	nvrtc->program_destroy(&program);
-	return error ? rk_fail(EINVAL, "baseline.cu: %s: %.*s", nvrtc->error_string(error), LOG_BYTES,
-			       log) :
-		       0;
+	return error ? rk_fail(EINVAL, "baseline.cu: %s: %.*s", nvrtc->error_string(error),
+			       LOG_BYTES, log)
+		     : 0;
 }
 
 static int load(struct gpu_baseline *baseline)
@@ -113,7 +113,7 @@ int gpu_baseline_function(struct gpu_baseline *baseline, const char *name,
 struct trip {
 	struct gpu_bench *bench;
 	struct gpu_baseline *baseline;
-	uint64_t *near;	 /* for the graph's input: of the GPU, where it can be mapped */
+	uint64_t *near; /* for the graph's input: of the GPU, where it can be mapped */
 	uint64_t near_gpu;
 	uint64_t *host; /* two lines of mapped host memory: request, answer */
 	uint64_t host_gpu;
@@ -143,7 +143,8 @@ static int by_launch(struct trip *trip, const struct rk_msg *msg)
 
 	return synchronize(trip,
 			   trip->baseline->gpu.cuda->launch(trip->function, 1, 1, 1, LANES, 1, 1, 0,
-							    trip->baseline->stream, arguments, NULL),
+							    trip->baseline->stream, arguments,
+							    NULL),
 			   "launch");
 }
 
@@ -151,10 +152,9 @@ static int by_graph(struct trip *trip, const struct rk_msg *msg)
 {
 	memcpy(trip->near, msg, sizeof(*msg));
 	rk_codec_flush();
-	return synchronize(trip,
-			   trip->baseline->gpu.cuda->graph_launch(trip->graph,
-								  trip->baseline->stream),
-			   "graph");
+	return synchronize(
+		trip, trip->baseline->gpu.cuda->graph_launch(trip->graph, trip->baseline->stream),
+		"graph");
 }
 
 static int by_queue(struct trip *trip, const struct rk_msg *msg)
@@ -227,8 +227,8 @@ static int measure_launch(struct trip *trip, struct rk_hist *hist)
 
 	if (!result)
 		result = measure(trip, by_launch, trip->bench->options.trips / 10, hist);
-	return result ? result :
-			report(trip, "launch + stream synchronize", "launch_vs_roundtrip", hist);
+	return result ? result
+		      : report(trip, "launch + stream synchronize", "launch_vs_roundtrip", hist);
 }
 
 /* One kernel node; its input and output stay where they are. */
@@ -241,8 +241,8 @@ static int make_graph(struct trip *trip)
 	int error = cuda->capture_begin(trip->baseline->stream, RK_CUDA_CAPTURE_THREAD_LOCAL);
 
 	if (!error)
-		error = cuda->launch(trip->function, 1, 1, 1, LANES, 1, 1, 0, trip->baseline->stream,
-				     arguments, NULL);
+		error = cuda->launch(trip->function, 1, 1, 1, LANES, 1, 1, 0,
+				     trip->baseline->stream, arguments, NULL);
 	if (!error)
 		error = cuda->capture_end(trip->baseline->stream, &graph);
 	if (!error)
@@ -262,8 +262,8 @@ static int measure_graph(struct trip *trip, struct rk_hist *hist)
 		result = measure(trip, by_graph, trip->bench->options.trips / 10, hist);
 	if (trip->graph)
 		trip->baseline->gpu.cuda->graph_exec_destroy(trip->graph);
-	return result ? result :
-			report(trip, "CUDA graph + stream synchronize", "graph_vs_roundtrip", hist);
+	return result ? result
+		      : report(trip, "CUDA graph + stream synchronize", "graph_vs_roundtrip", hist);
 }
 
 static int measure_queue(struct trip *trip, struct rk_hist *hist)
@@ -283,8 +283,8 @@ static int measure_queue(struct trip *trip, struct rk_hist *hist)
 	__atomic_store_n(&trip->host[FLAG], LEAVE, __ATOMIC_RELEASE);
 	if (!result)
 		result = synchronize(trip, 0, "the queue's kernel");
-	return result ? result :
-			report(trip, "queue in host memory, acquire/release, one warp",
+	return result ? result
+		      : report(trip, "queue in host memory, acquire/release, one warp",
 			       "host_queue_vs_roundtrip", hist);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * One way from actor to actor, through a chain of them: the host sends one message in and awaits it
- * at the end; what it takes longer than through a single actor is the hops' (an actor of a chain has
- * one inbox, as most have). Chain and single actor are measured in turn, so that what drifts drifts
- * for both.
+ * at the end; what it takes longer than through a single actor is the hops' (an actor of a chain
+ * has one inbox, as most have). Chain and single actor are measured in turn, so that what drifts
+ * drifts for both.
  */
 #include "gpu.h"
 
@@ -40,7 +40,8 @@ struct chain {
 };
 
 /* All of one parity sit in one block: that of the first, or of the second. */
-static int spawn_one(struct chain *chain, struct rk_runtime *runtime, const struct way *way, int index)
+static int spawn_one(struct chain *chain, struct rk_runtime *runtime, const struct way *way,
+		     int index)
 {
 	const bool apart = way->gpu[0] != way->gpu[1];
 	const struct rk_actor_opts opts = {
@@ -48,12 +49,12 @@ static int spawn_one(struct chain *chain, struct rk_runtime *runtime, const stru
 		.worker = RK_ANY_WORKER,
 		.backend = RK_BACKEND_CUDA,
 		.gpu = way->gpu[index % 2],
-		.where = index == 1 ? way->where :
-			 index > 1  ? RK_WHERE_BLOCK :
-				      RK_WHERE_ANY,
-		.other = index == 1 ? (apart ? NULL : chain->actor[0]) :
-			 index > 1  ? chain->actor[index % 2] :
-				      NULL,
+		.where = index == 1  ? way->where
+			 : index > 1 ? RK_WHERE_BLOCK
+				     : RK_WHERE_ANY,
+		.other = index == 1  ? (apart ? NULL : chain->actor[0])
+			 : index > 1 ? chain->actor[index % 2]
+				     : NULL,
 	};
 
 	return rk_actor_spawn(&chain->actor[index], runtime, rk_actor_type_find("echo"), &opts);
@@ -128,7 +129,8 @@ static void take_off(const struct rk_hist *chain, uint64_t single_ns, struct rk_
 		uint64_t ns = rk_hist_index_lowest(i), samples = chain->counts[i];
 
 		if (samples)
-			rk_hist_record_n(hops, ns > single_ns ? (ns - single_ns) / HOPS : 0, samples);
+			rk_hist_record_n(hops, ns > single_ns ? (ns - single_ns) / HOPS : 0,
+					 samples);
 	}
 }
 
@@ -188,9 +190,9 @@ static int one_way(struct gpu_bench *bench, const struct way *way, double *p50_n
 		result = gpu_runtime_close(runtime, result);
 	}
 	if (!result)
-		gpu_report_note(bench->report, "  of %" PRIu64 " ns through %d and %" PRIu64
-				" through one", rk_hist_percentile(hist[1], 50), CHAIN,
-				rk_hist_percentile(hist[0], 50));
+		gpu_report_note(
+			bench->report, "  of %" PRIu64 " ns through %d and %" PRIu64 " through one",
+			rk_hist_percentile(hist[1], 50), CHAIN, rk_hist_percentile(hist[0], 50));
 	*p50_ns = hist[2] ? (double)rk_hist_percentile(hist[2], 50) : 0;
 	for (int i = 0; i < 3; i++)
 		rk_hist_close(hist[i]);
@@ -211,13 +213,29 @@ int gpu_row_actors(struct gpu_bench *bench)
 {
 	int gpu = bench->options.gpu, major = 0;
 	const struct way ways[] = {
-		{"same block: shared memory", "one_way_block_ns", RK_WHERE_BLOCK, RK_PLACE_BLOCK,
-		 {gpu, gpu}, CHAIN_TRIPS},
-		{"same cluster: shared memory of the consumer's block", "one_way_cluster_ns",
-		 RK_WHERE_CLUSTER, RK_PLACE_CLUSTER, {gpu, gpu}, CHAIN_TRIPS},
-		{"same GPU: its memory", "one_way_gpu_ns", RK_WHERE_APART, RK_PLACE_GPU, {gpu, gpu},
+		{"same block: shared memory",
+		 "one_way_block_ns",
+		 RK_WHERE_BLOCK,
+		 RK_PLACE_BLOCK,
+		 {gpu, gpu},
 		 CHAIN_TRIPS},
-		{"same GPU: memory of the host", "", RK_WHERE_APART, RK_PLACE_HOST, {gpu, gpu},
+		{"same cluster: shared memory of the consumer's block",
+		 "one_way_cluster_ns",
+		 RK_WHERE_CLUSTER,
+		 RK_PLACE_CLUSTER,
+		 {gpu, gpu},
+		 CHAIN_TRIPS},
+		{"same GPU: its memory",
+		 "one_way_gpu_ns",
+		 RK_WHERE_APART,
+		 RK_PLACE_GPU,
+		 {gpu, gpu},
+		 CHAIN_TRIPS},
+		{"same GPU: memory of the host",
+		 "",
+		 RK_WHERE_APART,
+		 RK_PLACE_HOST,
+		 {gpu, gpu},
 		 SLOW_TRIPS},
 	};
 	struct rk_cuda_gpu found;
@@ -259,9 +277,9 @@ int gpu_row_peers(struct gpu_bench *bench)
 	}
 	if (!can[0] || !can[1]) {
 		gpu_report_skipped(bench->report, name,
-				   bench->cuda->devices < 2 ?
-					   "this process sees one GPU" :
-					   "the two do not reach each other's memory");
+				   bench->cuda->devices < 2
+					   ? "this process sees one GPU"
+					   : "the two do not reach each other's memory");
 		gpu_report_skip_bar(bench->report, bar);
 		return 0;
 	}

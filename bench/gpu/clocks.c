@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The GPU's clock in the host's time: an actor is asked what time it is, through its control ring;
- * offset and rate are fitted, with a bound of their error; then it is asked again, and the bound is held
- * against what it answers.
+ * offset and rate are fitted, with a bound of their error; then it is asked again, and the bound is
+ * held against what it answers.
  */
 #include "gpu.h"
 #include "backends/cuda.h"
@@ -50,7 +50,8 @@ static void report(struct gpu_bench *bench, const struct rk_gpu_clock *clock, do
 		   uint32_t wrong)
 {
 	gpu_report_note(bench->report,
-			"offset %" PRId64 " ns (GPU less CLOCK_MONOTONIC), drift %+.4f ppm, known to "
+			"offset %" PRId64
+			" ns (GPU less CLOCK_MONOTONIC), drift %+.4f ppm, known to "
 			"within %.0f ns",
 			(int64_t)(clock->gpu_ns - clock->host_ns), (1 / clock->rate - 1) * 1e6,
 			clock->error_ns);
@@ -59,9 +60,10 @@ static void report(struct gpu_bench *bench, const struct rk_gpu_clock *clock, do
 			" ns; the GPU's clock steps by %" PRIu64 " ns",
 			clock->used, bench->options.clock_seconds, clock->round_trip_ns,
 			clock->resolution_ns);
-	gpu_report_note(bench->report,
-			"asked %d times more: %u answers outside the bound, which had grown to %.0f ns",
-			CHECKS, wrong, error_ns);
+	gpu_report_note(
+		bench->report,
+		"asked %d times more: %u answers outside the bound, which had grown to %.0f ns",
+		CHECKS, wrong, error_ns);
 }
 
 static int measure(struct gpu_bench *bench, struct cuda_actor *actor,

@@ -59,17 +59,18 @@ static int join_sides(struct side *from, struct side *to)
 		return error;
 	error = cuda->ctx_enable_peer(to->baseline.gpu.context, 0);
 	rk_cuda_leave(&from->baseline.gpu);
-	return error && error != RK_CUDA_PEER_ALREADY_ENABLED ?
-		       rk_cuda_fail(cuda, error, "GPU %d: access to the memory of GPU %d",
-				    from->baseline.gpu.ordinal, to->baseline.gpu.ordinal) :
-		       0;
+	return error && error != RK_CUDA_PEER_ALREADY_ENABLED
+		       ? rk_cuda_fail(cuda, error, "GPU %d: access to the memory of GPU %d",
+				      from->baseline.gpu.ordinal, to->baseline.gpu.ordinal)
+		       : 0;
 }
 
 static int launch_side(struct side *side, uint64_t theirs, unsigned int first)
 {
 	const struct rk_cuda *cuda = side->baseline.gpu.cuda;
 	uint64_t chunks = FLAG_CHUNKS, trips = FLAG_TRIPS, limit_ns = FLAG_LIMIT_NS;
-	void *arguments[] = {&side->flag, &theirs, &first, &chunks, &trips, &side->times, &limit_ns};
+	void *arguments[] = {&side->flag, &theirs,	&first,	  &chunks,
+			     &trips,	  &side->times, &limit_ns};
 	int error = rk_cuda_enter(&side->baseline.gpu);
 
 	if (error)
@@ -78,8 +79,8 @@ static int launch_side(struct side *side, uint64_t theirs, unsigned int first)
 			     NULL);
 	rk_cuda_leave(&side->baseline.gpu);
 	return error ? rk_cuda_fail(cuda, error, "GPU %d: launch a flag's kernel",
-				    side->baseline.gpu.ordinal) :
-		       0;
+				    side->baseline.gpu.ordinal)
+		     : 0;
 }
 
 static int await_side(struct side *side, uint64_t *times)
@@ -94,8 +95,8 @@ static int await_side(struct side *side, uint64_t *times)
 		error = cuda->copy_to_host(times, side->times, FLAG_CHUNKS * sizeof(uint64_t));
 	rk_cuda_leave(&side->baseline.gpu);
 	return error ? rk_cuda_fail(cuda, error, "GPU %d: a flag's kernel",
-				    side->baseline.gpu.ordinal) :
-		       0;
+				    side->baseline.gpu.ordinal)
+		     : 0;
 }
 
 /* One way of a bare flag of eight bytes, by the first GPU's own clock. */

@@ -2,8 +2,8 @@
 /*
  * gpu.h - what the parts of ringkernel-bench-gpu share: a row's measure, its stage, its report.
  *
- * A row opens a runtime of its own, measures on a pinned thread, lets the actors stop, and holds the
- * GPU's own counts against what the host sent: a figure without that proof is a failure.
+ * A row opens a runtime of its own, measures on a pinned thread, lets the actors stop, and holds
+ * the GPU's own counts against what the host sent: a figure without that proof is a failure.
  */
 #ifndef BENCH_GPU_H
 #define BENCH_GPU_H
@@ -19,8 +19,8 @@
 #include <sched.h>
 
 enum {
-	GPU_TRIP_SLOTS = 64,  /* of a ring for one message in flight: it fits one page */
-	GPU_BLOCK = 1024,     /* different messages, sent over and over */
+	GPU_TRIP_SLOTS = 64, /* of a ring for one message in flight: it fits one page */
+	GPU_BLOCK = 1024,    /* different messages, sent over and over */
 	GPU_REPEATS_MOST = 64,
 	GPU_BARS_MOST = 32,
 	GPU_ROWS_MOST = 64,
@@ -121,7 +121,7 @@ int gpu_row_pinned(struct gpu_bench *bench);	/* both, with slots in host memory 
 int gpu_row_actors(struct gpu_bench *bench);	/* actor to actor */
 int gpu_row_peers(struct gpu_bench *bench);	/* between two GPUs */
 int gpu_row_spawn(struct gpu_bench *bench);
-int gpu_row_open(struct gpu_bench *bench);  /* open loop */
+int gpu_row_open(struct gpu_bench *bench); /* open loop */
 int gpu_row_clock(struct gpu_bench *bench);
 
 /* The first half of gpu_row_pinned(): a round trip. */

@@ -64,7 +64,8 @@ struct sum_state {
 	uint64_t lane_sum[LANES_MOST];
 };
 
-static RK_DEVICE void sum_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
+static RK_DEVICE void sum_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				uint32_t count)
 {
 	struct sum_state *s = (struct sum_state *)state;
 	uint64_t sum = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * ringkernel-bench-gpu - actors on a GPU, fed through rings: latencies and rates, beside the floor of
- * the bus and the ways it is done without. A program of its own, so that it needs no library but ours.
+ * ringkernel-bench-gpu - actors on a GPU, fed through rings: latencies and rates, beside the floor
+ * of the bus and the ways it is done without. A program of its own, so that it needs no library but
+ * ours.
  */
 #include "gpu.h"
 #include "clock.h"
@@ -150,7 +151,8 @@ static bool read_cpus(const char *path, cpu_set_t *set)
 	fclose(file);
 	CPU_ZERO(set);
 	for (char *at = text; *at >= '0' && *at <= '9'; at += *at == ',') {
-		long first = strtol(at, &at, 10), last = *at == '-' ? strtol(at + 1, &at, 10) : first;
+		long first = strtol(at, &at, 10),
+		     last = *at == '-' ? strtol(at + 1, &at, 10) : first;
 
 		for (long cpu = first; cpu <= last && cpu < CPU_SETSIZE; cpu++)
 			CPU_SET((int)cpu, set);
@@ -205,8 +207,8 @@ static int choose_cpus(struct gpu_bench *bench)
 		if (CPU_COUNT(&near) > 1)
 			allowed = near;
 	}
-	bench->cpu = bench->options.cpu >= 0 ? bench->options.cpu :
-					       nth_cpu(&allowed, CPU_COUNT(&allowed) - 1);
+	bench->cpu = bench->options.cpu >= 0 ? bench->options.cpu
+					     : nth_cpu(&allowed, CPU_COUNT(&allowed) - 1);
 	bench->elsewhere = allowed;
 	CPU_ZERO(&siblings);
 	CPU_SET(bench->cpu, &siblings);
@@ -267,16 +269,18 @@ static void describe(struct gpu_bench *bench)
 
 	if (!rk_cuda_gpu_find(&gpu, bench->options.gpu))
 		bench->cuda->device_name(name, sizeof(name), gpu.device);
-	gpu_report_note(bench->report, "GPU %d of %d: %s; CUDA driver %d.%d; memory for slots by %s%s",
+	gpu_report_note(bench->report,
+			"GPU %d of %d: %s; CUDA driver %d.%d; memory for slots by %s%s",
 			bench->options.gpu, bench->cuda->devices, name, bench->cuda->version / 1000,
 			bench->cuda->version % 1000 / 10, info->provider,
 			info->write_combined ? ", write-combined" : "");
 	if (*info->note)
 		gpu_report_note(bench->report, "%s", info->note);
-	gpu_report_note(bench->report,
-			"measured on CPU %d, all else elsewhere; CPU codec %s; reading the clock takes "
-			"%" PRIu64 " ns, which latencies include",
-			bench->cpu, rk_codec_far()->name, bench->clock_cost_ns);
+	gpu_report_note(
+		bench->report,
+		"measured on CPU %d, all else elsewhere; CPU codec %s; reading the clock takes "
+		"%" PRIu64 " ns, which latencies include",
+		bench->cpu, rk_codec_far()->name, bench->clock_cost_ns);
 }
 
 static void want_bars(struct gpu_bench *bench, uint32_t chosen)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Open loop: messages are due at fixed times and are sent then or, when this thread was late, as soon
- * as it can; latency counts from when each was due. So a stall shows in all that it delayed.
+ * Open loop: messages are due at fixed times and are sent then or, when this thread was late, as
+ * soon as it can; latency counts from when each was due. So a stall shows in all that it delayed.
  */
 #include "gpu.h"
 
@@ -68,12 +68,15 @@ static int receive(struct loop *loop)
 		return rk_fail(-count, "receive: %s", strerror(-count));
 	for (int i = 0; i < count; i++) {
 		uint64_t number = loop->received + (uint64_t)i;
-		double due = (double)number * loop->ticks_each, is = (double)(now - loop->start_ticks);
+		double due = (double)number * loop->ticks_each,
+		       is = (double)(now - loop->start_ticks);
 
 		if (loop->got[i].tag != (uint32_t)number)
-			return rk_fail(EIO, "message %" PRIu64 " is missing or out of order", number);
+			return rk_fail(EIO, "message %" PRIu64 " is missing or out of order",
+				       number);
 		bench_compare(&check, loop->got[i].body, number);
-		rk_hist_record(loop->hist, is > due ? gpu_ns(loop->bench, (uint64_t)(is - due)) : 0);
+		rk_hist_record(loop->hist,
+			       is > due ? gpu_ns(loop->bench, (uint64_t)(is - due)) : 0);
 	}
 	loop->received += (uint64_t)count;
 	return bench_is_wrong(&check) ? rk_fail(EIO, "a message came back changed") : count;
@@ -148,9 +151,9 @@ int gpu_row_open(struct gpu_bench *bench)
 			    .got = calloc(GOT_MOST, sizeof(struct rk_msg)),
 			    .ticks_each = 1e9 / (double)bench->options.rate / bench->ns_per_tick,
 			    .messages = bench->options.rate * bench->options.seconds};
-	int result = loop.out && loop.got && !rk_hist_open(&loop.hist, 0) ?
-			     measure(&loop) :
-			     rk_fail(ENOMEM, "no memory");
+	int result = loop.out && loop.got && !rk_hist_open(&loop.hist, 0)
+			     ? measure(&loop)
+			     : rk_fail(ENOMEM, "no memory");
 
 	rk_hist_close(loop.hist);
 	free(loop.out);

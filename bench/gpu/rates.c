@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Messages a second into an actor, and through one and back. A burst lasts until the actor has given
- * the last slot back, which it does after its handler returned. Batches and rings of several sizes;
- * the best is reported with its own.
+ * Messages a second into an actor, and through one and back. A burst lasts until the actor has
+ * given the last slot back, which it does after its handler returned. Batches and rings of several
+ * sizes; the best is reported with its own.
  */
 #include "gpu.h"
 #include "clock.h"
@@ -53,8 +53,8 @@ static double median(const struct samples *samples)
 			sorted[at] = sorted[at - 1];
 		sorted[at] = samples->rate[i];
 	}
-	return samples->count ? (sorted[(samples->count - 1) / 2] + sorted[samples->count / 2]) / 2 :
-				0;
+	return samples->count ? (sorted[(samples->count - 1) / 2] + sorted[samples->count / 2]) / 2
+			      : 0;
 }
 
 static double rate_of(uint64_t messages, uint64_t from_ns)
@@ -93,7 +93,8 @@ static double raw_rate(struct gpu_bench *bench, const struct rk_msg *block, uint
 	uint64_t capacity = capacities[0], from_ns = now_ns();
 
 	for (uint64_t i = 0; i < messages; i += RAW_BATCH)
-		codec->pack(slots + i % capacity, rk_slot_tag(i, (uint32_t)__builtin_ctzll(capacity)),
+		codec->pack(slots + i % capacity,
+			    rk_slot_tag(i, (uint32_t)__builtin_ctzll(capacity)),
 			    block + i % GPU_BLOCK, RAW_BATCH);
 	rk_codec_flush();
 	return rate_of(messages, from_ns);
@@ -148,8 +149,8 @@ static int check_sum(const struct flow *flow)
 
 	if (sum == right)
 		return 0;
-	return rk_fail(EIO, "the GPU's sum of all payloads is %#" PRIx64 ": %#" PRIx64 " is right", sum,
-		       right);
+	return rk_fail(EIO, "the GPU's sum of all payloads is %#" PRIx64 ": %#" PRIx64 " is right",
+		       sum, right);
 }
 
 static void keep_best(struct samples *best, const struct samples *samples)
@@ -230,7 +231,8 @@ int gpu_row_in(struct gpu_bench *bench)
 
 	if (result)
 		return result;
-	gpu_report_title(bench->report, "Host to GPU, one producer, actor of one block that sums all words");
+	gpu_report_title(bench->report,
+			 "Host to GPU, one producer, actor of one block that sums all words");
 	snprintf(name, sizeof(name), "in, %u messages a call, %" PRIu64 " slots", best.batch,
 		 best.capacity);
 	in = gpu_report_rate(bench->report, name, best.rate, best.count, &proof);
@@ -266,8 +268,10 @@ static int receive_some(struct flow *flow, uint64_t received)
 	if (count < 0)
 		return rk_fail(-count, "receive: %s", strerror(-count));
 	if (count && is_wrong(flow, received, (uint32_t)count))
-		return rk_fail(EIO, "message %" PRIu64 " or one of %d after it came back wrong or out "
-				    "of order", received, count);
+		return rk_fail(EIO,
+			       "message %" PRIu64 " or one of %d after it came back wrong or out "
+			       "of order",
+			       received, count);
 	return count;
 }
 
@@ -416,7 +420,8 @@ int gpu_row_echo(struct gpu_bench *bench)
 	free(block);
 	if (result)
 		return result;
-	gpu_report_title(bench->report, "Echo by an actor of one block, every byte checked, in order");
+	gpu_report_title(bench->report,
+			 "Echo by an actor of one block, every byte checked, in order");
 	for (int i = 0; i < 2; i++) {
 		char name[NAME_BYTES];
 		double rate;

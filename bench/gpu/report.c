@@ -41,8 +41,8 @@ static bool make_arrays(struct gpu_report *report)
 static json_t *proof_json(const struct gpu_proof *proof)
 {
 	return proof ? json_pack("{s:I, s:I, s:I}", "received", (json_int_t)proof->received, "sent",
-				 (json_int_t)proof->sent, "counted", (json_int_t)proof->counted) :
-		       json_null();
+				 (json_int_t)proof->sent, "counted", (json_int_t)proof->counted)
+		     : json_null();
 }
 
 static void keep_latency(struct gpu_report *report, const char *name, const struct rk_hist *hist,
@@ -56,8 +56,9 @@ static void keep_latency(struct gpu_report *report, const char *name, const stru
 		char key[40];
 
 		snprintf(key, sizeof(key), "p%g_ns", percentiles[i]);
-		json_object_set_new(row, key,
-				    json_integer((json_int_t)rk_hist_percentile(hist, percentiles[i])));
+		json_object_set_new(
+			row, key,
+			json_integer((json_int_t)rk_hist_percentile(hist, percentiles[i])));
 	}
 	json_array_append_new(report->rows, row);
 }
@@ -71,10 +72,12 @@ static void keep_rate(struct gpu_report *report, const char *name, double median
 					(int)count, "gpu", proof_json(proof)));
 }
 
-static void keep_text(struct gpu_report *report, const char *key, const char *name, const char *text)
+static void keep_text(struct gpu_report *report, const char *key, const char *name,
+		      const char *text)
 {
 	if (name)
-		json_array_append_new(report->rows, json_pack("{s:s, s:s}", "name", name, key, text));
+		json_array_append_new(report->rows,
+				      json_pack("{s:s, s:s}", "name", name, key, text));
 	else
 		json_array_append_new(report->notes, json_string(text));
 }
@@ -87,16 +90,18 @@ static int end_json(struct gpu_report *report)
 
 	for (uint32_t i = 0; i < report->bar_count; i++) {
 		const struct gpu_bar *bar = &report->bars[i];
-		bool met = bar->state == GPU_BAR_JUDGED &&
-			   (bar->relation == 'g' ? bar->value >= bar->goal : bar->value <= bar->goal);
+		bool met =
+			bar->state == GPU_BAR_JUDGED &&
+			(bar->relation == 'g' ? bar->value >= bar->goal : bar->value <= bar->goal);
 
-		json_array_append_new(bars, json_pack("{s:s, s:f, s:s, s:f, s:s}", "name", bar->name,
-						      "value", bar->value, "relation",
+		json_array_append_new(bars, json_pack("{s:s, s:f, s:s, s:f, s:s}", "name",
+						      bar->name, "value", bar->value, "relation",
 						      bar->relation == 'g' ? ">=" : "<=", "goal",
 						      bar->goal, "verdict",
 						      met ? "met" : bar_words[bar->state]));
 	}
-	all = json_pack("{s:O, s:O, s:o}", "notes", report->notes, "rows", report->rows, "bars", bars);
+	all = json_pack("{s:O, s:O, s:o}", "notes", report->notes, "rows", report->rows, "bars",
+			bars);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	json_decref(all);
 	printf("\n");
@@ -181,8 +186,8 @@ void gpu_report_heading(struct gpu_report *report, const char *text)
 static void print_proof(const struct gpu_proof *proof)
 {
 	if (proof)
-		printf("    GPU: received %" PRIu64 ", sent %" PRIu64 "; its handler counted %" PRIu64
-		       "\n",
+		printf("    GPU: received %" PRIu64 ", sent %" PRIu64
+		       "; its handler counted %" PRIu64 "\n",
 		       proof->received, proof->sent, proof->counted);
 	fflush(stdout);
 }

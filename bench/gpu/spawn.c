@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Spawning an actor into a kernel that runs, until it answers its first message: the host's whole call,
- * memory and links included; and from when the messages that spawn it are sent.
+ * Spawning an actor into a kernel that runs, until it answers its first message: the host's whole
+ * call, memory and links included; and from when the messages that spawn it are sent.
  */
 #include "gpu.h"
 
@@ -82,13 +82,15 @@ static int spawn_some(struct gpu_bench *bench, uint64_t count, struct times *tim
 	return gpu_runtime_close(stage.runtime, result);
 }
 
-static void report(struct gpu_bench *bench, const struct times *times, const struct gpu_proof *proof)
+static void report(struct gpu_bench *bench, const struct times *times,
+		   const struct gpu_proof *proof)
 {
 	gpu_report_heading(bench->report, "Spawn into a running kernel, one message answered, ns");
 	gpu_report_latency(bench->report, "from the spawn's being sent, with two links",
 			   times->spawned, proof);
 	gpu_report_latency(bench->report, "from the links' being sent", times->linked, NULL);
-	gpu_report_latency(bench->report, "all the host's calls, with the actor's memory", times->call, NULL);
+	gpu_report_latency(bench->report, "all the host's calls, with the actor's memory",
+			   times->call, NULL);
 	gpu_report_latency(bench->report, "to stop it, drained, and read its state", times->stop,
 			   NULL);
 	gpu_report_bar(bench->report, "spawn_to_answer_us",

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STOP_NS 2000000000ULL
+#define STOP_NS	    2000000000ULL
 #define CLOCK_EVERY 4096 /* misses between two looks at the time */
 
 void gpu_pin(const struct gpu_bench *bench)
@@ -45,9 +45,10 @@ int gpu_recv(struct rk_ring_rx *from, struct rk_msg *msg)
 	int got, result = 0;
 
 	while ((got = rk_ring_recv(from, msg, 1)) == 0 && !result)
-		result = from->closed ? rk_fail(EPIPE, "the actor closed its outbox, reason %" PRIu64,
-						from->closed) :
-					gpu_still_waiting(&patience, "answer");
+		result = from->closed
+				 ? rk_fail(EPIPE, "the actor closed its outbox, reason %" PRIu64,
+					   from->closed)
+				 : gpu_still_waiting(&patience, "answer");
 	return got < 0 ? rk_fail(-got, "an answer of many cells") : got ? 0 : result;
 }
 
@@ -57,10 +58,10 @@ int gpu_send(struct rk_ring_tx *to, const struct rk_msg *msg)
 	int sent, result = 0;
 
 	while ((sent = rk_ring_send(to, msg)) == 0 && !result)
-		result = to->closed ?
-				 rk_fail(EPIPE, "the actor takes nothing more, reason %" PRIu64,
-					 to->closed) :
-				 gpu_still_waiting(&patience, "credit");
+		result = to->closed
+				 ? rk_fail(EPIPE, "the actor takes nothing more, reason %" PRIu64,
+					   to->closed)
+				 : gpu_still_waiting(&patience, "credit");
 	return sent < 0 ? rk_fail(-sent, "send: %s", strerror(-sent)) : sent ? 0 : result;
 }
 
@@ -137,9 +138,9 @@ int gpu_prove(struct rk_actor *actor, uint64_t received, uint64_t sent, struct g
 
 struct rk_msg *gpu_block_new(void)
 {
-	struct rk_msg *block =
-		aligned_alloc(RK_PAGE_BYTES, GPU_BLOCK * sizeof(*block) / RK_PAGE_BYTES *
-						     RK_PAGE_BYTES + RK_PAGE_BYTES);
+	struct rk_msg *block = aligned_alloc(
+		RK_PAGE_BYTES,
+		GPU_BLOCK * sizeof(*block) / RK_PAGE_BYTES * RK_PAGE_BYTES + RK_PAGE_BYTES);
 
 	if (!block) {
 		rk_fail(ENOMEM, "no memory for %d messages", GPU_BLOCK);

@@ -30,8 +30,7 @@ int gpu_row_floor(struct gpu_bench *bench)
 	for (uint64_t i = 0; i < reads + WARM_READS; i++) {
 		uint64_t from = gpu_ticks_between(), spent;
 
-		(void)*(const volatile uint64_t *)(memory +
-						   i * 67 % lines * RK_CACHE_LINE_BYTES);
+		(void)*(const volatile uint64_t *)(memory + i * 67 % lines * RK_CACHE_LINE_BYTES);
 		spent = gpu_ticks_between() - from;
 		if (i >= WARM_READS)
 			rk_hist_record(hist, gpu_ns(bench, spent));
@@ -116,7 +115,8 @@ int gpu_row_trip(struct gpu_bench *bench)
 
 	if (rk_hist_open(&hist, 0))
 		return -ENOMEM;
-	gpu_report_heading(bench->report, "Round trip, 48-byte body, every word computed and checked, ns");
+	gpu_report_heading(bench->report,
+			   "Round trip, 48-byte body, every word computed and checked, ns");
 	result = round_trip(bench, "actor of one warp, ring of 64 slots", NULL, hist);
 	if (!result) {
 		bench->trip_p50_ns = (double)rk_hist_percentile(hist, 50);

@@ -20,7 +20,8 @@ int cuda_clock_sample(struct cuda_actor *actor, struct rk_gpu_clock_sample *samp
 	 * than its steps. Which question it answers needs no tag: there is one at a time. */
 	while ((sample->gpu_ns = __atomic_load_n(gpu_ns, __ATOMIC_RELAXED)) == before)
 		if (now_ns() - sample->before_ns > ANSWER_NS)
-			return rk_fail(ETIMEDOUT, "actor '%s': it does not tell the time", actor->name);
+			return rk_fail(ETIMEDOUT, "actor '%s': it does not tell the time",
+				       actor->name);
 	sample->after_ns = now_ns();
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cuda_clock.h - asking an actor for the time of its GPU, as rk_gpu_clock.h takes samples; private. */
+/* cuda_clock.h - asking an actor for the time of its GPU, as rk_gpu_clock.h takes samples; private.
+ */
 #ifndef RK_BACKENDS_CUDA_CLOCK_H
 #define RK_BACKENDS_CUDA_CLOCK_H
 
