@@ -23,7 +23,7 @@ enum {
 	GPU_BLOCK = 1024,    /* different messages, sent over and over */
 	GPU_REPEATS_MOST = 64,
 	GPU_BARS_MOST = 32,
-	GPU_ROWS_MOST = 64,
+	GPU_LOOKS = 256, /* between two thoughts of giving up */
 };
 
 #define GPU_WAIT_NS 5000000000ULL /* for an answer, before the row fails */
@@ -185,10 +185,6 @@ int gpu_runtime_close(struct rk_runtime *runtime, int result);
 void gpu_pin(const struct gpu_bench *bench);
 void gpu_unpin(const struct gpu_bench *bench);
 
-/* Wait for one message, or for room for one. 0; -ETIMEDOUT, -EPIPE, said. */
-int gpu_recv(struct rk_ring_rx *from, struct rk_msg *msg);
-int gpu_send(struct rk_ring_tx *to, const struct rk_msg *msg);
-
 /* A wait's way out: call it each time nothing came; nonzero once GPU_WAIT_NS passed, said. */
 struct gpu_patience {
 	struct rk_spin spin;
@@ -201,6 +197,45 @@ int gpu_still_waiting(struct gpu_patience *patience, const char *for_what);
 static inline void gpu_came(struct gpu_patience *patience)
 {
 	patience->misses = patience->end_ns = 0;
+}
+
+/* Why nothing comes, or goes; or one wait more. 0; -ETIMEDOUT, -EPIPE, -EMSGSIZE, said. */
+int gpu_recv_nothing(const struct rk_ring_rx *from, int got, struct gpu_patience *patience);
+int gpu_send_nothing(const struct rk_ring_tx *to, int sent, struct gpu_patience *patience);
+
+/* Wait for one message, or for room for one. 0; -ETIMEDOUT, -EPIPE, said. */
+static inline int gpu_recv(struct rk_ring_rx *from, struct rk_msg *msg)
+{
+	struct gpu_patience patience = {.misses = 0};
+
+	for (;;) {
+		int got = 0, result;
+
+		for (int i = 0; i < GPU_LOOKS; i++) {
+			got = rk_ring_recv(from, msg, 1);
+			if (rk_likely(got > 0))
+				return 0;
+			rk_spin_miss(&patience.spin);
+		}
+		result = gpu_recv_nothing(from, got, &patience);
+		if (result)
+			return result;
+	}
+}
+
+static inline int gpu_send(struct rk_ring_tx *to, const struct rk_msg *msg)
+{
+	struct gpu_patience patience = {.misses = 0};
+
+	for (;;) {
+		int sent = rk_ring_send(to, msg), result;
+
+		if (rk_likely(sent > 0))
+			return 0;
+		result = gpu_send_nothing(to, sent, &patience);
+		if (result)
+			return result;
+	}
 }
 
 /* GPU_BLOCK messages of user type, each tag its index; freed by free(). NULL: no memory, said. */

@@ -62,13 +62,6 @@ static double rate_of(uint64_t messages, uint64_t from_ns)
 	return (double)messages * 1e3 / (double)(now_ns() - from_ns);
 }
 
-static int sent_nothing(const struct rk_ring_tx *to, struct gpu_patience *patience)
-{
-	if (to->closed)
-		return rk_fail(EPIPE, "the actor takes nothing more, reason %" PRIu64, to->closed);
-	return gpu_still_waiting(patience, "credit");
-}
-
 /* The next messages of the block, at most @most. Return: sent, or -errno, said. */
 static int send_some(struct flow *flow, uint64_t sent, uint64_t most)
 {
@@ -110,14 +103,15 @@ static int burst_in(struct flow *flow, double *rate)
 	while (sent < flow->messages) {
 		int count = send_some(flow, flow->total + sent, flow->messages - sent);
 
-		if (count < 0 || (!count && (count = sent_nothing(flow->stage->to, &patience))))
+		if (count < 0 ||
+		    (!count && (count = gpu_send_nothing(flow->stage->to, 0, &patience))))
 			return count;
 		sent += (uint64_t)count;
 		if (count)
 			gpu_came(&patience);
 	}
 	while (rk_ring_tx_free(flow->stage->to) != capacity) {
-		int result = sent_nothing(flow->stage->to, &patience);
+		int result = gpu_send_nothing(flow->stage->to, 0, &patience);
 
 		if (result)
 			return result;
@@ -293,7 +287,7 @@ static int burst_alone(struct flow *flow, double *rate)
 			return out;
 		if (in || out)
 			gpu_came(&patience);
-		else if ((in = sent_nothing(flow->stage->to, &patience)))
+		else if ((in = gpu_send_nothing(flow->stage->to, 0, &patience)))
 			return in;
 		sent += (uint64_t)in;
 		received += (uint64_t)out;
@@ -316,7 +310,7 @@ static void *produce(void *argument)
 		int count = send_some(flow, flow->total + sent, flow->messages - sent);
 
 		if (!count)
-			count = sent_nothing(flow->stage->to, &patience);
+			count = gpu_send_nothing(flow->stage->to, 0, &patience);
 		else
 			gpu_came(&patience);
 		if (count < 0)

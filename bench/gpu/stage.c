@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define STOP_NS	    2000000000ULL
-#define CLOCK_EVERY 4096 /* misses between two looks at the time */
+#define CLOCK_EVERY 256 /* misses between two looks at the time */
 
 void gpu_pin(const struct gpu_bench *bench)
 {
@@ -39,30 +39,22 @@ int gpu_still_waiting(struct gpu_patience *patience, const char *for_what)
 		       GPU_WAIT_NS / 1000000000ULL);
 }
 
-int gpu_recv(struct rk_ring_rx *from, struct rk_msg *msg)
+int gpu_recv_nothing(const struct rk_ring_rx *from, int got, struct gpu_patience *patience)
 {
-	struct gpu_patience patience = {.misses = 0};
-	int got, result = 0;
-
-	while ((got = rk_ring_recv(from, msg, 1)) == 0 && !result)
-		result = from->closed
-				 ? rk_fail(EPIPE, "the actor closed its outbox, reason %" PRIu64,
-					   from->closed)
-				 : gpu_still_waiting(&patience, "answer");
-	return got < 0 ? rk_fail(-got, "an answer of many cells") : got ? 0 : result;
+	if (got < 0)
+		return rk_fail(-got, "an answer of many cells");
+	if (from->closed)
+		return rk_fail(EPIPE, "the actor closed its outbox, reason %" PRIu64, from->closed);
+	return gpu_still_waiting(patience, "answer");
 }
 
-int gpu_send(struct rk_ring_tx *to, const struct rk_msg *msg)
+int gpu_send_nothing(const struct rk_ring_tx *to, int sent, struct gpu_patience *patience)
 {
-	struct gpu_patience patience = {.misses = 0};
-	int sent, result = 0;
-
-	while ((sent = rk_ring_send(to, msg)) == 0 && !result)
-		result = to->closed
-				 ? rk_fail(EPIPE, "the actor takes nothing more, reason %" PRIu64,
-					   to->closed)
-				 : gpu_still_waiting(&patience, "credit");
-	return sent < 0 ? rk_fail(-sent, "send: %s", strerror(-sent)) : sent ? 0 : result;
+	if (sent < 0)
+		return rk_fail(-sent, "send: %s", strerror(-sent));
+	if (to->closed)
+		return rk_fail(EPIPE, "the actor takes nothing more, reason %" PRIu64, to->closed);
+	return gpu_still_waiting(patience, "credit");
 }
 
 int gpu_runtime_open(struct rk_runtime **runtime, const struct gpu_bench *bench,

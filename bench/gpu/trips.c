@@ -55,10 +55,10 @@ static bool is_right(const struct rk_msg *msg, const struct rk_msg *answer)
 	return true;
 }
 
-/* A trip lasts from one answer to the next: nothing between two trips goes unmeasured. */
+/* A trip lasts from before the send until the answer is unpacked. */
 static int measure(struct gpu_bench *bench, struct gpu_stage *stage, struct rk_hist *hist)
 {
-	uint64_t trips = bench->options.trips + WARM_TRIPS, before = bench_ticks(), now;
+	uint64_t trips = bench->options.trips + WARM_TRIPS, before, ticks;
 	struct rk_msg msg = {.type = RK_MSG_USER, .slots = 1}, answer;
 
 	for (uint64_t i = 0; i < trips; i++) {
@@ -66,17 +66,17 @@ static int measure(struct gpu_bench *bench, struct gpu_stage *stage, struct rk_h
 
 		msg.tag = (uint32_t)i;
 		bench_fill(msg.body, i);
+		before = bench_ticks();
 		result = gpu_send(stage->to, &msg);
 		if (!result)
 			result = gpu_recv(stage->from, &answer);
+		ticks = bench_ticks() - before;
 		if (result)
 			return result;
 		if (!is_right(&msg, &answer))
 			return rk_fail(EIO, "trip %" PRIu64 ": the answer is wrong", i);
-		now = bench_ticks();
 		if (i >= WARM_TRIPS)
-			rk_hist_record(hist, gpu_ns(bench, now - before));
-		before = now;
+			rk_hist_record(hist, gpu_ns(bench, ticks));
 	}
 	return 0;
 }
