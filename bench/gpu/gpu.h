@@ -71,6 +71,8 @@ void gpu_report_heading(struct gpu_report *report, const char *text);
 void gpu_report_title(struct gpu_report *report, const char *text);
 void gpu_report_note(struct gpu_report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* What a runtime had to do without, said again only when it differs. */
+void gpu_report_once(struct gpu_report *report, const char *text);
 
 /* A row of latencies; @proof may be NULL where no actor takes part. */
 void gpu_report_latency(struct gpu_report *report, const char *name, const struct rk_hist *hist,

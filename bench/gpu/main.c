@@ -279,7 +279,7 @@ static void describe(struct gpu_bench *bench)
 	gpu_report_note(
 		bench->report,
 		"measured on CPU %d, all else elsewhere; CPU codec %s; reading the clock takes "
-		"%" PRIu64 " ns, which latencies include",
+		"%" PRIu64 " ns, which latencies but the floor include",
 		bench->cpu, rk_codec_far()->name, bench->clock_cost_ns);
 }
 

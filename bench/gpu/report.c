@@ -25,6 +25,7 @@ struct gpu_report {
 	uint32_t bar_count;
 	json_t *rows;
 	json_t *notes;
+	char said[TEXT_BYTES]; /* by gpu_report_once() */
 };
 
 static const double percentiles[] = {50, 99, 99.9, 99.99};
@@ -168,6 +169,14 @@ void gpu_report_note(struct gpu_report *report, const char *format, ...)
 	if (!report->json)
 		printf("  %s\n", text);
 	fflush(stdout);
+}
+
+void gpu_report_once(struct gpu_report *report, const char *text)
+{
+	if (!*text || !strncmp(report->said, text, sizeof(report->said) - 1))
+		return;
+	snprintf(report->said, sizeof(report->said), "%s", text);
+	gpu_report_note(report, "%s", text);
 }
 
 void gpu_report_title(struct gpu_report *report, const char *text)

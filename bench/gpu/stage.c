@@ -102,7 +102,10 @@ int gpu_stage_open(struct gpu_stage *stage, const struct gpu_bench *bench,
 		result = rk_link_host_out(&stage->from, stage->actor, &link_opts);
 	if (!result)
 		result = rk_link_host_in(&stage->to, stage->actor, &link_opts);
-	return result ? gpu_runtime_close(stage->runtime, result) : 0;
+	if (result)
+		return gpu_runtime_close(stage->runtime, result);
+	gpu_report_once(bench->report, rk_runtime_note(stage->runtime));
+	return 0;
 }
 
 int gpu_prove(struct rk_actor *actor, uint64_t received, uint64_t sent, struct gpu_proof *proof)
