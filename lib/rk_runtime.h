@@ -256,7 +256,8 @@ RK_API const char *rk_runtime_note(const struct rk_runtime *runtime);
  * rk_runtime_close() - stop all now, end the workers, close the ports, free everything
  * @runtime: or NULL
  *
- * A handler that never returns cannot be ended from outside: this waits for it.
+ * A handler that never returns cannot be ended from outside: on cpu this waits for it; on a GPU it is
+ * left behind after some seconds, and no runtime of this process opens that GPU again.
  *
  * Context: any thread, when no other uses @runtime or anything made with it; sleeps.
  * Return: 0; -errno when a port could not write what it had accepted, said in rk_errmsg().

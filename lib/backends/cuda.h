@@ -24,6 +24,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#define CUDA_GPUS 16 /* ordinals from 0 */
 #define CUDA_NOTE_BYTES 1024
 
 struct cuda_kernel;
@@ -111,7 +112,8 @@ struct cuda_gpu {
 
 /*
  * Open GPU @opts->ordinal: memory, and the watcher's thread. No kernel runs yet.
- * 0; -ENODEV without a driver or such a GPU, or one that is too old; -ENOMEM; said in rk_errmsg().
+ * 0; -ENODEV without a driver or such a GPU, or one that is too old; -EBUSY while a kernel of an
+ * earlier opening does not end; -ENOMEM; said in rk_errmsg().
  */
 int cuda_gpu_open(struct cuda_gpu **gpu, const struct cuda_gpu_opts *opts);
 

@@ -216,13 +216,18 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 		((uint64_t *)counters)[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-/* The seat is empty: keep what the actor leaves, and let the next one sit down. */
+/*
+ * The seat is empty: keep what the actor leaves, and let the next one sit down. What it sent from is
+ * half a megabyte, and free again. Mutex held.
+ */
 static void finish(struct cuda_actor *actor)
 {
 	struct rk_gpu_counters counters;
 
 	cuda_actor_counters(actor, &counters);
 	actor->counters = counters;
+	arena_give(&actor->gpu->memory[CUDA_DEEP].arena, actor->scratch.bytes, actor->scratch.at);
+	actor->scratch.bytes = 0;
 	occupy(actor, NULL);
 	/* R3: pairs with A3 above: whoever sees it done sees its counters. */
 	__atomic_store_n(&actor->done, true, __ATOMIC_RELEASE);

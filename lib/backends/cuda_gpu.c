@@ -350,11 +350,20 @@ static int identify(struct cuda_gpu *gpu)
 	return 0;
 }
 
+/* By ordinal: a kernel of this process does not end, and whoever loads code would wait for it. */
+static bool held[CUDA_GPUS];
+
 int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 {
-	struct cuda_gpu *gpu = calloc(1, sizeof(*gpu));
+	struct cuda_gpu *gpu;
 	int result;
 
+	if (__atomic_load_n(&held[opts->ordinal], __ATOMIC_RELAXED))
+		return rk_fail(EBUSY,
+			       "GPU %d: a handler of an earlier runtime of this process has not come "
+			       "back, and no code is loaded beside it: start the process anew",
+			       opts->ordinal);
+	gpu = calloc(1, sizeof(*gpu));
 	if (!gpu)
 		return rk_fail(ENOMEM, "GPU %d: no memory", opts->ordinal);
 	pthread_mutex_init(&gpu->mutex, NULL);
@@ -421,6 +430,8 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 		free_memory(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
 		renew_context(gpu);
+	} else if (gpu->kernels) {
+		__atomic_store_n(&held[gpu->gpu.ordinal], true, __ATOMIC_RELAXED);
 	}
 	for (unsigned int kind = 0; kind < CUDA_KINDS; kind++)
 		arena_free(&gpu->memory[kind].arena);
