@@ -143,7 +143,7 @@ examples: $(examples)
 
 # --- The main job, the tests, the benchmarks ---
 
-.PHONY: run test bench
+.PHONY: run test bench bench-gpu
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
@@ -161,7 +161,7 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
 $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers)
+test: all $(tests) $(aids) $(fuzzers) $(B)/ringkernel-bench-gpu
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 .PHONY: test-kmod test-kmod-debug
@@ -198,6 +198,17 @@ $(B)/ringkernel-bench: $(bench_objects) $(B)/release/libringkernel.a
 bench: $(B)/ringkernel-bench
 	$(B)/ringkernel-bench
 
+# Actors on a GPU: a program of its own, for it needs none of the peers' libraries.
+bench_gpu_src := $(wildcard bench/gpu/*.c)
+$(B)/release/bench/gpu/handlers.o: bench/gpu/handlers.c
+$(B)/release/bench/gpu/baseline.o: bench/gpu/baseline.cu
+$(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) $(B)/release/libringkernel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+bench-gpu: $(B)/ringkernel-bench-gpu
+	$(B)/ringkernel-bench-gpu
+
 # --- Installing ---
 
 .PHONY: install uninstall
@@ -233,6 +244,7 @@ help:
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
 	@echo 'make bench        the ring against its peers'
+	@echo 'make bench-gpu    actors on a GPU against launches, queues and the bus'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'

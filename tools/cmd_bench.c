@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* `ringkernel bench`: becomes the benchmark program, which is built apart from the tool. */
+/* `ringkernel bench`: becomes a benchmark program, which is built apart from the tool. */
 #include "tool.h"
 
 #include <limits.h>
@@ -8,7 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRAM "ringkernel-bench"
+/* The first whose word comes first; the last has none. */
+static const struct {
+	const char *word;
+	const char *program;
+	const char *target; /* of make, which builds it */
+} programs[] = {
+	{"gpu", "ringkernel-bench-gpu", "bench-gpu"},
+	{NULL, "ringkernel-bench", "bench"},
+};
 
 static const char *const places[] = {"", "../libexec/ringkernel/"};
 
@@ -24,17 +32,31 @@ static int own_directory(char directory[PATH_MAX])
 	return 0;
 }
 
+/* The program that the words ask for; its own word is taken off them. */
+static int choose(int *count, char ***words)
+{
+	int which = 0;
+
+	while (programs[which].word && (!*count || strcmp(**words, programs[which].word)))
+		which++;
+	if (programs[which].word) {
+		--*count;
+		++*words;
+	}
+	return which;
+}
+
 static int run(const struct tool *tool, int count, char **words)
 {
 	char **arguments = calloc((size_t)count + 3, sizeof(*arguments));
 	char directory[PATH_MAX], path[2 * PATH_MAX];
-	int at = 0;
+	int at = 0, which = choose(&count, &words);
 
 	if (!arguments) {
 		rk_fail(ENOMEM, "no memory");
 		return tool_fail("bench", TOOL_FAILED);
 	}
-	arguments[at++] = PROGRAM;
+	arguments[at++] = (char *)(uintptr_t)programs[which].program;
 	if (tool->json)
 		arguments[at++] = "-j";
 	if (count && !strcmp(words[0], "--")) { /* what follows is the program's, options too */
@@ -47,14 +69,14 @@ static int run(const struct tool *tool, int count, char **words)
 		return tool_fail("bench", TOOL_FAILED);
 	}
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s" PROGRAM, directory, places[i]);
+		snprintf(path, sizeof(path), "%s%s%s", directory, places[i], arguments[0]);
 		execv(path, arguments);
 		if (errno != ENOENT)
 			break;
 	}
 	if (errno == ENOENT)
-		rk_fail(ENOENT, "no " PROGRAM " in %s: run `make bench`, which builds it",
-			directory);
+		rk_fail(ENOENT, "no %s in %s: run `make %s`, which builds it", arguments[0],
+			directory, programs[which].target);
 	else
 		rk_fail(errno, "%s: %s", path, strerror(errno));
 	free(arguments);
@@ -63,10 +85,11 @@ static int run(const struct tool *tool, int count, char **words)
 
 const struct tool_command cmd_bench = {
 	.name = "bench",
-	.summary = "measure the ring against its peers",
-	.help = "bench [WORDS]\n"
+	.summary = "measure the ring against its peers, and actors on a GPU",
+	.help = "bench [gpu] [WORDS]\n"
 		"\n"
-		"Runs " PROGRAM ", which `make bench` builds, with these WORDS. Its own\n"
-		"help: " PROGRAM " --help, or `ringkernel bench -- --help`.\n",
+		"Runs ringkernel-bench, which `make bench` builds, or ringkernel-bench-gpu, which\n"
+		"`make bench-gpu` builds, with these WORDS. Their own help: `ringkernel bench --\n"
+		"--help`, `ringkernel bench gpu -- --help`.\n",
 	.run = run,
 };

@@ -219,7 +219,7 @@ static size_t name_running(const struct cuda_gpu *gpu, char *text, size_t room)
 	size_t used = 0;
 
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
-		for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++) {
+		for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++) {
 			const struct cuda_actor *actor = kernel->seat[i].actor;
 
 			if (!actor || actor->seat != i ||
@@ -318,7 +318,7 @@ static void *run_watcher(void *argument)
 		kernel = gpu->kernels; /* only ever grows at its head, until the watcher has ended */
 		pthread_mutex_unlock(&gpu->mutex);
 		for (; kernel; kernel = kernel->next)
-			for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++)
+			for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++)
 				if (kernel->seat[i].actor)
 					watch_seat(kernel, i);
 		if (ending)
