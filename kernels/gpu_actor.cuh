@@ -681,7 +681,7 @@ static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 	if (!rk_take_control(desk, cell))
 		return false;
 	rk_obey_cell(desk, cell);
-	rk_control_done(desk, (cell[0] & 0xffff) == RK_GPU_INBOX);
+	rk_control_done(desk, desk->mixed && (cell[0] & 0xffff) == RK_GPU_INBOX);
 	return true;
 }
 

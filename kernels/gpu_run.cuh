@@ -160,7 +160,13 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 	return done == slots;
 }
 
-enum rk_gpu_special { RK_SPECIAL_LATER, RK_SPECIAL_PASSED, RK_SPECIAL_MESSAGE, RK_SPECIAL_CLOSED };
+enum rk_gpu_special {
+	RK_SPECIAL_LATER,
+	RK_SPECIAL_PADDING,
+	RK_SPECIAL_PASSED,
+	RK_SPECIAL_MESSAGE,
+	RK_SPECIAL_CLOSED,
+};
 
 /*
  * Deal with the message at the ring's position that is not plain. The group's first warp, all
@@ -185,11 +191,12 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 		return RK_SPECIAL_CLOSED;
 	}
 	if (type == RK_MSG_PAD)
-		return slots << 8 | RK_SPECIAL_PASSED;
+		return slots << 8 | RK_SPECIAL_PADDING;
 	if (!rk_gather(&rx, slots, desk->scratch->longer, lane))
 		return RK_SPECIAL_LATER;
+	/* It stays in the ring, never given back: whoever comes later meets it. */
 	if (type == RK_MSG_CLOSED)
-		return RK_SPECIAL_CLOSED;
+		return slots << 8 | RK_SPECIAL_CLOSED;
 	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
 }
 
@@ -315,8 +322,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		rk_watch_begin(&watch, desk, lane, index);
 		rk_ask(&turn, lane);
 		for (;;) {
-			turn.told = rk_watch_judge(&watch, lane);
-			rk_watch_ask(&watch, MIXED);
+			if (GROUP::lanes == RK_GPU_WARP_LANES || lane < RK_GPU_WARP_LANES) {
+				turn.told = rk_watch_judge(&watch, lane);
+				rk_watch_ask(&watch, MIXED);
+			}
 			rk_poll(GROUP(), &ctx, &turn, cells);
 			if (turn.plain) {
 				turn.rx.position += turn.plain;
@@ -382,10 +391,13 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
 			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
 		if (lane == 0) {
-			rx->closed |= (what & 0xff) == RK_SPECIAL_CLOSED;
-			rx->position += what >> 8;
+			if ((what & 0xff) == RK_SPECIAL_CLOSED)
+				rx->closed = 1;
+			else
+				rx->position += what >> 8;
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
-			desk->counters.received_slots += what >> 8;
+			if ((what & 0xff) != RK_SPECIAL_PADDING)
+				desk->counters.received_slots += what >> 8;
 			if (rk_credit_is_due(rx)) {
 				rk_give_credit(rx);
 			}
@@ -408,8 +420,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	/*
-	 * Take from one inbox, with an eye on the others, for as long as it gives. True if something
-	 * came; false: nothing was in any.
+	 * Take from one inbox, with an eye on the others, for as long as it gives. False: nothing was
+	 * in any; true if something came, or nobody looked for what was sent before must go first.
 	 */
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
@@ -418,7 +430,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		bool hasty = desk->phase == RK_GPU_DRAINING;
 
 		if (desk->waiting_cells || index == desk->inboxes)
-			return false;
+			return desk->waiting_cells;
 		polls = hasty ? RK_LAST_POLLS : RK_IDLE_POLLS;
 		pause = desk->mixed ? flow<true>(seat, lane, index, polls, RK_BUSY_TURNS) :
 				      flow<false>(seat, lane, index, polls, RK_BUSY_TURNS);
