@@ -37,7 +37,6 @@ struct rk_block_group {
 struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
 	struct rk_words words; /* of the slots at the ring's position, asked for before */
-	struct rk_words ahead; /* of those behind a block's full reach, asked for in good time */
 	bool mixed;	       /* as of the context */
 	uint32_t plain;	       /* messages in the group's cells */
 	bool special;	       /* the next one is there, but is not plain */
@@ -61,7 +60,10 @@ static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t
 		     lane % RK_GPU_WARP_LANES, turn->mixed);
 }
 
-/* Ask for the slots behind those that were just found; the position is theirs. */
+/*
+ * Ask for the slots behind those that were just found; the position is theirs. A block has asked
+ * already for those behind its full reach (rk_poll()).
+ */
 static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group, struct rk_gpu_turn *turn,
 						   uint32_t lane)
 {
@@ -71,9 +73,7 @@ static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group, struct 
 static __device__ __forceinline__ void rk_ask_next(struct rk_block_group, struct rk_gpu_turn *turn,
 						   uint32_t lane)
 {
-	if (turn->plain == RK_BLOCK_SLOTS)
-		turn->words = turn->ahead;
-	else
+	if (turn->plain != RK_BLOCK_SLOTS)
 		rk_ask(turn, lane);
 }
 
@@ -104,15 +104,15 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
 	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine = plain;
 
-	if (plain == RK_POLL_SLOTS)
-		rk_poll_load(&turn->ahead, &turn->rx, position + RK_BLOCK_SLOTS, in_warp,
-			     turn->mixed);
-	else if (rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
+	if (plain < RK_POLL_SLOTS &&
+	    rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
 		mine |= 0x100;
 	if (!reach)
 		mine = 0;
 	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, mine & 0xff,
 		     turn->words);
+	/* Into the same registers, always: a choice would wait for what was loaded. */
+	rk_poll_load(&turn->words, &turn->rx, position + RK_BLOCK_SLOTS, in_warp, turn->mixed);
 	if (warp == 0 && __any_sync(RK_FULL_WARP, turn->told))
 		mine |= 0x200;
 	if (in_warp == 0)
