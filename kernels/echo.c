@@ -24,6 +24,7 @@ RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msg
 
 	if (rk_lane(ctx))
 		return;
-	s->messages += sent;
-	s->sends_dropped += count - sent;
+	rk_add(ctx, &s->messages, sent);
+	if (sent < count)
+		rk_add(ctx, &s->sends_dropped, count - sent);
 }

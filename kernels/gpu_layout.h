@@ -18,7 +18,7 @@
 #include "ring/rk_slot.h"
 
 #define RK_GPU_WARP_LANES 32
-#define RK_GPU_WARPS 8	      /* seats of a block: with more, a seat has too few registers */
+#define RK_GPU_WARPS 16	      /* seats of a block */
 #define RK_GPU_LINKS 16	      /* inboxes, and outboxes, of one actor: they lie in shared memory */
 #define RK_GPU_CONTROL_SLOTS 64
 #define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */

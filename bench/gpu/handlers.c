@@ -34,15 +34,16 @@ static RK_DEVICE void compute_batch(struct rk_ctx *ctx, void *state, struct rk_m
 {
 	struct compute_state *s = (struct compute_state *)state;
 
-	for (uint32_t i = rk_lane(ctx); i < count * PAYLOAD_WORDS; i += rk_lanes(ctx)) {
-		struct rk_msg *msg = &msgs[i / PAYLOAD_WORDS];
-		payload_word *word = payload_of(msg) + i % PAYLOAD_WORDS;
+	/* Eight lanes a message, of which two have nothing to do: so nothing is divided by six. */
+	for (uint32_t i = rk_lane(ctx) / 8; i < count && rk_lane(ctx) % 8 < PAYLOAD_WORDS;
+	     i += rk_lanes(ctx) / 8) {
+		payload_word *word = payload_of(&msgs[i]) + rk_lane(ctx) % 8;
 
-		*word = computed(*word, msg->tag);
+		*word = computed(*word, msgs[i].tag);
 	}
 	count = rk_send_batch(ctx, 0, msgs, count);
 	if (rk_lane(ctx) == 0)
-		s->messages += count;
+		rk_add(ctx, &s->messages, count);
 }
 
 static RK_DEVICE void compute(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
@@ -70,11 +71,16 @@ static RK_DEVICE void sum_batch(struct rk_ctx *ctx, void *state, struct rk_msg *
 	struct sum_state *s = (struct sum_state *)state;
 	uint64_t sum = 0;
 
-	for (uint32_t i = rk_lane(ctx); i < count * PAYLOAD_WORDS; i += rk_lanes(ctx))
-		sum += payload_of(&msgs[i / PAYLOAD_WORDS])[i % PAYLOAD_WORDS];
-	s->lane_sum[rk_lane(ctx)] += sum;
+	/* Four lanes a message, two words each, and one lane with none. */
+	for (uint32_t i = rk_lane(ctx) / 4; i < count && rk_lane(ctx) % 4 < PAYLOAD_WORDS / 2;
+	     i += rk_lanes(ctx) / 4) {
+		const payload_word *words = payload_of(&msgs[i]) + rk_lane(ctx) % 4 * 2;
+
+		sum += words[0] + words[1];
+	}
+	rk_add(ctx, &s->lane_sum[rk_lane(ctx)], sum);
 	if (rk_lane(ctx) == 0)
-		s->messages += count;
+		rk_add(ctx, &s->messages, count);
 }
 
 static RK_DEVICE void sum(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)

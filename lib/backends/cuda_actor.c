@@ -5,7 +5,11 @@
 #include "rk_error.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <string.h>
+
+/* How long a spawn waits for an actor that leaves its seat. */
+#define LEAVE_NS 20000000ULL
 
 static struct cuda_seat *seat_of(const struct cuda_actor *actor)
 {
@@ -78,27 +82,53 @@ static void occupy(struct cuda_actor *actor, struct cuda_actor *who)
 	seat_of(actor)->hurry = RK_GPU_PATIENT;
 }
 
-static int take_seat(struct cuda_actor *actor)
+/* Whether an actor of the kernel is about to leave its seat. */
+static bool someone_leaves(const struct cuda_kernel *kernel)
 {
-	int seat;
+	for (unsigned int i = 0; i < kernel->grid * RK_GPU_WARPS; i++) {
+		const struct cuda_actor *actor = kernel->seat[i].actor;
+
+		if (actor && !actor->failed && cuda_actor_phase(actor) >= RK_GPU_CLOSING)
+			return true;
+	}
+	return false;
+}
+
+/* A seat, if one is free; -EAGAIN: one will be soon. */
+static int try_seat(struct cuda_actor *actor)
+{
+	int seat, result = 0;
 
 	pthread_mutex_lock(&actor->gpu->mutex);
-	seat = actor->gpu->failed ? -1 : find_seat(actor->kernel, &actor->opts);
+	seat = actor->gpu->failed ? -EIO : find_seat(actor->kernel, &actor->opts);
 	if (seat >= 0) {
 		actor->seat = (unsigned int)seat;
 		actor->serial = ++actor->gpu->next_serial;
 		occupy(actor, actor);
+	} else {
+		result = seat != -1 ? seat : someone_leaves(actor->kernel) ? -EAGAIN : -EBUSY;
 	}
 	pthread_mutex_unlock(&actor->gpu->mutex);
-	if (actor->gpu->failed)
+	return result;
+}
+
+static int take_seat(struct cuda_actor *actor)
+{
+	const struct timespec nap = {.tv_nsec = 50000};
+	uint64_t end_ns = now_ns() + LEAVE_NS;
+	int result;
+
+	while ((result = try_seat(actor)) == -EAGAIN && now_ns() < end_ns)
+		nanosleep(&nap, NULL);
+	if (!result)
+		return 0;
+	if (result == -EIO)
 		return rk_fail(EIO, "actor '%s': %s", actor->name, actor->gpu->failure);
-	if (seat < 0)
-		return rk_fail(EBUSY,
-			       "actor '%s': no free %s where it is wanted on GPU %d, whose kernel has "
-			       "%u blocks of %d: open the runtime with more blocks",
-			       actor->name, actor->opts.group == RK_GPU_GROUP_BLOCK ? "block" : "seat",
-			       actor->gpu->gpu.ordinal, actor->kernel->blocks, RK_GPU_WARPS);
-	return 0;
+	return rk_fail(EBUSY,
+		       "actor '%s': no free %s where it is wanted on GPU %d, whose kernel has "
+		       "%u blocks of %d: open the runtime with more blocks",
+		       actor->name, actor->opts.group == RK_GPU_GROUP_BLOCK ? "block" : "seat",
+		       actor->gpu->gpu.ordinal, actor->kernel->blocks, RK_GPU_WARPS);
 }
 
 /* --- Control --- */

@@ -15,8 +15,9 @@ static int run(struct cuda_gpu *gpu, const struct cuda_part *pages, const struct
 	const struct rk_cuda *cuda = gpu->gpu.cuda;
 	uint64_t memory = pages->gpu_addr, page_bytes = gpu->calibration.page_bytes;
 	uint64_t out = cycles->gpu_addr, host_addr = host->gpu_addr;
+	uint64_t ticket = out + cycles->bytes - sizeof(uint64_t);
 	uint32_t count = gpu->calibration.pages;
-	void *arguments[] = {&memory, &page_bytes, &count, &host_addr, &out};
+	void *arguments[] = {&memory, &page_bytes, &count, &host_addr, &out, &ticket};
 	int most = rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_SHARED_PER_BLOCK_OPTIN);
 	struct rk_cuda_function *function;
 	struct rk_cuda_module *module = NULL;
@@ -97,7 +98,7 @@ int cuda_calibrate(struct cuda_gpu *gpu)
 	if (!result)
 		result = cuda_take(gpu, CUDA_HOST, RK_SLOT_BYTES, "calibration", &host);
 	if (!result)
-		result = cuda_take(gpu, CUDA_DEEP, bytes, "calibration", &cycles);
+		result = cuda_take(gpu, CUDA_DEEP, bytes + sizeof(uint64_t), "calibration", &cycles);
 	if (!result)
 		result = cuda_zero(gpu, &cycles);
 	if (!result)
