@@ -99,6 +99,7 @@ struct cuda_gpu {
 
 	pthread_mutex_t mutex; /* guards all below, and the arenas */
 	struct cuda_kernel *kernels;
+	struct cuda_actor *done; /* finished; their owners are not told yet */
 	uint64_t next_serial;
 	unsigned int blocks_taken;
 	int failed; /* negative errno: a kernel died, and all that ran on this GPU with it */
@@ -243,6 +244,7 @@ struct cuda_actor {
 	struct cuda_part scratch;
 	void *state_copy; /* once asked for */
 	struct rk_gpu_counters counters; /* once done */
+	struct cuda_actor *next_done; /* in the GPU's list of those that the owner must be told of */
 	bool told_stopped;
 	bool told_finished;
 	bool closed; /* failed, and its links are closed */
@@ -280,6 +282,9 @@ const void *cuda_actor_state(struct cuda_actor *actor);
 /* What happened since the last call, each told once. The watcher's; mutex held. */
 enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4 };
 unsigned int cuda_actor_watch(struct cuda_actor *actor);
+
+/* Free the seats of actors that are done; the watcher tells their owners. Mutex held. */
+void cuda_actors_reap(struct cuda_kernel *kernel);
 
 void cuda_actor_free(struct cuda_actor *actor);
 

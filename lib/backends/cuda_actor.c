@@ -100,6 +100,7 @@ static int try_seat(struct cuda_actor *actor)
 	int seat, result = 0;
 
 	pthread_mutex_lock(&actor->gpu->mutex);
+	cuda_actors_reap(actor->kernel);
 	seat = actor->gpu->failed ? -EIO : find_seat(actor->kernel, &actor->opts);
 	if (seat >= 0) {
 		actor->seat = (unsigned int)seat;
@@ -259,8 +260,21 @@ static void finish(struct cuda_actor *actor)
 	arena_give(&actor->gpu->memory[CUDA_DEEP].arena, actor->scratch.bytes, actor->scratch.at);
 	actor->scratch.bytes = 0;
 	occupy(actor, NULL);
+	actor->next_done = actor->gpu->done;
+	actor->gpu->done = actor;
 	/* R3: pairs with A3 above: whoever sees it done sees its counters. */
 	__atomic_store_n(&actor->done, true, __ATOMIC_RELEASE);
+}
+
+void cuda_actors_reap(struct cuda_kernel *kernel)
+{
+	for (unsigned int i = 0; i < kernel->grid * RK_GPU_WARPS; i++) {
+		struct cuda_actor *actor = kernel->seat[i].actor;
+
+		if (actor && actor->seat == i && !actor->failed &&
+		    cuda_actor_phase(actor) == RK_GPU_DONE)
+			finish(actor);
+	}
 }
 
 unsigned int cuda_actor_watch(struct cuda_actor *actor)
@@ -276,10 +290,10 @@ unsigned int cuda_actor_watch(struct cuda_actor *actor)
 	}
 	if (actor->failed && !actor->closed)
 		return news | CUDA_FAILED;
-	/* A handler that never returns keeps its seat; for everyone else the actor is over. */
-	if (phase == RK_GPU_DONE || actor->gpu->failed)
+	if (phase == RK_GPU_DONE || actor->gpu->failed) {
 		finish(actor);
-	if ((actor->done || actor->failed) && !actor->told_finished) {
+	} else if (actor->failed && !actor->told_finished) {
+		/* A handler that never returns keeps its seat; for all others the actor is over. */
 		actor->told_finished = true;
 		news |= CUDA_FINISHED;
 	}

@@ -301,6 +301,28 @@ static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
 		tell.done(tell.owner);
 }
 
+/* Tell the owners of the actors that are done. */
+static void tell_done(struct cuda_gpu *gpu)
+{
+	for (;;) {
+		struct cuda_actor *actor;
+
+		pthread_mutex_lock(&gpu->mutex);
+		actor = gpu->done;
+		if (actor)
+			gpu->done = actor->next_done;
+		pthread_mutex_unlock(&gpu->mutex);
+		if (!actor)
+			return;
+		if (!actor->told_stopped)
+			actor->opts.stopped(actor->opts.owner);
+		actor->told_stopped = true;
+		if (!actor->told_finished)
+			actor->opts.done(actor->opts.owner);
+		actor->told_finished = true;
+	}
+}
+
 static void *run_watcher(void *argument)
 {
 	const struct timespec nap = {.tv_nsec = WATCH_NS};
@@ -321,6 +343,7 @@ static void *run_watcher(void *argument)
 			for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++)
 				if (kernel->seat[i].actor)
 					watch_seat(kernel, i);
+		tell_done(gpu);
 		if (ending)
 			return NULL;
 		nanosleep(&nap, NULL);
