@@ -223,6 +223,8 @@ int rk_port_close(struct rk_port *port)
 	result = port->ops->close(port);
 	if (result)
 		rk_fail_within(result, "port '%s'", port->uri);
+	if (result == -EBUSY)
+		return result;
 	free(port->uri);
 	free(port);
 	return result;

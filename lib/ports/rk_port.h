@@ -185,8 +185,10 @@ RK_API const char *rk_port_note(const struct rk_port *port);
  * rk_port_close() - close a port
  * @port: or NULL
  *
- * Context: any thread, when no other uses it; sleeps. A recording is complete on disk after it.
- * Return: 0; -errno when data that was accepted could not be written, said in rk_errmsg().
+ * Context: the thread that polled it; any, once that thread has ended, or the port has: an input
+ * when rk_port_poll_in() returned an error. Sleeps. A recording is complete on disk after it.
+ * Return: 0; -EBUSY, and nothing is closed, when the thread that polls it still has operations of
+ * it in flight; -errno when data that was accepted could not be written; said in rk_errmsg().
  */
 RK_API int rk_port_close(struct rk_port *port);
 

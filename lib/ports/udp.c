@@ -77,6 +77,9 @@ struct sockaddr_in udp_address(struct frame_address address)
 	"rcvbuf=BYTES       in: of the socket (default 67108864)\n"                            \
 	"idle=MS            in: end when something came and then nothing for MS\n"             \
 	"count=N            in: end after N messages\n"                                        \
+	"gro                in: let the kernel join datagrams of a flow; they come out apart\n" \
+	"reuseport          in: share the address with other processes, flow by flow\n"        \
+	"hwstamp            in: receive times of the NIC's clock, where it has one\n"          \
 	"sndbuf=BYTES       out: of the socket (default: the system's)\n"                      \
 	"ttl=N              out: of multicast datagrams, 0 to 255 (default 1)"
 
