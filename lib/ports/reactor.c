@@ -87,8 +87,9 @@ int reactor_buffers_make(struct reactor_buffers *buffers, uint32_t count, uint32
 {
 	const struct rk_region_opts opts = {.size = sizeof(opts)};
 	/* Not a multiple of a page: what lies in front of each must not share sets of the cache. */
-	uint32_t stride = (room + RK_CACHE_LINE_BYTES - 1) / RK_CACHE_LINE_BYTES *
-				  RK_CACHE_LINE_BYTES | RK_CACHE_LINE_BYTES;
+	uint32_t stride =
+		(room + RK_CACHE_LINE_BYTES - 1) / RK_CACHE_LINE_BYTES * RK_CACHE_LINE_BYTES |
+		RK_CACHE_LINE_BYTES;
 	size_t ring_bytes = (count * sizeof(struct iovec) + RK_PAGE_BYTES - 1) & -RK_PAGE_BYTES;
 	int result;
 

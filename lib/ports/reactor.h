@@ -25,7 +25,7 @@
 #include <sys/uio.h>
 
 enum {
-	REACTOR_OPS = 4096,	 /* in flight, of all clients of a thread */
+	REACTOR_OPS = 4096,	   /* in flight, of all clients of a thread */
 	REACTOR_MESSAGE_HEAD = 16, /* in front of what REACTOR_RECVMSG receives */
 };
 

@@ -193,7 +193,8 @@ static bool rest(struct reactor *reactor)
 		return false;
 	if (uring->signalled) {
 		reactor->calls++;
-		uring->signalled = read(uring->eventfd, &count, sizeof(count)) < 0 && errno == EINTR;
+		uring->signalled =
+			read(uring->eventfd, &count, sizeof(count)) < 0 && errno == EINTR;
 	}
 	arm(uring, true);
 	/* The kernel notes the work, then looks whether to signal; we the other way round. */
@@ -305,8 +306,8 @@ static int uring_open(struct uring *uring)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
-			 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_CLAMP,
 		.cq_entries = COMPLETIONS,
 	};
 	int result;

@@ -6,10 +6,12 @@
  *
  *   pcap:FILE      in: replays a capture; out: records one
  *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
+ *   tcp:ADDR:PORT  in: receives from connections; out: sends to them
+ *   file:PATH      in: reads a file or block device in blocks; out: writes payloads to one
  *   null:          out: counts and forgets
  *
  * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
- * lacks, why. A datagram travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
+ * lacks, why. A datagram, a block or a piece of a stream travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
  * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
  *
  * A port never waits: it moves what can be moved now. When the ring is full an input keeps what it

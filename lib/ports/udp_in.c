@@ -153,10 +153,11 @@ static int set_hardware(struct rk_port *port, const char *value)
 }
 
 static const struct port_option options[] = {
-	{"feeds", false, set_feeds},   {"iface", false, set_interface}, {"stamp", true, set_stamp},
-	{"rcvbuf", false, set_buffer}, {"idle", false, set_idle},	{"count", false, set_count},
-	{"gro", true, set_join},       {"reuseport", true, set_reuse},	{"hwstamp", true, set_hardware},
-	{NULL, false, NULL},
+	{"feeds", false, set_feeds},	 {"iface", false, set_interface},
+	{"stamp", true, set_stamp},	 {"rcvbuf", false, set_buffer},
+	{"idle", false, set_idle},	 {"count", false, set_count},
+	{"gro", true, set_join},	 {"reuseport", true, set_reuse},
+	{"hwstamp", true, set_hardware}, {NULL, false, NULL},
 };
 
 static int join(const struct udp_in *in, int fd, struct frame_address address, const char *text)
@@ -406,8 +407,8 @@ static uint32_t build(struct udp_in *in, const struct arrival *arrival, uint64_t
 				   .bytes = segment_bytes(arrival),
 				   .feed = (uint16_t)(in->port.feed + arrival->feed),
 				   .dropped = arrival->lost};
-	uint64_t time_ns = to_monotonic_ns + (packet.rx_time_ns ? packet.rx_time_ns
-								: clock_ns(CLOCK_REALTIME));
+	uint64_t time_ns = to_monotonic_ns +
+			   (packet.rx_time_ns ? packet.rx_time_ns : clock_ns(CLOCK_REALTIME));
 
 	if (in->stamp)
 		time_ns = cut_trailer(data, &packet.bytes, time_ns);

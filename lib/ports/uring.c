@@ -130,8 +130,8 @@ static int disabled(void)
 
 static void explain(char *text, size_t bytes, unsigned int index, int error)
 {
-	const char *instead = index ? "the ports do without"
-				    : "plain system calls are used instead";
+	const char *instead =
+		index ? "the ports do without" : "plain system calls are used instead";
 
 	if (error == EPERM && disabled())
 		snprintf(text, bytes,
@@ -139,16 +139,22 @@ static void explain(char *text, size_t bytes, unsigned int index, int error)
 			 "sysctl kernel.io_uring_disabled=0",
 			 disabled(), instead);
 	else if (error == EPERM || error == ENOSYS || error == EACCES)
-		snprintf(text, bytes,
-			 "io_uring_setup(2): %s: %s; a seccomp filter, as containers have, must let "
-			 "io_uring_setup, io_uring_enter and io_uring_register pass",
-			 strerror(error), instead);
+		snprintf(
+			text, bytes,
+			"io_uring_setup(2): %s: %s; a seccomp filter, as containers have, must let "
+			"io_uring_setup, io_uring_enter and io_uring_register pass",
+			strerror(error), instead);
 	else if (error == EINVAL || error == EOPNOTSUPP)
 		snprintf(text, bytes, "this kernel is too old: %s; Linux %s or later has it",
-			 instead, index == NO_SQARRAY ? "6.6" : index == NO_MMAP ? "6.5" : "6.1");
+			 instead,
+			 index == NO_SQARRAY ? "6.6"
+			 : index == NO_MMAP  ? "6.5"
+					     : "6.1");
 	else if (error == ENOMEM)
-		snprintf(text, bytes, "no memory to lock: %s; ulimit -l, or LimitMEMLOCK= of the "
-				      "unit", instead);
+		snprintf(text, bytes,
+			 "no memory to lock: %s; ulimit -l, or LimitMEMLOCK= of the "
+			 "unit",
+			 instead);
 	else
 		snprintf(text, bytes, "io_uring: %s: %s", strerror(error), instead);
 }
@@ -165,8 +171,9 @@ static void explain(char *text, size_t bytes, unsigned int index, int error)
 {
 	(void)index;
 	(void)error;
-	snprintf(text, bytes, "built without liburing: plain system calls are used instead; "
-			      "apt-get install liburing-dev, then make");
+	snprintf(text, bytes,
+		 "built without liburing: plain system calls are used instead; "
+		 "apt-get install liburing-dev, then make");
 }
 
 #endif
