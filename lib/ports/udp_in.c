@@ -569,11 +569,12 @@ static int udp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bud
 	if (tx->closed)
 		return drop_all(in, tx);
 	in->max_slots = tx->max_slots;
-	got = receive(in, most);
+	moved = put(in, tx, most);
+	got = in->held || moved == most ? 0 : receive(in, most - moved);
 	if (in->news)
 		in->last_ns = clock_ns(CLOCK_MONOTONIC);
 	in->news = false;
-	moved = put(in, tx, most);
+	moved += in->held ? 0 : put(in, tx, most - moved);
 	if (moved)
 		return (int)moved;
 	if (got < 0)
