@@ -179,9 +179,9 @@ static void receive_done(struct reactor_op *op, const struct reactor_done *done)
 		reactor_give(&in->client, done->buffer);
 	if (done->result == -ENOBUFS || done->result == -EINTR || done->result == -EAGAIN)
 		return;
-	connection->ended = true;
-	if (done->result != -ECANCELED)
+	if (!connection->ended && done->result != -ECANCELED)
 		connection->error = -done->result;
+	connection->ended = true;
 }
 
 /* The first arrival is used up. */
