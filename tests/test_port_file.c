@@ -66,7 +66,8 @@ static void check_blocks(uint64_t offset, uint64_t bytes, uint64_t block)
 		assert_int_equal(seen.entry[i].packet.bytes, want);
 		for (uint64_t j = 0; j < want; j++)
 			if (seen.entry[i].data[j] != byte_at(offset + at + j))
-				fail_msg("byte %llu of block %u is wrong", (unsigned long long)j, i);
+				fail_msg("byte %llu of block %u is wrong", (unsigned long long)j,
+					 i);
 		at += want;
 	}
 	assert_int_equal(at, bytes);
@@ -273,8 +274,8 @@ static void fill_disk(const char *path)
 
 	while (result >= 0 && accepted < LOG_MAX) {
 		sent[accepted].bytes = 400 + accepted % 300;
-		result = rk_port_write(port, build(RK_MSG_PACKET, 0, 7, 0, accepted,
-						   sent[accepted].bytes));
+		result = rk_port_write(
+			port, build(RK_MSG_PACKET, 0, 7, 0, accepted, sent[accepted].bytes));
 		accepted += result > 0;
 		if (result >= 0 && chance() % 16 == 0)
 			result = rk_port_flush(port);

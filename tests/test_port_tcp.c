@@ -89,10 +89,9 @@ static void send_pieces(uint16_t number, uint32_t length_bytes, uint32_t sender)
 static void many_senders(uint32_t length_bytes, uint64_t capacity)
 {
 	uint16_t number = free_tcp_port();
-	struct rk_port *port =
-		must_open(text_of("tcp:127.0.0.1:%u,listen,frame=%u,count=%u", number, length_bytes,
-				  SENDERS * MESSAGES),
-			  RK_PORT_IN);
+	struct rk_port *port = must_open(text_of("tcp:127.0.0.1:%u,listen,frame=%u,count=%u",
+						 number, length_bytes, SENDERS * MESSAGES),
+					 RK_PORT_IN);
 	uint32_t next[SENDERS] = {0};
 	struct rk_port_stats stats;
 	uint64_t bytes = 0;
@@ -150,8 +149,8 @@ static void through(const char *options, uint64_t capacity, bool out_listens)
 	for (uint32_t rounds = 0; seen.count < 3000 && rounds < 3000000; rounds++) {
 		if (written < 3000) {
 			sent[written].bytes = (written * 31) % (written % 60 ? 400 : MAX_BYTES);
-			result = rk_port_write(out, build(RK_MSG_PACKET, 0, 7, 0, written,
-							  sent[written].bytes));
+			result = rk_port_write(
+				out, build(RK_MSG_PACKET, 0, 7, 0, written, sent[written].bytes));
 			assert_true(result >= 0);
 			written += (uint32_t)result;
 		}

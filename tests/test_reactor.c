@@ -36,11 +36,13 @@ static void note(struct reactor_op *op, const struct reactor_done *done)
 
 static int join(void **state)
 {
+	static char note[300];
+
 	choose_seed(state);
 	memset(&told, 0, sizeof(told));
 	client = (struct reactor_client){.buffers = &buffers};
-	return reactor_buffers_make(&buffers, BUFFERS, ROOM) || reactor_client_open(&client) ||
-	       reactor_join(&client);
+	return reactor_buffers_make(&buffers, BUFFERS, ROOM) ||
+	       reactor_client_open(&client, note, sizeof(note)) || reactor_join(&client);
 }
 
 static int leave(void **state)
@@ -61,11 +63,8 @@ static struct reactor_op receiving(struct msghdr *head)
 		fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	assert_true(fd >= 0);
 	*head = (struct msghdr){.msg_controllen = 64};
-	return (struct reactor_op){.done = note,
-				   .kind = REACTOR_RECVMSG,
-				   .fd = fd,
-				   .head = head,
-				   .buffers = &buffers};
+	return (struct reactor_op){
+		.done = note, .kind = REACTOR_RECVMSG, .fd = fd, .head = head, .buffers = &buffers};
 }
 
 /* Completions in which everything is chance; those that are possible are told apart. */
@@ -80,9 +79,8 @@ static void test_hostile_completions(void **state)
 	assert_int_equal(reactor_submit(&client, &op), 0);
 	for (uint32_t i = 0; i < 1000000; i++) {
 		uint64_t name = chance() % 4 ? reactor_name(reactor, &op) : chance();
-		struct reactor_done done = {.result = (int32_t)chance(),
-					    .buffer = (int32_t)chance(),
-					    .more = true};
+		struct reactor_done done = {
+			.result = (int32_t)chance(), .buffer = (int32_t)chance(), .more = true};
 
 		if (chance() % 2)
 			done.buffer = (int32_t)(chance() % (BUFFERS + 2)) - 1;
@@ -92,8 +90,8 @@ static void test_hostile_completions(void **state)
 			name ^= 1ULL << (chance() % 64);
 		of_op += name == reactor_name(reactor, &op);
 		if (name == reactor_name(reactor, &op))
-			possible += done.buffer >= 0 && done.buffer < BUFFERS &&
-				    done.result >= 0 && done.result <= ROOM;
+			possible += done.buffer >= 0 && done.buffer < BUFFERS && done.result >= 0 &&
+				    done.result <= ROOM;
 		reactor_complete(reactor, name, &done);
 	}
 	assert_int_equal(told.calls, of_op);

@@ -114,7 +114,7 @@ static int make_blocks(struct file_in *file)
 		block->read = (struct reactor_op){
 			.done = read_done, .kind = REACTOR_READ, .fd = file->fd};
 	}
-	return reactor_client_open(&file->client);
+	return reactor_client_open(&file->client, file->port.note, sizeof(file->port.note));
 }
 
 static int check_direct(const struct file_in *file)

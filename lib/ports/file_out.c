@@ -116,7 +116,7 @@ static int file_out_open(struct rk_port *port, const char *what)
 		file->block[i].write = (struct reactor_op){
 			.done = write_done, .kind = REACTOR_WRITE, .fd = file->fd};
 	}
-	return reactor_client_open(&file->client);
+	return reactor_client_open(&file->client, file->port.note, sizeof(file->port.note));
 }
 
 /* Write what of @block is not written. */

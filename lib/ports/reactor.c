@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Reactors: one for each thread that polls ports, from its first client to its last. */
 #include "ports/reactor_engine.h"
+#include "ports/rk_uring.h"
 #include "rk_error.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -171,9 +173,10 @@ bool reactor_register(struct reactor_client *client, void *memory, size_t bytes)
 
 /* --- Clients --- */
 
-int reactor_client_open(struct reactor_client *client)
+int reactor_client_open(struct reactor_client *client, char *note, size_t note_bytes)
 {
 	struct epoll_event event = {.events = EPOLLIN};
+	char why[REACTOR_WHY_BYTES];
 
 	client->table = client->first = -1;
 	client->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -181,6 +184,9 @@ int reactor_client_open(struct reactor_client *client)
 		client->first = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (client->first < 0 || epoll_ctl(client->epoll, EPOLL_CTL_ADD, client->first, &event))
 		return rk_fail(errno, "epoll: %s", strerror(errno));
+	rk_uring_feature_at(0, why, sizeof(why));
+	if (*why && !*note)
+		snprintf(note, note_bytes, "no io_uring: %s", why);
 	return 0;
 }
 
@@ -385,9 +391,4 @@ int reactor_poll(struct reactor_client *client)
 bool reactor_ready(const struct reactor_client *client)
 {
 	return client->reactor->engine->ready(client->reactor);
-}
-
-const char *reactor_without(const struct reactor_client *client)
-{
-	return client->reactor ? client->reactor->why : "";
 }

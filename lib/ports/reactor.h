@@ -149,8 +149,11 @@ static inline uint8_t *reactor_buffer(const struct reactor_buffers *buffers, int
 
 /* --- Being a client --- */
 
-/* When a port is opened; 0 or -errno, said. */
-int reactor_client_open(struct reactor_client *client);
+/*
+ * When a port is opened; 0 or -errno, said. Where there is no io_uring, an empty @note will say why
+ * and what is used instead.
+ */
+int reactor_client_open(struct reactor_client *client, char *note, size_t note_bytes);
 
 /*
  * Become a client of the calling thread's reactor; 0 if it is one already. -errno, said.
@@ -186,8 +189,5 @@ void reactor_give(struct reactor_client *client, int32_t index);
 
 /* Tell the kernel of memory that many operations will use; false: they go without. */
 bool reactor_register(struct reactor_client *client, void *memory, size_t bytes);
-
-/* Why this thread's reactor uses plain calls; "" when it has an io_uring. */
-const char *reactor_without(const struct reactor_client *client);
 
 #endif

@@ -120,7 +120,7 @@ static int tcp_out_open(struct rk_port *port, const char *what)
 		out->connection[i].fd = -1;
 	result = rk_region_open(&out->region, 2 * (size_t)BLOCK_BYTES, &opts);
 	if (!result)
-		result = reactor_client_open(&out->client);
+		result = reactor_client_open(&out->client, out->port.note, sizeof(out->port.note));
 	if (!result)
 		result = tcp_open(&out->socket, what);
 	if (result)
