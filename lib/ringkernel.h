@@ -16,6 +16,7 @@
 #include "rk_wake.h"
 #include "gpudirect/rk_region.h"
 #include "ports/rk_port.h"
+#include "ports/rk_uring.h"
 #include "ring/rk_ring.h"
 #include "ring/rk_share.h"
 

@@ -186,7 +186,9 @@ const struct rk_uring_feature *rk_uring_feature_at(unsigned int index, char *abs
 	if (index >= FEATURES)
 		return NULL;
 	*absent = 0;
-	result = try_feature(index);
+	result = try_feature(NEEDS);
+	if (!result)
+		result = try_feature(index);
 	if (result)
 		explain(absent, absent_bytes, index, -result);
 	return &features[index];
