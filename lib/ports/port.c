@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_tcp,
-						 &port_file, &port_null};
+						 &port_file, &port_io, &port_null};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), LIST_BYTES = 128 };
 

@@ -82,7 +82,7 @@ struct port_kind {
 	const struct port_ops *out;
 };
 
-extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file;
+extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file, port_io;
 extern const struct port_ops port_pcap_in, port_pcap_out, port_udp_in, port_udp_out;
 extern const struct port_ops port_tcp_in, port_tcp_out, port_file_in, port_file_out;
 
