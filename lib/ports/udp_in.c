@@ -7,261 +7,16 @@
  * what comes meanwhile waits in the socket, and what that has no room for is counted by the kernel
  * and told by us. As soon as half of the buffers are free again, receiving goes on.
  */
-#include "ports/reactor.h"
-#include "ports/udp.h"
+#include "ports/udp_in.h"
 
-#include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
-
-enum {
-	DEFAULT_BUFFER_BYTES = 64 << 20,
-	BUFFERS = 128,
-	/* Control messages: a time or the three of SO_TIMESTAMPING, drops, the size of segments. */
-	CONTROL_BYTES = CMSG_SPACE(3 * sizeof(struct timespec)) + CMSG_SPACE(sizeof(uint32_t)) +
-			CMSG_SPACE(sizeof(int)),
-	FRONT_BYTES = REACTOR_MESSAGE_HEAD + CONTROL_BYTES,
-	MAX_DATAGRAM_BYTES = 65507,
-};
-
-/* How long a socket must have been silent before the kernel is asked what it dropped. */
-#define SILENT_NS 1000000
-
-struct udp_in;
-
-/**
- * struct feed - one address
- * @receive: the reactor's operation, live but for when all buffers wait
- * @dropped: the kernel's count of datagrams it had no room for, as last seen
- * @lost: datagrams lost since the last message
- * @unasked: something came since the kernel was last asked for @dropped
- */
-struct feed {
-	struct reactor_op receive;
-	struct udp_in *in;
-	int fd;
-	uint32_t dropped;
-	uint16_t lost;
-	bool unasked;
-};
-
-/**
- * struct arrival - what a buffer holds, on its way into the ring
- * @buffer: its index
- * @lost: by this feed before it
- * @bytes: of all its datagrams
- * @segment: of each but the last, when the kernel joined several; else @bytes
- * @done: bytes that are in the ring, or dropped
- */
-struct arrival {
-	uint16_t buffer, feed, lost;
-	uint32_t bytes, segment, done;
-	uint64_t rx_time_ns;
-};
-
-/**
- * struct udp_in - sockets and what has been received
- * @head: receive's control room, of all feeds
- * @first: of @arrivals, a ring of BUFFERS
- * @held: the ring had no room for the first
- * @news: something came since @last_ns
- * @failed: -errno of a receive that cannot go on
- * @left: messages left to receive
- * @max_slots: of the ring
- * @last_ns: when something came last; 0: never
- */
-struct udp_in {
-	struct rk_port port;
-	struct port_feeds feeds;
-	struct ip_mreqn interface;
-	bool interface_given, stamp, join_segments, reuse, hardware, ended, held, news;
-	uint64_t buffer_bytes, idle_ms, left;
-	struct feed feed[PORT_MAX_FEEDS];
-	struct reactor_client client;
-	struct reactor_buffers buffers;
-	struct msghdr head;
-	struct arrival arrivals[BUFFERS];
-	uint32_t first, waiting, max_slots;
-	int failed;
-	uint64_t last_ns;
-	uint8_t message[RK_MSG_MAX_SLOTS * RK_CELL_BYTES]
-		__attribute__((aligned(RK_CACHE_LINE_BYTES)));
-};
-
-static int set_feeds(struct rk_port *port, const char *value)
-{
-	return port_parse_feeds("feeds", value, &((struct udp_in *)port)->feeds);
-}
-
-static int set_interface(struct rk_port *port, const char *value)
-{
-	struct udp_in *in = (struct udp_in *)port;
-
-	in->interface_given = true;
-	return udp_parse_interface(value, &in->interface);
-}
-
-static int set_stamp(struct rk_port *port, const char *value)
-{
-	(void)value;
-	((struct udp_in *)port)->stamp = true;
-	return 0;
-}
-
-static int set_buffer(struct rk_port *port, const char *value)
-{
-	return port_parse_count("rcvbuf", value, 1, UDP_MAX_BUFFER_BYTES,
-				&((struct udp_in *)port)->buffer_bytes);
-}
-
-static int set_idle(struct rk_port *port, const char *value)
-{
-	return port_parse_count("idle", value, 1, UINT32_MAX, &((struct udp_in *)port)->idle_ms);
-}
-
-static int set_count(struct rk_port *port, const char *value)
-{
-	return port_parse_count("count", value, 1, UINT64_MAX - 1, &((struct udp_in *)port)->left);
-}
-
-static int set_join(struct rk_port *port, const char *value)
-{
-	(void)value;
-	((struct udp_in *)port)->join_segments = true;
-	return 0;
-}
-
-static int set_reuse(struct rk_port *port, const char *value)
-{
-	(void)value;
-	((struct udp_in *)port)->reuse = true;
-	return 0;
-}
-
-static int set_hardware(struct rk_port *port, const char *value)
-{
-	(void)value;
-	((struct udp_in *)port)->hardware = true;
-	return 0;
-}
-
-static const struct port_option options[] = {
-	{"feeds", false, set_feeds},	 {"iface", false, set_interface},
-	{"stamp", true, set_stamp},	 {"rcvbuf", false, set_buffer},
-	{"idle", false, set_idle},	 {"count", false, set_count},
-	{"gro", true, set_join},	 {"reuseport", true, set_reuse},
-	{"hwstamp", true, set_hardware}, {NULL, false, NULL},
-};
-
-static int join(const struct udp_in *in, int fd, struct frame_address address, const char *text)
-{
-	struct ip_mreqn group = in->interface;
-	int no = 0;
-
-	group.imr_multiaddr.s_addr = htonl(address.ip);
-	if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)))
-		return rk_fail(errno, "join %s: %s: %s", text, strerror(errno),
-			       in->interface_given ? "has the interface an IPv4 address?"
-						   : "name an interface with iface=");
-	/* Only what this socket joined, not what others on this machine did. */
-	if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof(no)))
-		return rk_fail(errno, "%s: IP_MULTICAST_ALL: %s", text, strerror(errno));
-	return 0;
-}
-
-/* What the kernel shall tell with each datagram. */
-static int ask_for_control(const struct udp_in *in, int fd)
-{
-	int yes = 1, times = SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE |
-			     SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-
-	if (in->hardware ? setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &times, sizeof(times))
-			 : setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes)))
-		return -1;
-	if (in->join_segments && setsockopt(fd, SOL_UDP, UDP_GRO, &yes, sizeof(yes)))
-		return -1;
-	return setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
-}
-
-static int open_socket(struct udp_in *in, uint32_t index)
-{
-	struct frame_address address = in->feeds.at[index];
-	struct sockaddr_in name = udp_address(address);
-	int fd, yes = 1, result;
-	char text[32];
-
-	snprintf(text, sizeof(text), "%u.%u.%u.%u:%u", address.ip >> 24, address.ip >> 16 & 255,
-		 address.ip >> 8 & 255, address.ip & 255, address.port);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return rk_fail(errno, "socket: %s", strerror(errno));
-	in->feed[index].fd = fd;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
-	    (in->reuse && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes))) ||
-	    ask_for_control(in, fd))
-		return rk_fail(errno, "%s: socket options: %s", text, strerror(errno));
-	result = udp_set_buffer(&in->port, fd, in->buffer_bytes, true);
-	if (result)
-		return result;
-	if (bind(fd, (const struct sockaddr *)&name, sizeof(name)))
-		return rk_fail(errno, "bind %s: %s", text, strerror(errno));
-	return port_is_multicast(address) ? join(in, fd, address, text) : 0;
-}
-
-static void receive_done(struct reactor_op *op, const struct reactor_done *done);
-
-static int open_reactor(struct udp_in *in)
-{
-	uint32_t most = in->join_segments ? MAX_DATAGRAM_BYTES : UDP_ROOM_BYTES;
-	int result = reactor_buffers_make(&in->buffers, BUFFERS, FRONT_BYTES + most);
-
-	if (!result)
-		result = reactor_client_open(&in->client, in->port.note, sizeof(in->port.note));
-	in->client.buffers = &in->buffers;
-	in->head.msg_controllen = CONTROL_BYTES;
-	for (uint32_t i = 0; i < in->feeds.count; i++) {
-		struct feed *feed = &in->feed[i];
-
-		feed->in = in;
-		feed->receive = (struct reactor_op){.done = receive_done,
-						    .kind = REACTOR_RECVMSG,
-						    .head = &in->head,
-						    .buffers = &in->buffers};
-	}
-	return result;
-}
-
-static int udp_in_open(struct rk_port *port, const char *what)
-{
-	struct udp_in *in = (struct udp_in *)port;
-	bool groups = false;
-	int result;
-
-	for (uint32_t i = 0; i < PORT_MAX_FEEDS; i++)
-		in->feed[i].fd = -1;
-	in->client.epoll = in->client.first = -1;
-	if (!in->buffer_bytes)
-		in->buffer_bytes = DEFAULT_BUFFER_BYTES;
-	if (!in->left)
-		in->left = UINT64_MAX;
-	result = udp_parse_feeds(&in->feeds, what);
-	for (uint32_t i = 0; i < in->feeds.count; i++)
-		groups |= port_is_multicast(in->feeds.at[i]);
-	if (!result && in->interface_given && !groups)
-		result = rk_fail(EINVAL, "iface: no address is a multicast group: leave it out");
-	if (!result)
-		result = open_reactor(in);
-	for (uint32_t i = 0; !result && i < in->feeds.count; i++)
-		result = open_socket(in, i);
-	return result;
-}
 
 /* The kernel's count of drops of @feed is now @dropped. */
 static void note_dropped(struct udp_in *in, struct feed *feed, uint32_t dropped)
@@ -371,7 +126,7 @@ static void arrive(struct udp_in *in, struct feed *feed, uint32_t bytes, uint16_
 	in->waiting++;
 }
 
-static void receive_done(struct reactor_op *op, const struct reactor_done *done)
+void udp_in_received(struct reactor_op *op, const struct reactor_done *done)
 {
 	struct feed *feed = (struct feed *)((char *)op - offsetof(struct feed, receive));
 	struct udp_in *in = feed->in;
@@ -629,7 +384,7 @@ static int udp_in_close(struct rk_port *port)
 
 const struct port_ops port_udp_in = {
 	.bytes = sizeof(struct udp_in),
-	.options = options,
+	.options = udp_in_options,
 	.open = udp_in_open,
 	.poll_in = udp_in_poll,
 	.write = port_no_write,
