@@ -108,7 +108,7 @@ static void test_every_size_comes_whole_and_in_order(void **state)
 			if (sizes[i] / blocks[j] >= LOG_MAX)
 				continue;
 			read_all(sizes[i], 0, blocks[j], depth, "");
-			read_all(sizes[i], sizes[i] / 3, blocks[j], depth, "");
+			read_all(sizes[i], sizes[i] / 3, blocks[j], depth, ",sqpoll");
 			if (j < 3) /* direct: whole sectors */
 				read_all(sizes[i], sizes[i] / 3 / 512 * 512, blocks[j], depth,
 					 ",direct");
@@ -255,6 +255,7 @@ static void test_what_is_written_is_in_the_file(void **state)
 	for (uint32_t i = 0; i < 4; i++) {
 		write_some("", 3000, 0, i % 2);
 		write_some(",sync", 500, 0, i % 2);
+		write_some(",sqpoll", 3000, 0, i % 2);
 		write_some(",direct", 3000, 0, i % 2);
 		write_some(",direct,sync", 1 + (uint32_t)(chance() % 9), 0, i % 2);
 		make_file(file_path("out"), 8192);

@@ -310,6 +310,7 @@ static void test_a_sender_that_is_killed(void **state)
 		must_open(text_of("tcp:127.0.0.1:%u,listen,frame=2", number), RK_PORT_IN);
 	struct ends *ends = make_ring(4096);
 	struct rk_port_stats stats;
+	uint32_t next[10] = {0};
 
 	(void)state;
 	forget(&seen);
@@ -321,13 +322,17 @@ static void test_a_sender_that_is_killed(void **state)
 			uint8_t bytes[1000];
 			int fd = raw_socket(number, false);
 
-			for (uint32_t i = 0;; i++) {
-				uint32_t all = frame(bytes, 2, i, 500), part = (i * 37) % all;
+			/* Fast enough to be killed within it, or else in the middle of the last. */
+			for (uint32_t i = 0; i < 1500; i++) {
+				uint32_t all = frame(bytes, 2, round << 20 | i, 500);
+				uint32_t part = (i * 37) % all;
 
 				if (send(fd, bytes, part, 0) < 0 ||
 				    send(fd, bytes + part, all - part, 0) < 0)
 					_exit(1);
 			}
+			send(fd, bytes, 100, 0);
+			pause();
 		}
 		poll_for(in, ends, 3);
 		kill(child, SIGKILL);
@@ -338,13 +343,13 @@ static void test_a_sender_that_is_killed(void **state)
 	assert_true(stats.messages > 10 && stats.messages == seen.count);
 	assert_true(stats.dropped_truncated <= 10);
 	assert_int_equal(dropped(&stats), stats.dropped_truncated);
-	for (uint32_t i = 0, next = 0; i < seen.count; i++) {
-		uint32_t index;
+	for (uint32_t i = 0; i < seen.count; i++) {
+		uint32_t index, round;
 
 		memcpy(&index, seen.entry[i].data, 4);
-		if (!index)
-			next = 0;
-		check_payload(&seen.entry[i], next++, 500);
+		round = index >> 20;
+		assert_true(round < 10);
+		check_payload(&seen.entry[i], round << 20 | next[round]++, 500);
 	}
 	assert_int_equal(rk_port_close(in), 0);
 	free_ring(ends);

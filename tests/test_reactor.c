@@ -42,7 +42,7 @@ static int join(void **state)
 	memset(&told, 0, sizeof(told));
 	client = (struct reactor_client){.buffers = &buffers};
 	return reactor_buffers_make(&buffers, BUFFERS, ROOM) ||
-	       reactor_client_open(&client, note, sizeof(note)) || reactor_join(&client);
+	       reactor_client_open(&client, true, note, sizeof(note)) || reactor_join(&client);
 }
 
 static int leave(void **state)

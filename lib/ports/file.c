@@ -49,6 +49,7 @@ int file_failed(const char *doing, uint64_t offset, int error)
 	"bytes=N            in: end after N bytes of the file\n"                                   \
 	"loops=N            in: read it N times\n"                                                 \
 	"direct             past the page cache (O_DIRECT)\n"                                      \
+	"sqpoll             by a thread of the kernel: no system calls, and a CPU more\n"          \
 	"append             out: behind what is in the file\n"                                     \
 	"sync               out: closing waits until it is on the disk"
 

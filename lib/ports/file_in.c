@@ -86,10 +86,17 @@ static int set_direct(struct rk_port *port, const char *value)
 	return 0;
 }
 
+static int set_sqpoll(struct rk_port *port, const char *value)
+{
+	(void)value;
+	file_of(port)->client.sqpoll = true;
+	return 0;
+}
+
 static const struct port_option options[] = {
-	{"block", false, set_block}, {"qd", false, set_depth},	  {"offset", false, set_offset},
-	{"bytes", false, set_bytes}, {"loops", false, set_loops}, {"direct", true, set_direct},
-	{NULL, false, NULL},
+	{"block", false, set_block},  {"qd", false, set_depth},	   {"offset", false, set_offset},
+	{"bytes", false, set_bytes},  {"loops", false, set_loops}, {"direct", true, set_direct},
+	{"sqpoll", true, set_sqpoll}, {NULL, false, NULL},
 };
 
 static void read_done(struct reactor_op *op, const struct reactor_done *done);
@@ -114,7 +121,7 @@ static int make_blocks(struct file_in *file)
 		block->read = (struct reactor_op){
 			.done = read_done, .kind = REACTOR_READ, .fd = file->fd};
 	}
-	return reactor_client_open(&file->client, file->port.note, sizeof(file->port.note));
+	return reactor_client_open(&file->client, true, file->port.note, sizeof(file->port.note));
 }
 
 static int check_direct(const struct file_in *file)

@@ -78,11 +78,16 @@ static int set_sync(struct rk_port *port, const char *value)
 	return 0;
 }
 
+static int set_sqpoll(struct rk_port *port, const char *value)
+{
+	(void)value;
+	file_of(port)->client.sqpoll = true;
+	return 0;
+}
+
 static const struct port_option options[] = {
-	{"direct", true, set_direct},
-	{"append", true, set_append},
-	{"sync", true, set_sync},
-	{NULL, false, NULL},
+	{"direct", true, set_direct}, {"append", true, set_append}, {"sync", true, set_sync},
+	{"sqpoll", true, set_sqpoll}, {NULL, false, NULL},
 };
 
 static void write_done(struct reactor_op *op, const struct reactor_done *done);
@@ -116,7 +121,7 @@ static int file_out_open(struct rk_port *port, const char *what)
 		file->block[i].write = (struct reactor_op){
 			.done = write_done, .kind = REACTOR_WRITE, .fd = file->fd};
 	}
-	return reactor_client_open(&file->client, file->port.note, sizeof(file->port.note));
+	return reactor_client_open(&file->client, false, file->port.note, sizeof(file->port.note));
 }
 
 /* Write what of @block is not written. */

@@ -18,7 +18,7 @@ enum { CANCEL_POLLS = 3000 };
 /* Guards every reactor's list of clients: another thread may close one that is idle. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
+static pthread_key_t keys[2]; /* of the thread's reactor; of that with sqpoll */
 static bool keyed;
 
 static void reactor_free(struct reactor *reactor)
@@ -34,7 +34,7 @@ static void thread_ends(void *argument)
 	struct reactor_client *client;
 
 	/* Until the last has left, which frees it, it is still found as this thread's. */
-	pthread_setspecific(key, reactor);
+	pthread_setspecific(keys[reactor->sqpoll], reactor);
 	while ((client = reactor->clients)) {
 		bool last = !client->next;
 
@@ -42,22 +42,23 @@ static void thread_ends(void *argument)
 		if (last)
 			return;
 	}
-	pthread_setspecific(key, NULL);
+	pthread_setspecific(keys[reactor->sqpoll], NULL);
 	reactor_free(reactor);
 }
 
-static void make_key(void)
+static void make_keys(void)
 {
-	keyed = !pthread_key_create(&key, thread_ends);
+	keyed = !pthread_key_create(&keys[0], thread_ends) &&
+		!pthread_key_create(&keys[1], thread_ends);
 }
 
-static struct reactor *own(void)
+static struct reactor *own(bool sqpoll)
 {
-	pthread_once(&once, make_key);
-	return keyed ? pthread_getspecific(key) : NULL;
+	pthread_once(&once, make_keys);
+	return keyed ? pthread_getspecific(keys[sqpoll]) : NULL;
 }
 
-static int reactor_open(struct reactor **out)
+static int reactor_open(struct reactor **out, bool sqpoll)
 {
 	struct reactor *reactor = calloc(1, sizeof(*reactor));
 	int result;
@@ -71,6 +72,7 @@ static int reactor_open(struct reactor **out)
 		reactor->slots[i].turn = 1;
 	}
 	reactor->free_count = REACTOR_OPS;
+	reactor->sqpoll = sqpoll;
 	if (reactor_uring_open(reactor)) {
 		result = reactor_plain_open(reactor);
 		if (result) {
@@ -78,7 +80,7 @@ static int reactor_open(struct reactor **out)
 			return result;
 		}
 	}
-	pthread_setspecific(key, reactor);
+	pthread_setspecific(keys[sqpoll], reactor);
 	*out = reactor;
 	return 0;
 }
@@ -173,16 +175,19 @@ bool reactor_register(struct reactor_client *client, void *memory, size_t bytes)
 
 /* --- Clients --- */
 
-int reactor_client_open(struct reactor_client *client, char *note, size_t note_bytes)
+int reactor_client_open(struct reactor_client *client, bool input, char *note, size_t note_bytes)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	char why[REACTOR_WHY_BYTES];
 
 	client->table = client->first = -1;
 	client->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (client->epoll >= 0)
+	if (client->epoll < 0)
+		return rk_fail(errno, "epoll: %s", strerror(errno));
+	if (input)
 		client->first = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (client->first < 0 || epoll_ctl(client->epoll, EPOLL_CTL_ADD, client->first, &event))
+	if (input &&
+	    (client->first < 0 || epoll_ctl(client->epoll, EPOLL_CTL_ADD, client->first, &event)))
 		return rk_fail(errno, "epoll: %s", strerror(errno));
 	rk_uring_feature_at(0, why, sizeof(why));
 	if (*why && !*note)
@@ -193,13 +198,13 @@ int reactor_client_open(struct reactor_client *client, char *note, size_t note_b
 int reactor_join(struct reactor_client *client)
 {
 	struct epoll_event event = {.events = EPOLLIN};
-	struct reactor *reactor = own();
+	struct reactor *reactor = own(client->sqpoll);
 	int result = 0, fd;
 
 	if (client->reactor)
 		return 0;
 	if (!reactor)
-		result = reactor_open(&reactor);
+		result = reactor_open(&reactor, client->sqpoll);
 	if (!result && client->buffers)
 		result = join_buffers(reactor, client->buffers);
 	if (result)
@@ -207,7 +212,8 @@ int reactor_join(struct reactor_client *client)
 	fd = reactor->engine->fd(reactor);
 	if (fd >= 0 && epoll_ctl(client->epoll, EPOLL_CTL_ADD, fd, &event))
 		result = rk_fail(errno, "epoll: %s", strerror(errno));
-	close(client->first);
+	if (client->first >= 0)
+		close(client->first);
 	client->first = -1;
 	pthread_mutex_lock(&mutex);
 	client->reactor = reactor;
@@ -266,8 +272,8 @@ void reactor_leave(struct reactor_client *client)
 	pthread_mutex_lock(&mutex);
 	last = unlink_client(client);
 	pthread_mutex_unlock(&mutex);
-	if (last && own() == reactor) {
-		pthread_setspecific(key, NULL);
+	if (last && own(reactor->sqpoll) == reactor) {
+		pthread_setspecific(keys[reactor->sqpoll], NULL);
 		reactor_free(reactor);
 	}
 }
@@ -277,7 +283,7 @@ int reactor_client_close(struct reactor_client *client)
 	int result = 0;
 
 	pthread_mutex_lock(&mutex);
-	if (client->reactor && client->reactor != own()) {
+	if (client->reactor && client->reactor != own(client->sqpoll)) {
 		if (client->live || client->buffers || client->table >= 0)
 			result = rk_fail(EBUSY, "another thread polls it: close it there, or when "
 						"that thread has ended");

@@ -120,12 +120,15 @@ struct reactor_buffers {
  * struct reactor_client - a port's part in a reactor
  * @reactor: NULL before it joined and after it left
  * @buffers: NULL, or what the client receives into; joins and leaves with it
+ * @sqpoll: by a thread of the kernel, which costs a CPU and saves the system calls; such clients
+ *	of a thread have a reactor of their own
  * @epoll: readable when the client should be polled
  * @calls: system calls made while this client polled
  */
 struct reactor_client {
 	struct reactor *reactor;
 	struct reactor_buffers *buffers;
+	bool sqpoll;
 	int epoll;
 	uint64_t calls;
 
@@ -151,9 +154,10 @@ static inline uint8_t *reactor_buffer(const struct reactor_buffers *buffers, int
 
 /*
  * When a port is opened; 0 or -errno, said. Where there is no io_uring, an empty @note will say why
- * and what is used instead.
+ * and what is used instead. @input: it is polled without being asked to; then its first poll is due
+ * at once.
  */
-int reactor_client_open(struct reactor_client *client, char *note, size_t note_bytes);
+int reactor_client_open(struct reactor_client *client, bool input, char *note, size_t note_bytes);
 
 /*
  * Become a client of the calling thread's reactor; 0 if it is one already. -errno, said.

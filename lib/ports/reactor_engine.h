@@ -47,6 +47,7 @@ struct reactor_engine {
  * struct reactor - of one thread
  * @engine: how
  * @why: why not by io_uring; "" if by it
+ * @sqpoll: asked for
  * @calls: system calls made
  * @strange: completions that were not believed
  * @private: the engine's
@@ -54,6 +55,7 @@ struct reactor_engine {
 struct reactor {
 	const struct reactor_engine *engine;
 	void *private;
+	bool sqpoll;
 	char why[REACTOR_WHY_BYTES];
 	uint64_t calls, strange;
 	struct reactor_client *clients;

@@ -27,6 +27,7 @@ enum {
 	SUBMISSIONS = 256,
 	COMPLETIONS = 4096,
 	WAIT_NS = 10000000,
+	SQPOLL_IDLE_MS = 50,
 };
 
 #define NAME_OF_CANCEL UINT64_MAX
@@ -62,11 +63,20 @@ static int uring_fd(const struct reactor *reactor)
 	return uring_of(reactor)->eventfd;
 }
 
+/* Whether the kernel, or with SQPOLL its thread, does not yet know of all submissions. */
+static bool must_submit(const struct io_uring *ring, uint32_t flags)
+{
+	if (!(ring->flags & IORING_SETUP_SQPOLL))
+		return io_uring_sq_ready(ring);
+	return ring->sq.sqe_head != ring->sq.sqe_tail ||
+	       (flags & IORING_SQ_NEED_WAKEUP && io_uring_sq_ready(ring));
+}
+
 static bool must_enter(const struct io_uring *ring)
 {
 	const uint32_t flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
 
-	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) || io_uring_sq_ready(ring);
+	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) || must_submit(ring, flags);
 }
 
 static bool uring_ready(const struct reactor *reactor)
@@ -202,6 +212,21 @@ static bool rest(struct reactor *reactor)
 	return uring_ready(reactor);
 }
 
+/* With SQPOLL that is a store, unless the kernel's thread sleeps or completions overflowed. */
+static void submit(struct reactor *reactor)
+{
+	struct io_uring *ring = ring_of(reactor);
+	uint32_t flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
+
+	if (ring->flags & IORING_SETUP_SQPOLL && !(flags & IORING_SQ_CQ_OVERFLOW)) {
+		reactor->calls += (flags & IORING_SQ_NEED_WAKEUP) != 0;
+		io_uring_submit(ring);
+		return;
+	}
+	reactor->calls++;
+	io_uring_submit_and_get_events(ring);
+}
+
 /* Submit, let the kernel finish what it can, and hand out what has completed. */
 static int work(struct reactor *reactor, bool wait)
 {
@@ -215,8 +240,7 @@ static int work(struct reactor *reactor, bool wait)
 		reactor->calls++;
 		io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &time, NULL);
 	} else if (must_enter(&uring->ring)) {
-		reactor->calls++;
-		io_uring_submit_and_get_events(&uring->ring);
+		submit(reactor);
 	}
 	return reap(reactor);
 }
@@ -302,13 +326,15 @@ static const struct reactor_engine engine = {
 };
 
 /* 0 or -errno. */
-static int uring_open(struct uring *uring)
+static int uring_open(struct uring *uring, bool sqpoll)
 {
+	const uint32_t how = sqpoll ? IORING_SETUP_SQPOLL
+				    : IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 	struct io_uring_params params = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-			 IORING_SETUP_CLAMP,
+		.flags = how | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL |
+			 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
 		.cq_entries = COMPLETIONS,
+		.sq_thread_idle = SQPOLL_IDLE_MS,
 	};
 	int result;
 
@@ -339,7 +365,7 @@ int reactor_uring_open(struct reactor *reactor)
 	if (*reactor->why)
 		return -EOPNOTSUPP;
 	uring = calloc(1, sizeof(*uring));
-	result = uring ? uring_open(uring) : -ENOMEM;
+	result = uring ? uring_open(uring, reactor->sqpoll) : -ENOMEM;
 	if (result) {
 		snprintf(reactor->why, sizeof(reactor->why), "io_uring: %s", strerror(-result));
 		free(uring);

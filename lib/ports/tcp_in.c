@@ -145,7 +145,8 @@ static int tcp_in_open(struct rk_port *port, const char *what)
 	in->client.buffers = &in->buffers;
 	result = reactor_buffers_make(&in->buffers, BUFFERS, BUFFER_BYTES);
 	if (!result)
-		result = reactor_client_open(&in->client, in->port.note, sizeof(in->port.note));
+		result = reactor_client_open(&in->client, true, in->port.note,
+					     sizeof(in->port.note));
 	if (!result)
 		result = tcp_open(&in->socket, what);
 	if (result)

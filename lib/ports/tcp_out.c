@@ -120,7 +120,8 @@ static int tcp_out_open(struct rk_port *port, const char *what)
 		out->connection[i].fd = -1;
 	result = rk_region_open(&out->region, 2 * (size_t)BLOCK_BYTES, &opts);
 	if (!result)
-		result = reactor_client_open(&out->client, out->port.note, sizeof(out->port.note));
+		result = reactor_client_open(&out->client, false, out->port.note,
+					     sizeof(out->port.note));
 	if (!result)
 		result = tcp_open(&out->socket, what);
 	if (result)
@@ -298,9 +299,13 @@ static int tcp_out_close(struct rk_port *port)
 	return unsent ? rk_fail(EAGAIN, "%u messages not sent: flush before closing", unsent) : 0;
 }
 
+/* Of a port that listens the descriptor would tell of connections, of which nothing need be done.
+ */
 static int tcp_out_fd(const struct rk_port *port)
 {
-	return ((const struct tcp_out *)port)->client.epoll;
+	const struct tcp_out *out = (const struct tcp_out *)port;
+
+	return out->socket.listen ? -1 : out->client.epoll;
 }
 
 const struct port_ops port_tcp_out = {

@@ -136,7 +136,8 @@ static int open_reactor(struct udp_in *in)
 	int result = reactor_buffers_make(&in->buffers, BUFFERS, FRONT_BYTES + most);
 
 	if (!result)
-		result = reactor_client_open(&in->client, in->port.note, sizeof(in->port.note));
+		result = reactor_client_open(&in->client, true, in->port.note,
+					     sizeof(in->port.note));
 	in->client.buffers = &in->buffers;
 	in->head.msg_controllen = CONTROL_BYTES;
 	for (uint32_t i = 0; i < in->feeds.count; i++) {
