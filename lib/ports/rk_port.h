@@ -135,7 +135,8 @@ RK_API int rk_port_write(struct rk_port *port, const struct rk_msg *msg);
 RK_API int rk_port_flush(struct rk_port *port);
 
 /**
- * rk_port_fd() - a descriptor that becomes readable when an input has something
+ * rk_port_fd() - a descriptor that becomes readable when an input has something, or when an output
+ * that was busy should be tried again
  * @port: open
  *
  * What rk_port_poll_in() holds back for a full ring does not show here: wait for the ring then.
