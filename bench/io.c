@@ -84,6 +84,8 @@ int bench_io(const struct bench_options *options)
 	result = bench_udp(options, bars, &count);
 	if (!result)
 		result = bench_file(options, bars, &count);
+	if (!result)
+		result = bench_own(options);
 	if (result)
 		return result;
 	printf("\n");

@@ -32,5 +32,7 @@ double bench_median(double *values, uint32_t count);
 /* Each adds its bars at @bars[*count]. */
 int bench_udp(const struct bench_options *options, struct bench_bar *bars, uint32_t *count);
 int bench_file(const struct bench_options *options, struct bench_bar *bars, uint32_t *count);
+/* No bars: what it measures is a device's peer. */
+int bench_own(const struct bench_options *options);
 
 #endif
