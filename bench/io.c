@@ -67,23 +67,21 @@ int bench_io(const struct bench_options *options)
 {
 	struct bench_bar bars[BENCH_BARS_MOST];
 	uint32_t count = 0;
-	cpu_set_t cpus;
-	int result;
+	cpu_set_t cpus, one;
+	int result, cpu = 0;
 
-	/* One core for all that is measured. */
-	if (!sched_getaffinity(0, sizeof(cpus), &cpus)) {
-		cpu_set_t one;
-		int cpu = 0;
-
-		while (!CPU_ISSET((size_t)cpu, &cpus))
-			cpu++;
-		CPU_ZERO(&one);
-		CPU_SET((size_t)cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one);
-	}
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return rk_fail(errno, "sched_getaffinity: %s", strerror(errno));
+	while (!CPU_ISSET((size_t)cpu, &cpus))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
 	result = bench_udp(options, bars, &count);
 	if (!result)
 		result = bench_file(options, bars, &count);
+	/* Here the kernel works on another one. */
+	sched_setaffinity(0, sizeof(cpus), &cpus);
 	if (!result)
 		result = bench_own(options);
 	if (result)
