@@ -78,6 +78,23 @@ judge "multicast A/B: sent = received + dropped" both_hold \
 	'output(s)["messages"] == sum(i["messages"] + drops(i) for i in inputs(r)) and
 	 drops(output(s)) == 0'
 
+# --- A link slower than its sender: the socket fills, and nothing is lost or doubled ---
+
+if ip netns exec $a tc qdisc add dev veth0 root tbf rate 40mbit burst 20k limit 10m 2>/dev/null; then
+	in_b received run from udp:10.77.0.2:7008,idle=1500 to "file:$work/slow" &
+	receiver=$!
+	sleep 1
+	in_a sent run from "pcap:$work/feed.pcap,speed=max" to udp:10.77.0.2:7008,sndbuf=40000
+	wait $receiver
+	ip netns exec $a tc qdisc del dev veth0 root
+	run run from "pcap:$work/feed.pcap,speed=max" to "file:$work/fast"
+	judge "udp, a slow link: the sender was held back" both_hold \
+		'inputs(s)[0]["ring_full"] > 0 and drops(output(s)) == 0'
+	judge "udp, a slow link: every byte arrived, in order" cmp "$work/slow" "$work/fast"
+else
+	skip "udp, a slow link" "no tbf: modprobe sch_tbf"
+fi
+
 # --- The link goes down and comes up ---
 
 in_b received run from udp:10.77.0.2:7003,idle=1500 to null: &
