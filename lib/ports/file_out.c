@@ -288,7 +288,8 @@ static int begin(struct file_out *file)
 	int result = reactor_join(&file->client);
 
 	if (!result && !joined)
-		file->registered = reactor_register(&file->client, info->host_addr, info->bytes);
+		file->registered =
+			reactor_register(&file->client, info->host_addr, info->bytes, file->fd);
 	return result;
 }
 

@@ -158,7 +158,7 @@ void reactor_give(struct reactor_client *client, int32_t index)
 	client->reactor->engine->give(client->reactor, buffers, (uint16_t)index);
 }
 
-bool reactor_register(struct reactor_client *client, void *memory, size_t bytes)
+bool reactor_register(struct reactor_client *client, void *memory, size_t bytes, int fd)
 {
 	struct reactor *reactor = client->reactor;
 	int index;
@@ -166,7 +166,7 @@ bool reactor_register(struct reactor_client *client, void *memory, size_t bytes)
 	if (reactor->tables == UINT64_MAX)
 		return false;
 	index = __builtin_ctzll(~reactor->tables);
-	if (!reactor->engine->enroll(reactor, (struct iovec){memory, bytes}, index))
+	if (!reactor->engine->enroll(reactor, (struct iovec){memory, bytes}, fd, index))
 		return false;
 	reactor->tables |= 1ULL << index;
 	client->table = index;

@@ -74,7 +74,7 @@ struct reactor_client;
  * @offset: in the file
  * @head: REACTOR_RECVMSG: msg_controllen is the room for control messages
  * @buffers: REACTOR_RECVMSG and REACTOR_RECV
- * @registered: @data lies in the region given to reactor_register()
+ * @registered: @fd, and the memory that @data lies in, were given to reactor_register()
  * @live: submitted and not over
  */
 struct reactor_op {
@@ -136,7 +136,7 @@ struct reactor_client {
 	struct reactor_client *next;
 	uint32_t live; /* operations */
 	int first;     /* makes @epoll readable until the first poll */
-	int table;     /* of registered memory: its index; -1 */
+	int table;     /* of what is registered: its index; -1 */
 };
 
 /* --- Memory of received bytes: made when a port is opened, by any thread --- */
@@ -191,7 +191,7 @@ bool reactor_ready(const struct reactor_client *client);
 /* The client is done with buffer @index: the kernel may fill it again. */
 void reactor_give(struct reactor_client *client, int32_t index);
 
-/* Tell the kernel of memory that many operations will use; false: they go without. */
-bool reactor_register(struct reactor_client *client, void *memory, size_t bytes);
+/* Tell the kernel of memory and a file that many operations will use; false: they go without. */
+bool reactor_register(struct reactor_client *client, void *memory, size_t bytes, int fd);
 
 #endif

@@ -26,7 +26,7 @@ struct reactor_slot {
  * @join: give all buffers to the kernel; 0 or -errno, said
  * @leave: take them back
  * @give: one buffer
- * @enroll: memory, at index client->table; false: not to be had
+ * @enroll: memory and a file, at index client->table; false: not to be had
  * @withdraw: undo it
  */
 struct reactor_engine {
@@ -38,7 +38,7 @@ struct reactor_engine {
 	int (*join)(struct reactor *reactor, struct reactor_buffers *buffers);
 	void (*leave)(struct reactor *reactor, struct reactor_buffers *buffers);
 	void (*give)(struct reactor *reactor, struct reactor_buffers *buffers, uint16_t index);
-	bool (*enroll)(struct reactor *reactor, struct iovec memory, int index);
+	bool (*enroll)(struct reactor *reactor, struct iovec memory, int fd, int index);
 	void (*withdraw)(struct reactor *reactor, int index);
 	void (*close)(struct reactor *reactor);
 };

@@ -252,10 +252,11 @@ static void plain_leave(struct reactor *reactor, struct reactor_buffers *buffers
 	(void)buffers;
 }
 
-static bool plain_enroll(struct reactor *reactor, struct iovec memory, int index)
+static bool plain_enroll(struct reactor *reactor, struct iovec memory, int fd, int index)
 {
 	(void)reactor;
 	(void)memory;
+	(void)fd;
 	(void)index;
 	return false;
 }

@@ -103,13 +103,15 @@ static void prepare_file(struct io_uring_sqe *sqe, const struct reactor_op *op)
 	int index = op->client->table;
 
 	if (op->registered && write)
-		io_uring_prep_write_fixed(sqe, op->fd, op->data, op->bytes, op->offset, index);
+		io_uring_prep_write_fixed(sqe, index, op->data, op->bytes, op->offset, index);
 	else if (op->registered)
-		io_uring_prep_read_fixed(sqe, op->fd, op->data, op->bytes, op->offset, index);
+		io_uring_prep_read_fixed(sqe, index, op->data, op->bytes, op->offset, index);
 	else if (write)
 		io_uring_prep_write(sqe, op->fd, op->data, op->bytes, op->offset);
 	else
 		io_uring_prep_read(sqe, op->fd, op->data, op->bytes, op->offset);
+	if (op->registered)
+		sqe->flags |= IOSQE_FIXED_FILE;
 }
 
 static void prepare(struct io_uring_sqe *sqe, const struct reactor_op *op)
@@ -285,23 +287,30 @@ static void uring_leave(struct reactor *reactor, struct reactor_buffers *buffers
 	io_uring_unregister_buf_ring(ring_of(reactor), buffers->group);
 }
 
-static bool uring_enroll(struct reactor *reactor, struct iovec memory, int index)
+/* What stands at @index of the tables of registered memory and files. */
+static bool set_tables(struct io_uring *ring, struct iovec memory, int fd, int index)
 {
 	__u64 tag = 0;
 
-	/* A table with holes, made at the first use; -EBUSY: it is there. */
-	io_uring_register_buffers_sparse(ring_of(reactor), REACTOR_TABLE);
-	return io_uring_register_buffers_update_tag(ring_of(reactor), (unsigned int)index, &memory,
-						    &tag, 1) == 1;
+	return io_uring_register_buffers_update_tag(ring, (unsigned int)index, &memory, &tag, 1) ==
+		       1 &&
+	       io_uring_register_files_update(ring, (unsigned int)index, &fd, 1) == 1;
 }
 
 static void uring_withdraw(struct reactor *reactor, int index)
 {
-	struct iovec nothing = {0};
-	__u64 tag = 0;
+	set_tables(ring_of(reactor), (struct iovec){0}, -1, index);
+}
 
-	io_uring_register_buffers_update_tag(ring_of(reactor), (unsigned int)index, &nothing, &tag,
-					     1);
+static bool uring_enroll(struct reactor *reactor, struct iovec memory, int fd, int index)
+{
+	/* Tables with holes, made at the first use; -EBUSY: they are there. */
+	io_uring_register_buffers_sparse(ring_of(reactor), REACTOR_TABLE);
+	io_uring_register_files_sparse(ring_of(reactor), REACTOR_TABLE);
+	if (set_tables(ring_of(reactor), memory, fd, index))
+		return true;
+	uring_withdraw(reactor, index);
+	return false;
 }
 
 static void uring_close(struct reactor *reactor)

@@ -19,7 +19,6 @@ enum { BLOCK_BYTES = 256 << 10, MAX_FRAME_BYTES = 65535 };
  * struct connection - one receiver
  * @fd: -1: the place is free
  * @error: why it ended; 0 while it is whole
- * @result: of the send, until its memory is free (zero-copy)
  */
 struct connection {
 	struct reactor_op send;

@@ -18,7 +18,7 @@ static const struct rk_uring_feature features[FEATURES] = {
 	[NEEDS] = {"io_uring", "sockets and files: many operations a system call"},
 	[SQPOLL] = {"sqpoll", "a kernel thread that submits: no system call at all"},
 	[ZERO_COPY] = {"send_zc", "sending without a copy"},
-	[REGISTERED] = {"registered", "pages of file buffers pinned once"},
+	[REGISTERED] = {"registered", "files and their buffers looked up and pinned once"},
 	[NO_MMAP] = {"no_mmap", "rings in memory of ours, which a device can reach"},
 	[NO_SQARRAY] = {"no_sqarray", "one write less for each submission"},
 };
