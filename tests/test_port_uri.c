@@ -205,7 +205,7 @@ static void test_kinds_say_what_they_take(void **state)
 			line += *line == '\n';
 		}
 	}
-	assert_int_equal(options, 6 + 11 + 4 + 9 + 5);
+	assert_int_equal(options, 6 + 11 + 4 + 9 + 6);
 	assert_null(rk_port_kind_at(6));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Port io: a file for an actor that reads it by itself (rk_io.h).
+ * Port io: a file or socket for an actor that reads or writes it by itself (rk_io.h).
  *
  * Its first message, RK_MSG_IO_OPEN, tells the actor of the ring. From then on the actor submits,
  * and this port brings the completions: on the cpu backend, whose actors look at nothing but their
@@ -8,20 +8,21 @@
  */
 #include "io/rk_io_ring.h"
 #include "ports/file.h"
+#include "ports/udp.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <unistd.h>
 
 /**
- * struct io_in - a file, and the ring for whoever reads it
+ * struct io_in - a file or socket, and the ring for whoever works on it
  * @message: not in the ring yet, if @held
  */
 struct io_in {
 	struct rk_port port;
 	struct rk_io_ring *ring;
 	uint64_t slots, buffers_bytes, idle_ms, cpu;
-	bool direct, on_cpu, held, over;
+	bool direct, write, on_cpu, held, over;
 	int fd;
 	struct rk_msg message;
 };
@@ -60,10 +61,46 @@ static int set_direct(struct rk_port *port, const char *value)
 	return 0;
 }
 
+static int set_write(struct rk_port *port, const char *value)
+{
+	(void)value;
+	io_of(port)->write = true;
+	return 0;
+}
+
 static const struct port_option options[] = {
-	{"qd", false, set_depth}, {"buffers", false, set_buffers}, {"idle", false, set_idle},
-	{"cpu", false, set_cpu},  {"direct", true, set_direct},	   {NULL, false, NULL},
+	{"qd", false, set_depth},   {"buffers", false, set_buffers}, {"idle", false, set_idle},
+	{"write", true, set_write}, {"cpu", false, set_cpu},	     {"direct", true, set_direct},
+	{NULL, false, NULL},
 };
+
+/* A socket connected to the address @what. */
+static int open_udp(const char *what, int *fd)
+{
+	struct port_feeds feeds = {.count = 0};
+	struct sockaddr_in name;
+	int result = udp_parse_feeds(&feeds, what);
+
+	if (result)
+		return result;
+	name = udp_address(feeds.at[0]);
+	*fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return rk_fail(errno, "socket: %s", strerror(errno));
+	if (connect(*fd, (const struct sockaddr *)&name, sizeof(name)))
+		return rk_fail(errno, "connect %s: %s", what, strerror(errno));
+	return 0;
+}
+
+static int open_what(struct io_in *in, const char *what, uint64_t *bytes)
+{
+	if (!strncmp(what, "udp:", 4) && in->direct)
+		return rk_fail(EINVAL, "direct: a socket has no page cache: leave it out");
+	if (!strncmp(what, "udp:", 4))
+		return open_udp(what + 4, &in->fd);
+	return file_open(what, (in->write ? O_RDWR : O_RDONLY) | (in->direct ? O_DIRECT : 0),
+			 &in->fd, bytes);
+}
 
 static int io_open(struct rk_port *port, const char *what)
 {
@@ -79,8 +116,7 @@ static int io_open(struct rk_port *port, const char *what)
 	int result;
 
 	in->fd = -1;
-	result =
-		file_open(what, O_RDONLY | (in->direct ? O_DIRECT : 0), &in->fd, &about.file_bytes);
+	result = open_what(in, what, &about.file_bytes);
 	if (!result)
 		result = rk_io_ring_open(&in->ring, &in->fd, 1, &opts);
 	if (result)
@@ -165,10 +201,12 @@ static const struct port_ops io_in = {
 	"buffers=BYTES      room for data (default 65536 for each in flight)\n"          \
 	"idle=MS            the kernel's thread sleeps after so long (default 100)\n"    \
 	"cpu=N              where the kernel's thread runs\n"                            \
+	"write              the actor may write the file too\n"                          \
 	"direct             past the page cache (O_DIRECT)"
 
 const struct port_kind port_io = {
-	.about = {"io", "in: a file for an actor that reads it by itself (file_scan)", OPTIONS,
-		  NULL},
+	.about = {"io",
+		  "in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (file_scan)",
+		  OPTIONS, NULL},
 	.in = &io_in,
 };

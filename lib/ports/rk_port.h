@@ -8,7 +8,7 @@
  *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
  *   tcp:ADDR:PORT  in: receives from connections; out: sends to them
  *   file:PATH      in: reads a file or block device in blocks; out: writes payloads to one
- *   io:PATH        in: a file for an actor that reads it by itself (rk_io.h)
+ *   io:PATH        in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (rk_io.h)
  *   null:          out: counts and forgets
  *
  * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
