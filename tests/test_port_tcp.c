@@ -431,6 +431,37 @@ static void test_a_receiver_that_stalls(void **state)
 	close(listening);
 }
 
+/* Senders that come and go, one message each, never a pause: each finds a place. */
+static void test_senders_come_and_go(void **state)
+{
+	uint16_t number = free_tcp_port();
+	struct rk_port *in =
+		must_open(text_of("tcp:127.0.0.1:%u,listen,frame=2", number), RK_PORT_IN);
+	struct ends *ends = make_ring(1024);
+	struct rk_port_stats stats;
+	uint8_t bytes[64];
+
+	(void)state;
+	forget(&seen);
+	poll_for(in, ends, 1);
+	for (uint32_t i = 0; i < 500; i++) {
+		int fd = raw_socket(number, false);
+
+		assert_int_equal(send(fd, bytes, frame(bytes, 2, i, 40), 0), 42);
+		close(fd);
+		for (uint32_t j = 0; seen.count <= i && j < 1000000; j++) {
+			assert_true(rk_port_poll_in(in, &ends->tx, 64) >= 0);
+			take(ends, UINT32_MAX);
+		}
+		assert_int_equal(seen.count, i + 1);
+		check_payload(&seen.entry[i], i, 40);
+	}
+	rk_port_stats(in, &stats);
+	assert_int_equal(dropped(&stats), 0);
+	assert_int_equal(rk_port_close(in), 0);
+	free_ring(ends);
+}
+
 static void test_closing_unsent_says_so(void **state)
 {
 	uint16_t number = free_tcp_port();
@@ -473,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_a_sender_that_is_killed),
 		cmocka_unit_test(test_a_receiver_that_is_killed),
 		cmocka_unit_test(test_a_receiver_that_stalls),
+		cmocka_unit_test(test_senders_come_and_go),
 		cmocka_unit_test(test_closing_unsent_says_so),
 		cmocka_unit_test(test_nobody_listens),
 	};

@@ -418,6 +418,9 @@ static int tcp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bud
 	if (result)
 		return result;
 	moved = put(in, tx, most);
+	/* Places of those that were accepted become free also while others send without a pause. */
+	if (moved && in->socket.listen)
+		end_connections(in);
 	if (moved)
 		return (int)moved;
 	if (!in->left) {
