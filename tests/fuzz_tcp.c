@@ -7,6 +7,7 @@
 #include "clock.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,9 @@ static void send_in_two(const uint8_t *data, size_t size)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	CHECK(!bind(fd, (const struct sockaddr *)&from, sizeof(from)));
-	CHECK(!connect(fd, (struct sockaddr *)&in.name, sizeof(in.name)));
+	/* The fuzzer's alarm may interrupt it: then it goes on by itself. */
+	while (connect(fd, (struct sockaddr *)&in.name, sizeof(in.name)) && errno != EISCONN)
+		CHECK(errno == EINTR || errno == EALREADY);
 	/* The port may hang up in between. */
 	if (send(fd, data, first, MSG_NOSIGNAL) == (ssize_t)first) {
 		rk_port_poll_in(in.port, &in.tx, 64);
