@@ -66,7 +66,7 @@ if not eval("(" + sys.argv[3] + ")"):
 	>/dev/null 2>&1
 in_b received run verify "$work/truth.json" \
 	from udp:239.77.0.1:7001,feeds=239.77.0.2:7002,iface=veth0,stamp,idle=1500 \
-	actor mdp3_book,window_packets=256,first_sequence=1 to null: &
+	actor mdp3_book,window_packets=256,first_sequence=1,gap_ns=1000000000 to null: &
 sleep 1
 in_a sent run from "pcap:$work/feed.pcap,rate=20000" \
 	to udp:239.77.0.1:7001,feeds=239.77.0.2:7002,iface=veth0,stamp
