@@ -154,7 +154,7 @@ cp "$work/sent.err" "$work/err"
 judge "tcp, the receiver is killed: the sender fails and says why" \
 	sh -c "[ $status = 1 ] && grep -q 'the receiver is gone' $work/sent.err"
 
-in_b received run from tcp:10.77.0.2:7006,listen,frame=4 to null: &
+in_b received run from tcp:10.77.0.2:7006,listen,frame=4 to "file:$work/tail" &
 receiver=$!
 sleep 1
 in_a sent run from "file:$work/bytes,block=1000,loops=100" to tcp:10.77.0.2:7006,frame=4 &
@@ -164,6 +164,11 @@ for pid in $(ip netns pids $a); do kill -KILL "$pid"; done
 wait $sender 2>/dev/null
 sleep 0.2
 in_a sent run from "file:$work/bytes,block=1000,bytes=1000000" to tcp:10.77.0.2:7006,frame=4
+head -c 1000000 "$work/bytes" | tail -c 1000 >"$work/last"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	tail -c 1000 "$work/tail" | cmp -s - "$work/last" && break
+	sleep 1
+done
 for pid in $(ip netns pids $b); do kill -INT "$pid"; done
 wait $receiver
 judge "tcp, the sender is killed: the receiver goes on with the next" both_hold \
