@@ -3,7 +3,7 @@
  * ringkernel-bench - RingKernel's ring against its peers: the same messages between the same two
  * threads, all candidates in every round in a new order, medians for each placement of the CPUs.
  */
-#include "results.h"
+#include "io.h"
 #include "clock.h"
 #include "rk_error.h"
 
@@ -35,7 +35,7 @@ const struct bench_candidate *const bench_candidates[BENCH_CANDIDATES] = {
 const char *const bench_wait_names[BENCH_WAITS] = {"spin", "pause", "backoff"};
 
 static const char usage[] =
-	"usage: ringkernel-bench [ring|latency|all] [rounds=N] [messages=N] [trips=N]\n"
+	"usage: ringkernel-bench [ring|latency|all|io] [rounds=N] [messages=N] [trips=N]\n"
 	"                        [capacity=N,...] [seed=N] [only=TEXT] [-j]\n"
 	"\n"
 	"Measures RingKernel's ring and its peers between two CPUs, in turn, and prints a table\n"
@@ -44,6 +44,7 @@ static const char usage[] =
 	"  ring        throughput; one thread alone; memory and system calls\n"
 	"  latency     round trips through two rings\n"
 	"  all         both (default)\n"
+	"  io          UDP and files into rings, against recvmmsg and fio; wants only rounds=N\n"
 	"  rounds=N    bursts of every candidate (default 20)\n"
 	"  messages=N  of a burst (default 1000000)\n"
 	"  trips=N     round trips of a burst (default 20000)\n"
@@ -380,6 +381,10 @@ static bool parse(const char *word, struct bench_options *options)
 		options->json = true;
 		return true;
 	}
+	if (!strcmp(word, "io")) {
+		options->io = true;
+		return true;
+	}
 	if (ring || latency || !strcmp(word, "all")) {
 		options->ring = !latency;
 		options->latency = !ring;
@@ -421,6 +426,12 @@ int main(int argc, char **argv)
 			fprintf(stderr, "ringkernel-bench: '%s': see --help\n", argv[i]);
 			return 2;
 		}
+	}
+	if (results.options.io) {
+		result = bench_io(&results.options);
+		if (result)
+			fprintf(stderr, "ringkernel-bench: %s\n", rk_errmsg());
+		return result ? 1 : 0;
 	}
 	result = duo_open(&duo);
 	if (!result)

@@ -15,6 +15,7 @@ extern const char *const bench_wait_names[BENCH_WAITS];
 struct bench_options {
 	bool ring;    /* throughput, and push and pop alone */
 	bool latency; /* round trips */
+	bool io;      /* sockets and files instead */
 	bool json;
 	uint32_t rounds;
 	uint64_t messages; /* a burst */

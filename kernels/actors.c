@@ -7,6 +7,7 @@
 
 #include "count.h"
 #include "echo.h"
+#include "file_scan.h"
 #include "mdp3_book.h"
 #include "rk_error.h"
 
@@ -31,6 +32,23 @@ static const struct rk_counter_name count_counters[] = {
 	COUNTER(rk_count_state, count.payload_bytes, "payload_bytes"),
 	COUNTER(rk_count_state, replies, "replies"),
 	COUNTER(rk_count_state, sends_dropped, "sends_dropped"),
+	{NULL, 0},
+};
+
+static const char *const file_scan_args[] = {"block", NULL};
+
+#define FILE_SCAN(field, name) COUNTER(rk_file_scan_state, field, name)
+
+static const struct rk_counter_name file_scan_counters[] = {
+	FILE_SCAN(result.bytes, "bytes"),
+	FILE_SCAN(result.sum, "sum"),
+	FILE_SCAN(result.weighted_sum, "weighted_sum"),
+	FILE_SCAN(file_bytes, "file_bytes"),
+	FILE_SCAN(reads, "reads"),
+	FILE_SCAN(short_reads, "short_reads"),
+	FILE_SCAN(errors, "errors"),
+	FILE_SCAN(first_error, "first_error"),
+	FILE_SCAN(sends_dropped, "sends_dropped"),
 	{NULL, 0},
 };
 
@@ -102,6 +120,14 @@ static const struct rk_actor_type types[] = {
 		.handle = rk_count,
 		.state_bytes = sizeof(struct rk_count_state),
 		.counters = count_counters,
+	},
+	{
+		.name = "file_scan",
+		.summary = "reads a file by itself: checksum and histogram of byte values",
+		.handle = rk_file_scan,
+		.state_bytes = sizeof(struct rk_file_scan_state),
+		.args = file_scan_args,
+		.counters = file_scan_counters,
 	},
 	{
 		.name = "mdp3_book",

@@ -265,8 +265,10 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 	if (!result && ends->to && !ends->from && !ends->in_port)
 		ends->to->host_inboxes++;
 	if (!result && ends->out_port) {
-		link->out_task = (struct rk_task){
-			.poll = poll_out, .due_ns = due_out, .finished = out_finished, .fd = -1};
+		link->out_task = (struct rk_task){.poll = poll_out,
+						  .due_ns = due_out,
+						  .finished = out_finished,
+						  .fd = rk_port_fd(ends->out_port)};
 		result = runtime_add_task(link->runtime, port_worker, &link->out_task);
 	}
 	if (!result && ends->from)

@@ -34,6 +34,8 @@ enum rk_msg_type {
 	RK_MSG_PROBE = 6,      /* payload: none; reserved for the runtime */
 	RK_MSG_CLOSED = 7,     /* last message of a ring; payload: u64 reason (enum rk_close) */
 	RK_MSG_PACKET = 16,    /* a datagram from a port; payload: struct rk_packet, then bytes */
+	RK_MSG_IO_OPEN = 17,   /* a ring for an actor's own I/O; payload: struct rk_io_open */
+	RK_MSG_IO_DONE = 18,   /* one of its operations is over; payload: struct rk_io_done */
 	RK_MSG_USER = 256,     /* first type that is free to users */
 };
 

@@ -30,12 +30,13 @@ public=$(find lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h ! -name mdp3_
 
 # --- Includes go one way: base <- ring <- gpudirect <- {backends, ports} <- runtime <- the rest ---
 
-base="clock rk_base rk_error rk_msg rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
+base="clock rk_io rk_base rk_error rk_msg rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
 	hist_text hist_gnuplot"
 layer_of() { # file -> layer name
 	case $1 in
 	lib/ring/*) echo ring ;;
 	lib/gpudirect/*) echo gpudirect ;;
+	lib/io/*) echo io ;;
 	lib/backends/*) echo backends ;;
 	lib/ports/*) echo ports ;;
 	kernels/*) echo kernels ;;
@@ -54,8 +55,9 @@ allowed() { # layer -> layers it may include
 	ring) echo base ring ;;
 	gpudirect) echo base ring gpudirect ;;
 	backends) echo base ring gpudirect backends ;;
-	ports) echo base ring gpudirect ports ;;
-	runtime) echo base ring gpudirect backends ports runtime ;;
+	io) echo base ring gpudirect io ;;
+	ports) echo base ring gpudirect io ports ;;
+	runtime) echo base ring gpudirect io backends ports runtime ;;
 	kernels) echo base ring kernels ;;
 	esac
 }
@@ -116,7 +118,7 @@ else
 fi
 if command -v nvcc >/dev/null; then
 	suffix=cu
-	for header in lib/rk_base.h lib/rk_msg.h lib/rk_handler.h lib/ring/rk_slot.h; do
+	for header in lib/rk_base.h lib/rk_msg.h lib/rk_io.h lib/rk_handler.h lib/ring/rk_slot.h; do
 		alone "$header" nvcc -I. -Ilib -c
 	done
 	verdict "headers of device code stand alone in nvcc"

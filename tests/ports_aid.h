@@ -215,7 +215,7 @@ AID void check_payload(const struct entry *entry, uint32_t index, uint32_t bytes
 }
 
 /* What was sent, by index. */
-static struct {
+AID struct {
 	uint32_t feed, bytes;
 	uint64_t stamp_ns;
 } sent[LOG_MAX];

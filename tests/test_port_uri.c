@@ -13,10 +13,10 @@ static const struct {
 	const char *text; /* behind "port 'URI': " */
 } refusals[] = {
 	// clang-format off
-	{"x", RK_PORT_IN, EINVAL, "no kind of port: begin with one of pcap, udp, null and a ':'"},
+	{"x", RK_PORT_IN, EINVAL, "no kind of port: begin with one of pcap, udp, tcp, file, io, null and a ':'"},
 	{"pcapx:f", RK_PORT_IN, EINVAL,
-	 "no kind of port: begin with one of pcap, udp, null and a ':'"},
-	{"", RK_PORT_OUT, EINVAL, "no kind of port: begin with one of pcap, udp, null and a ':'"},
+	 "no kind of port: begin with one of pcap, udp, tcp, file, io, null and a ':'"},
+	{"", RK_PORT_OUT, EINVAL, "no kind of port: begin with one of pcap, udp, tcp, file, io, null and a ':'"},
 	{"null:", RK_PORT_IN, EOPNOTSUPP, "a null port is no input"},
 	{"null:x", RK_PORT_OUT, EINVAL, "'x': null goes nowhere: write null:"},
 	{"null:,a=1", RK_PORT_OUT, EINVAL, "no option 'a' in this direction: it takes none"},
@@ -84,7 +84,7 @@ static const struct {
 	 "rcvbuf=0: write a whole number from 1 to 1073741823"},
 	{"udp:239.1.1.1:5000,sndbuf=1", RK_PORT_IN, EINVAL,
 	 "no option 'sndbuf' in this direction: it takes feeds, iface, stamp, rcvbuf, idle, "
-	 "count"},
+	 "count, gro, reuseport, hwstamp"},
 	{"udp:239.1.1.1:5000,idle=1", RK_PORT_OUT, EINVAL,
 	 "no option 'idle' in this direction: it takes feeds, iface, stamp, sndbuf, ttl"},
 	{"udp:192.0.2.7:5000", RK_PORT_IN, EADDRNOTAVAIL,
@@ -205,8 +205,8 @@ static void test_kinds_say_what_they_take(void **state)
 			line += *line == '\n';
 		}
 	}
-	assert_int_equal(options, 6 + 8);
-	assert_null(rk_port_kind_at(3));
+	assert_int_equal(options, 6 + 11 + 4 + 9 + 6);
+	assert_null(rk_port_kind_at(6));
 }
 
 static void test_null_counts(void **state)

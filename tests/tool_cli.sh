@@ -72,7 +72,7 @@ test_grammar()
 		run from a: actor echo on gpu grid to b:
 	refuses 2 "$r unknown word 'from': expected one of on, actor, to" \
 		run from a: actor echo from b: to c:
-	refuses 2 "$r actor 'x': not shipped: take one of echo, count, mdp3_book" \
+	refuses 2 "$r actor 'x': not shipped: take one of echo, count, file_scan, mdp3_book" \
 		run from a: actor x to b:
 	refuses 2 "$r actor 'echo': no argument 'x': it takes none" run from a: actor echo,x=1
 	refuses 2 "$r actor 'mdp3_book': no argument 'x': it takes window_packets, gap_ns, first_sequence" \
@@ -87,7 +87,7 @@ test_grammar()
 	refuses 2 "$r the words end too soon: expected from" run from a: to b: --
 	refuses 2 "$r verify: no pipeline has an mdp3_book actor to compare" \
 		run verify x from a: to b:
-	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, null and a ':'" \
+	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, tcp, file, io, null and a ':'" \
 		run from a:x to null:
 	refuses 1 "$r port 'null:': a null port is no input" run from null: to null:
 	fails 2 "no option 'x' in this direction" run from pcap:x,x=1 to null:
@@ -424,7 +424,7 @@ test_manual()
 		/^\.Ed/ { inside = 0 }
 		inside { gsub(/\\e/, "\\"); print >(directory "/" blocks ".sh") }
 		examples && /^\.Bd/ { inside = 1; blocks++ }' "$page"
-	for number in 1 2 3 4 5; do
+	for number in 1 2 3 4 5 6; do
 		if [ "$number" = 3 ] && ! multicast_works; then
 			skip "manual page: example $number" "no multicast on lo"
 			continue
@@ -434,7 +434,7 @@ test_manual()
 			sh -e "$number.sh") >"$work/out" 2>"$work/err" || status=$?
 		judge "manual page: example $number" [ "$status" = 0 ]
 	done
-	judge "manual page: no example is left out" [ ! -e "$work/manual/6.sh" ]
+	judge "manual page: no example is left out" [ ! -e "$work/manual/7.sh" ]
 	if command -v groff >/dev/null; then
 		groff -mdoc -Tascii -ww "$page" >"$work/out" 2>"$work/err"
 		judge "manual page: no warning" [ ! -s "$work/err" ]

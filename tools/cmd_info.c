@@ -215,6 +215,17 @@ static void add_providers(struct facts *facts)
 		       "%s", absent);
 }
 
+static void add_uring(struct facts *facts)
+{
+	const struct rk_uring_feature *feature;
+	char absent[REMEDY_BYTES];
+
+	for (unsigned int i = 0; (feature = rk_uring_feature_at(i, absent, sizeof(absent))); i++)
+		advise(add(facts, "io_uring", feature->name, *absent ? FACT_NO : FACT_YES, "%s",
+			   feature->summary),
+		       "%s", absent);
+}
+
 static void add_kinds(struct facts *facts)
 {
 	const struct rk_actor_type *type;
@@ -317,6 +328,8 @@ static void add_libraries(struct facts *facts)
 	int absent;
 
 	add_library(facts, "pcap", RK_HAVE_PCAP, "captures", "libpcap-dev");
+	add_library(facts, "uring", RK_HAVE_URING, "sockets and files by io_uring",
+		    "liburing-dev");
 	add_library(facts, "numa", RK_HAVE_NUMA, "memory on a named node", "libnuma-dev");
 	add_library(facts, "zlib", RK_HAVE_ZLIB, "histogram logs", "zlib1g-dev");
 	add_library(facts, "jansson", RK_HAVE_JANSSON, "JSON: -j, truth, verify", "libjansson-dev");
@@ -404,6 +417,7 @@ static int run(const struct tool *tool, int count, char **words)
 	add_machine(facts);
 	add_codecs(facts);
 	add_providers(facts);
+	add_uring(facts);
 	add_kinds(facts);
 	add_gpus(facts, open_gpus);
 	add_libraries(facts);

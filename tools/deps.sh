@@ -7,12 +7,12 @@ set -eu
 
 required="gcc make libc6-dev"
 # command/package: any package that brings the command will do.
-run="$required pkg-config libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox"
+run="$required pkg-config liburing-dev libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox"
 test="$run libcmocka-dev libvulkan-dev clang libclang-rt-14-dev spin tshark libhdrhistogram-java
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse
-	iproute2 g++ shellcheck python3"
-bench="$run g++ libboost-dev libck-dev libdpdk-dev libreaderwriterqueue-dev libatomic-queue-dev"
+	iproute2 strace g++ shellcheck python3"
+bench="$run g++ fio libboost-dev libck-dev libdpdk-dev libreaderwriterqueue-dev libatomic-queue-dev"
 
 case ${1:-} in
 run) wanted=$run ;;

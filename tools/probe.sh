@@ -51,6 +51,7 @@ echo "features:"
 library pcap pcap/pcap.h -lpcap libpcap-dev
 library numa numa.h -lnuma libnuma-dev
 library zlib zlib.h -lz zlib1g-dev
+library uring liburing.h -luring liburing-dev
 library jansson jansson.h -ljansson libjansson-dev
 library cmocka "stdarg.h>
 #include <stddef.h>

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_null};
+static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_tcp,
+						 &port_file, &port_io, &port_null};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), LIST_BYTES = 128 };
 
@@ -99,8 +100,8 @@ static int set_option(struct rk_port *port, char *text, uint32_t *seen)
 	return option->set(port, option->flag ? "" : value);
 }
 
-/* Set the options in @what, then open. @what is changed. */
-static int open_with(struct rk_port *port, char *what)
+/* Set the options behind @what, which is changed. */
+static int set_options(struct rk_port *port, char *what)
 {
 	char *next = cut(what);
 	uint32_t seen = 0;
@@ -114,7 +115,7 @@ static int open_with(struct rk_port *port, char *what)
 		if (result)
 			return result;
 	}
-	return port->ops->open(port, what);
+	return 0;
 }
 
 static int make(struct rk_port **out, const struct port_ops *ops, const char *uri, const char *what,
@@ -132,10 +133,14 @@ static int make(struct rk_port **out, const struct port_ops *ops, const char *ur
 	}
 	port->ops = ops;
 	port->feed = feed;
-	result = open_with(port, scratch);
+	result = set_options(port, scratch);
+	if (!result) {
+		result = ops->open(port, scratch);
+		if (result)
+			ops->close(port);
+	}
 	if (result) {
 		rk_fail_within(result, "port '%s'", uri);
-		ops->close(port);
 		goto fail;
 	}
 	free(scratch);
@@ -223,6 +228,8 @@ int rk_port_close(struct rk_port *port)
 	result = port->ops->close(port);
 	if (result)
 		rk_fail_within(result, "port '%s'", port->uri);
+	if (result == -EBUSY)
+		return result;
 	free(port->uri);
 	free(port);
 	return result;

@@ -37,7 +37,7 @@ struct rk_port {
  * struct port_option - one option of a kind in one direction
  * @key: what stands before the '='
  * @flag: stands alone, without a value
- * @set: notes the value, "" for a flag; returns 0, or -EINVAL and a text that begins "KEY=VALUE: "
+ * @set: notes the value, "" for a flag, and opens nothing; returns 0, or -EINVAL and a text that begins "KEY=VALUE: "
  */
 struct port_option {
 	const char *key;
@@ -82,8 +82,9 @@ struct port_kind {
 	const struct port_ops *out;
 };
 
-extern const struct port_kind port_null, port_pcap, port_udp;
+extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file, port_io;
 extern const struct port_ops port_pcap_in, port_pcap_out, port_udp_in, port_udp_out;
+extern const struct port_ops port_tcp_in, port_tcp_out, port_file_in, port_file_out;
 
 /* Addresses of feeds, in the order of their index. */
 struct port_feeds {

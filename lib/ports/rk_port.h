@@ -6,10 +6,13 @@
  *
  *   pcap:FILE      in: replays a capture; out: records one
  *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
+ *   tcp:ADDR:PORT  in: receives from connections; out: sends to them
+ *   file:PATH      in: reads a file or block device in blocks; out: writes payloads to one
+ *   io:PATH        in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (rk_io.h)
  *   null:          out: counts and forgets
  *
  * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
- * lacks, why. A datagram travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
+ * lacks, why. A datagram, a block or a piece of a stream travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
  * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
  *
  * A port never waits: it moves what can be moved now. When the ring is full an input keeps what it
@@ -133,7 +136,8 @@ RK_API int rk_port_write(struct rk_port *port, const struct rk_msg *msg);
 RK_API int rk_port_flush(struct rk_port *port);
 
 /**
- * rk_port_fd() - a descriptor that becomes readable when an input has something
+ * rk_port_fd() - a descriptor that becomes readable when an input has something, or when an output
+ * that was busy should be tried again
  * @port: open
  *
  * What rk_port_poll_in() holds back for a full ring does not show here: wait for the ring then.
@@ -185,8 +189,10 @@ RK_API const char *rk_port_note(const struct rk_port *port);
  * rk_port_close() - close a port
  * @port: or NULL
  *
- * Context: any thread, when no other uses it; sleeps. A recording is complete on disk after it.
- * Return: 0; -errno when data that was accepted could not be written, said in rk_errmsg().
+ * Context: the thread that polled it; any, once that thread has ended, or the port has: an input
+ * when rk_port_poll_in() returned an error. Sleeps. A recording is complete on disk after it.
+ * Return: 0; -EBUSY, and nothing is closed, when the thread that polls it still has operations of
+ * it in flight; -errno when data that was accepted could not be written; said in rk_errmsg().
  */
 RK_API int rk_port_close(struct rk_port *port);
 

@@ -69,15 +69,18 @@ struct sockaddr_in udp_address(struct frame_address address)
 				    .sin_addr.s_addr = htonl(address.ip)};
 }
 
-#define OPTIONS                                                                                \
-	"feeds=A:P+A:P...   addresses of feed 1, 2...; feed 0 is the one before the options\n" \
-	"iface=NAME         of multicast groups; or an IPv4 address of the interface\n"        \
-	"stamp              in: take the intended time from a trailer of 16 bytes, if there\n" \
-	"                   out: append it (this machine's CLOCK_MONOTONIC)\n"                 \
-	"rcvbuf=BYTES       in: of the socket (default 67108864)\n"                            \
-	"idle=MS            in: end when something came and then nothing for MS\n"             \
-	"count=N            in: end after N messages\n"                                        \
-	"sndbuf=BYTES       out: of the socket (default: the system's)\n"                      \
+#define OPTIONS                                                                                 \
+	"feeds=A:P+A:P...   addresses of feed 1, 2...; feed 0 is the one before the options\n"  \
+	"iface=NAME         of multicast groups; or an IPv4 address of the interface\n"         \
+	"stamp              in: take the intended time from a trailer of 16 bytes, if there\n"  \
+	"                   out: append it (this machine's CLOCK_MONOTONIC)\n"                  \
+	"rcvbuf=BYTES       in: of the socket (default 67108864)\n"                             \
+	"idle=MS            in: end when something came and then nothing for MS\n"              \
+	"count=N            in: end after N messages\n"                                         \
+	"gro                in: let the kernel join datagrams of a flow; they come out apart\n" \
+	"reuseport          in: share the address with other processes, flow by flow\n"         \
+	"hwstamp            in: receive times of the NIC's clock, where it has one\n"           \
+	"sndbuf=BYTES       out: of the socket (default: the system's)\n"                       \
 	"ttl=N              out: of multicast datagrams, 0 to 255 (default 1)"
 
 const struct port_kind port_udp = {

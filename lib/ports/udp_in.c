@@ -1,208 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * Port udp, input: one socket a feed, read by recvmmsg a batch at a time.
+ * Port udp, input: one socket a feed, all received from by the thread's reactor (reactor.h).
  *
- * The kernel writes each datagram where its message will have it, so what goes into the ring is
- * never copied in between. A batch that the full ring does not take stays where it is, and nothing
- * more is received until it is in: what comes meanwhile waits in the socket's buffer, and what
- * that has no room for is counted by the kernel and told by us.
+ * Each datagram lands in a buffer of the port's region, and waits there until its message is in
+ * the ring. When all buffers wait, because the ring is full, the kernel receives nothing more:
+ * what comes meanwhile waits in the socket, and what that has no room for is counted by the kernel
+ * and told by us. As soon as half of the buffers are free again, receiving goes on.
  */
-#include "ports/udp.h"
+#include "ports/udp_in.h"
 
 #include <linux/sock_diag.h>
-#include <stdlib.h>
+#include <netinet/udp.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
-enum {
-	DEFAULT_BUFFER_BYTES = 64 << 20,
-	CONTROL_BYTES = CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(uint32_t)),
-};
-
-/**
- * struct feed - one address
- * @dropped: the kernel's count of datagrams it had no room for, as last seen
- * @lost: datagrams lost since the last message
- * @drained: received from since @dropped was last asked for
- */
-struct feed {
-	int fd;
-	uint32_t dropped;
-	uint16_t lost;
-	bool drained;
-};
-
-/* What recvmmsg fills for one datagram. */
-struct place {
-	struct iovec iovec;
-	uint32_t bytes; /* of the datagram; meaningful if @slots */
-	uint32_t slots; /* of the message; 0: dropped */
-	uint8_t control[CONTROL_BYTES] __attribute__((aligned(8)));
-};
-
-/**
- * struct udp_in - sockets and the batch that was received last
- * @turn: the feed of the batch; the next one is received from next
- * @next: of the batch, the first message not in the ring
- * @have: datagrams in the batch
- * @left: messages left to receive
- * @last_ns: when something came last; 0: never
- */
-struct udp_in {
-	struct rk_port port;
-	struct port_feeds feeds;
-	struct ip_mreqn interface;
-	bool interface_given, stamp, ended;
-	uint64_t buffer_bytes, idle_ms, left;
-	struct feed feed[PORT_MAX_FEEDS];
-	int epoll;
-	uint32_t turn, next, have;
-	uint64_t last_ns;
-	uint8_t *rooms;
-	struct mmsghdr heads[PORT_BATCH];
-	struct place places[PORT_BATCH];
-};
-
-static int set_feeds(struct rk_port *port, const char *value)
-{
-	return port_parse_feeds("feeds", value, &((struct udp_in *)port)->feeds);
-}
-
-static int set_interface(struct rk_port *port, const char *value)
-{
-	struct udp_in *in = (struct udp_in *)port;
-
-	in->interface_given = true;
-	return udp_parse_interface(value, &in->interface);
-}
-
-static int set_stamp(struct rk_port *port, const char *value)
-{
-	(void)value;
-	((struct udp_in *)port)->stamp = true;
-	return 0;
-}
-
-static int set_buffer(struct rk_port *port, const char *value)
-{
-	return port_parse_count("rcvbuf", value, 1, UDP_MAX_BUFFER_BYTES,
-				&((struct udp_in *)port)->buffer_bytes);
-}
-
-static int set_idle(struct rk_port *port, const char *value)
-{
-	return port_parse_count("idle", value, 1, UINT32_MAX, &((struct udp_in *)port)->idle_ms);
-}
-
-static int set_count(struct rk_port *port, const char *value)
-{
-	return port_parse_count("count", value, 1, UINT64_MAX - 1, &((struct udp_in *)port)->left);
-}
-
-static const struct port_option options[] = {
-	{"feeds", false, set_feeds},   {"iface", false, set_interface}, {"stamp", true, set_stamp},
-	{"rcvbuf", false, set_buffer}, {"idle", false, set_idle},	{"count", false, set_count},
-	{NULL, false, NULL},
-};
-
-static int join(const struct udp_in *in, int fd, struct frame_address address, const char *text)
-{
-	struct ip_mreqn group = in->interface;
-	int no = 0;
-
-	group.imr_multiaddr.s_addr = htonl(address.ip);
-	if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)))
-		return rk_fail(errno, "join %s: %s: %s", text, strerror(errno),
-			       in->interface_given ? "has the interface an IPv4 address?"
-						   : "name an interface with iface=");
-	/* Only what this socket joined, not what others on this machine did. */
-	if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof(no)))
-		return rk_fail(errno, "%s: IP_MULTICAST_ALL: %s", text, strerror(errno));
-	return 0;
-}
-
-static int open_socket(struct udp_in *in, uint32_t index)
-{
-	struct frame_address address = in->feeds.at[index];
-	struct sockaddr_in name = udp_address(address);
-	struct epoll_event event = {.events = EPOLLIN};
-	int fd, yes = 1, result;
-	char text[32];
-
-	snprintf(text, sizeof(text), "%u.%u.%u.%u:%u", address.ip >> 24, address.ip >> 16 & 255,
-		 address.ip >> 8 & 255, address.ip & 255, address.port);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return rk_fail(errno, "socket: %s", strerror(errno));
-	in->feed[index].fd = fd;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes)))
-		return rk_fail(errno, "%s: socket options: %s", text, strerror(errno));
-	result = udp_set_buffer(&in->port, fd, in->buffer_bytes, true);
-	if (result)
-		return result;
-	if (bind(fd, (const struct sockaddr *)&name, sizeof(name)))
-		return rk_fail(errno, "bind %s: %s", text, strerror(errno));
-	if (port_is_multicast(address)) {
-		result = join(in, fd, address, text);
-		if (result)
-			return result;
-	}
-	if (epoll_ctl(in->epoll, EPOLL_CTL_ADD, fd, &event))
-		return rk_fail(errno, "%s: epoll: %s", text, strerror(errno));
-	return 0;
-}
-
-static int make_batch(struct udp_in *in)
-{
-	in->rooms = aligned_alloc(RK_CACHE_LINE_BYTES, PORT_BATCH * (size_t)UDP_ROOM_BYTES);
-	if (!in->rooms)
-		return rk_fail(ENOMEM, "no memory");
-	memset(in->rooms, 0, PORT_BATCH * (size_t)UDP_ROOM_BYTES);
-	for (uint32_t i = 0; i < PORT_BATCH; i++) {
-		struct place *place = &in->places[i];
-
-		place->iovec.iov_base = in->rooms + i * (size_t)UDP_ROOM_BYTES + PORT_HEAD_BYTES;
-		place->iovec.iov_len = UDP_ROOM_BYTES - PORT_HEAD_BYTES;
-		in->heads[i].msg_hdr = (struct msghdr){
-			.msg_iov = &place->iovec, .msg_iovlen = 1, .msg_control = place->control};
-	}
-	return 0;
-}
-
-static int udp_in_open(struct rk_port *port, const char *what)
-{
-	struct udp_in *in = (struct udp_in *)port;
-	bool groups = false;
-	int result;
-
-	for (uint32_t i = 0; i < PORT_MAX_FEEDS; i++)
-		in->feed[i].fd = -1;
-	in->epoll = -1;
-	if (!in->buffer_bytes)
-		in->buffer_bytes = DEFAULT_BUFFER_BYTES;
-	if (!in->left)
-		in->left = UINT64_MAX;
-	result = udp_parse_feeds(&in->feeds, what);
-	for (uint32_t i = 0; i < in->feeds.count; i++)
-		groups |= port_is_multicast(in->feeds.at[i]);
-	if (!result && in->interface_given && !groups)
-		result = rk_fail(EINVAL, "iface: no address is a multicast group: leave it out");
-	if (!result)
-		result = make_batch(in);
-	if (result)
-		return result;
-	in->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (in->epoll < 0)
-		return rk_fail(errno, "epoll: %s", strerror(errno));
-	for (uint32_t i = 0; !result && i < in->feeds.count; i++)
-		result = open_socket(in, i);
-	in->turn = in->feeds.count - 1;
-	return result;
-}
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 /* The kernel's count of drops of @feed is now @dropped. */
 static void note_dropped(struct udp_in *in, struct feed *feed, uint32_t dropped)
@@ -219,40 +33,53 @@ static void note_dropped(struct udp_in *in, struct feed *feed, uint32_t dropped)
 
 /*
  * A datagram carries the count of drops before it, so drops behind the last one show nowhere. When
- * a socket is empty we ask.
+ * a socket has become silent we ask.
  */
 static void ask_dropped(struct udp_in *in, struct feed *feed)
 {
 	uint32_t info[SK_MEMINFO_VARS];
 	socklen_t bytes = sizeof(info);
 
-	feed->drained = false;
+	feed->unasked = false;
 	port_count(&in->port.stats.calls, 1);
 	if (!getsockopt(feed->fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) &&
 	    bytes > SK_MEMINFO_DROPS * sizeof(info[0]))
 		note_dropped(in, feed, info[SK_MEMINFO_DROPS]);
 }
 
-/* Read the control messages of a datagram; returns its receive time, CLOCK_REALTIME ns or 0. */
-static uint64_t read_control(struct udp_in *in, struct feed *feed, struct msghdr *head)
+static uint64_t time_of(const void *data)
 {
-	uint64_t time_ns = 0;
+	struct timespec time;
 
+	memcpy(&time, data, sizeof(time));
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* Read the control messages of a datagram. */
+static void read_control(struct udp_in *in, struct feed *feed, struct msghdr *head,
+			 struct arrival *arrival)
+{
 	for (struct cmsghdr *at = CMSG_FIRSTHDR(head); at; at = CMSG_NXTHDR(head, at)) {
-		struct timespec time;
+		const uint8_t *data = CMSG_DATA(at);
 		uint32_t dropped;
+		int segment;
 
-		if (at->cmsg_level != SOL_SOCKET)
-			continue;
-		if (at->cmsg_type == SCM_TIMESTAMPNS) {
-			memcpy(&time, CMSG_DATA(at), sizeof(time));
-			time_ns = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-		} else if (at->cmsg_type == SO_RXQ_OVFL) {
-			memcpy(&dropped, CMSG_DATA(at), sizeof(dropped));
+		if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_TIMESTAMPNS) {
+			arrival->rx_time_ns = time_of(data);
+		} else if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_TIMESTAMPING) {
+			/* The NIC's, if it has one, before the kernel's. */
+			arrival->rx_time_ns = time_of(data + 2 * sizeof(struct timespec));
+			if (!arrival->rx_time_ns)
+				arrival->rx_time_ns = time_of(data);
+		} else if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(&dropped, data, sizeof(dropped));
 			note_dropped(in, feed, dropped);
+		} else if (at->cmsg_level == SOL_UDP && at->cmsg_type == UDP_GRO) {
+			memcpy(&segment, data, sizeof(segment));
+			if (segment > 0 && (uint32_t)segment < arrival->bytes)
+				arrival->segment = (uint32_t)segment;
 		}
 	}
-	return time_ns;
 }
 
 /* Cut the trailer off the @*bytes at @data, if there is one; returns its time, or @time_ns. */
@@ -269,106 +96,217 @@ static uint64_t cut_trailer(const uint8_t *data, uint32_t *bytes, uint64_t time_
 	return trailer.time_ns;
 }
 
-/* Make a message of the datagram at @i, or drop it. @to_monotonic_ns: what CLOCK_REALTIME lacks. */
-static void finish(struct udp_in *in, uint32_t i, uint64_t to_monotonic_ns, uint32_t max_slots)
+/* @bytes received are in buffer @index: what is it? */
+static void arrive(struct udp_in *in, struct feed *feed, uint32_t bytes, uint16_t index)
 {
-	struct feed *feed = &in->feed[in->turn];
-	struct place *place = &in->places[i];
-	struct rk_packet packet = {.feed = (uint16_t)(in->port.feed + in->turn)};
-	uint64_t time_ns;
+	uint8_t *at = reactor_buffer(&in->buffers, index);
+	struct arrival *arrival = &in->arrivals[(in->first + in->waiting) % BUFFERS];
+	struct reactor_message message;
+	struct msghdr head = {.msg_control = at + REACTOR_MESSAGE_HEAD};
 
-	packet.rx_time_ns = read_control(in, feed, &in->heads[i].msg_hdr);
-	packet.bytes = in->heads[i].msg_len;
-	time_ns = to_monotonic_ns +
-		  (packet.rx_time_ns ? packet.rx_time_ns : clock_ns(CLOCK_REALTIME));
-	if (in->stamp)
-		time_ns = cut_trailer(place->iovec.iov_base, &packet.bytes, time_ns);
-	place->slots = 0;
-	place->bytes = packet.bytes;
-	/* One that was cut fills its room, which is longer than any message. */
-	if (packet.bytes > PORT_MAX_BYTES || port_cells(packet.bytes) > max_slots) {
-		port_count(&in->port.stats.dropped_too_long, 1);
-		port_lose(&feed->lost, 1);
+	memcpy(&message, at, sizeof(message));
+	if (bytes < FRONT_BYTES || message.name_bytes || message.control_bytes > CONTROL_BYTES) {
+		port_count(&in->port.stats.dropped_malformed, 1);
+		reactor_give(&in->client, index);
 		return;
 	}
-	packet.dropped = feed->lost;
-	feed->lost = 0;
-	place->slots =
-		port_seal((uint8_t *)place->iovec.iov_base - PORT_HEAD_BYTES, time_ns, &packet);
-}
-
-/* Receive up to @most datagrams of feed @in->turn as the new batch; -errno when that fails. */
-static int receive(struct udp_in *in, uint32_t most, uint32_t max_slots)
-{
-	struct feed *feed = &in->feed[in->turn];
-	uint64_t now_ns;
-	int got;
-
-	if (most > PORT_BATCH)
-		most = PORT_BATCH;
-	if (most > in->left)
-		most = (uint32_t)in->left;
-	for (uint32_t i = 0; i < most; i++)
-		in->heads[i].msg_hdr.msg_controllen = CONTROL_BYTES;
-	port_count(&in->port.stats.calls, 1);
-	got = recvmmsg(feed->fd, in->heads, most, MSG_DONTWAIT, NULL);
-	if (got < 0 && errno != EAGAIN && errno != EINTR)
-		return rk_fail(errno, "port '%s': receive: %s", in->port.uri, strerror(errno));
-	if (got <= 0) {
-		if (feed->drained)
-			ask_dropped(in, feed);
-		return 0;
+	*arrival = (struct arrival){.buffer = index, .feed = (uint16_t)(feed - in->feed)};
+	arrival->bytes = arrival->segment = bytes - FRONT_BYTES;
+	head.msg_controllen = message.control_bytes;
+	read_control(in, feed, &head, arrival);
+	feed->unasked = in->news = true;
+	if (message.flags & MSG_TRUNC) {
+		port_count(&in->port.stats.dropped_too_long, 1);
+		port_lose(&feed->lost, 1);
+		reactor_give(&in->client, index);
+		return;
 	}
-	feed->drained = true;
-	now_ns = clock_ns(CLOCK_MONOTONIC);
-	in->last_ns = now_ns;
-	now_ns -= clock_ns(CLOCK_REALTIME);
-	for (uint32_t i = 0; i < (uint32_t)got; i++)
-		finish(in, i, now_ns, max_slots);
-	in->next = 0;
-	in->have = (uint32_t)got;
-	return got;
+	arrival->lost = feed->lost;
+	feed->lost = 0;
+	in->waiting++;
 }
 
-/* Put up to @budget messages of the batch into the ring; returns how many. */
+void udp_in_received(struct reactor_op *op, const struct reactor_done *done)
+{
+	struct feed *feed = (struct feed *)((char *)op - offsetof(struct feed, receive));
+	struct udp_in *in = feed->in;
+
+	if (done->buffer >= 0)
+		arrive(in, feed, (uint32_t)done->result, (uint16_t)done->buffer);
+	else if (done->result < 0 && done->result != -ENOBUFS && done->result != -ECANCELED &&
+		 done->result != -EINTR && done->result != -EAGAIN)
+		in->failed = done->result;
+}
+
+/* The first arrival is in the ring or dropped. */
+static void let_go(struct udp_in *in)
+{
+	reactor_give(&in->client, in->arrivals[in->first].buffer);
+	in->first = (in->first + 1) % BUFFERS;
+	in->waiting--;
+}
+
+static uint32_t segment_bytes(const struct arrival *arrival)
+{
+	uint32_t left = arrival->bytes - arrival->done;
+
+	return left < arrival->segment ? left : arrival->segment;
+}
+
+/* Make the message of the next datagram of @arrival; 0 if the ring never takes it. */
+static uint32_t build(struct udp_in *in, const struct arrival *arrival, uint64_t to_monotonic_ns)
+{
+	const uint8_t *data =
+		reactor_buffer(&in->buffers, arrival->buffer) + FRONT_BYTES + arrival->done;
+	struct rk_packet packet = {.rx_time_ns = arrival->rx_time_ns,
+				   .bytes = segment_bytes(arrival),
+				   .feed = (uint16_t)(in->port.feed + arrival->feed),
+				   .dropped = arrival->lost};
+	uint64_t time_ns = to_monotonic_ns +
+			   (packet.rx_time_ns ? packet.rx_time_ns : clock_ns(CLOCK_REALTIME));
+
+	if (in->stamp)
+		time_ns = cut_trailer(data, &packet.bytes, time_ns);
+	if (packet.bytes > PORT_MAX_BYTES || port_cells(packet.bytes) > in->max_slots)
+		return 0;
+	memcpy(in->message + PORT_HEAD_BYTES, data, packet.bytes);
+	port_seal(in->message, time_ns, &packet);
+	return packet.bytes + 1;
+}
+
+/* Who tells of what was lost now: the next datagram of the feed. */
+static uint16_t *lost_after(struct udp_in *in, struct arrival *arrival)
+{
+	uint32_t begin = arrival->done + segment_bytes(arrival) < arrival->bytes ? 0 : 1;
+
+	for (uint32_t i = begin; i < in->waiting; i++) {
+		struct arrival *next = &in->arrivals[(in->first + i) % BUFFERS];
+
+		if (next->feed == arrival->feed)
+			return &next->lost;
+	}
+	return &in->feed[arrival->feed].lost;
+}
+
+/* Put the next datagram of the first arrival into the ring; false when that has no room. */
+static bool put_one(struct udp_in *in, struct rk_ring_tx *tx, uint64_t to_monotonic_ns,
+		    uint64_t *bytes, uint32_t *messages)
+{
+	struct arrival *arrival = &in->arrivals[in->first];
+	uint32_t built = build(in, arrival, to_monotonic_ns);
+	uint16_t lost = arrival->lost;
+
+	if (!built) {
+		port_count(&in->port.stats.dropped_too_long, 1);
+		arrival->lost = 0;
+		port_lose(lost_after(in, arrival), lost + 1U);
+	} else if (rk_ring_send(tx, (const struct rk_msg *)in->message) <= 0) {
+		return false;
+	} else {
+		arrival->lost = 0;
+		*bytes += built - 1;
+		++*messages;
+	}
+	arrival->done += segment_bytes(arrival);
+	if (arrival->done >= arrival->bytes)
+		let_go(in);
+	return true;
+}
+
+/* Put up to @budget messages into the ring; returns how many. */
 static uint32_t put(struct udp_in *in, struct rk_ring_tx *tx, uint32_t budget)
 {
 	struct rk_port_stats *stats = &in->port.stats;
 	uint32_t messages = 0;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, to_monotonic_ns;
 
-	for (; in->next < in->have && messages < budget; in->next++) {
-		const struct place *place = &in->places[in->next];
-		const uint8_t *data = place->iovec.iov_base;
-
-		if (!place->slots)
-			continue;
-		if (rk_ring_send(tx, (const struct rk_msg *)(data - PORT_HEAD_BYTES)) <= 0)
-			break;
-		bytes += place->bytes;
-		messages++;
-	}
+	if (!in->waiting)
+		return 0;
+	to_monotonic_ns = clock_ns(CLOCK_MONOTONIC) - clock_ns(CLOCK_REALTIME);
+	in->held = false;
+	while (in->waiting && messages < budget && !in->held)
+		in->held = !put_one(in, tx, to_monotonic_ns, &bytes, &messages);
 	port_count(&stats->messages, messages);
 	port_count(&stats->bytes, bytes);
 	in->left -= messages;
-	if (in->next < in->have && messages < budget && !tx->closed)
+	if (in->held && !tx->closed)
 		port_count(&stats->ring_full, 1);
 	return messages;
 }
 
-/* The ring is closed: forget the batch. */
-static int drop_batch(struct udp_in *in, const struct rk_ring_tx *tx)
+/* Stop receiving. What was received and is not in the ring was dropped for this @reason. */
+static void stop(struct udp_in *in, uint64_t *reason)
 {
-	for (; in->next < in->have; in->next++)
-		port_count(&in->port.stats.dropped_closed, in->places[in->next].slots != 0);
+	for (uint32_t i = 0; i < in->feeds.count; i++)
+		if (in->feed[i].unasked)
+			ask_dropped(in, &in->feed[i]);
+	reactor_leave(&in->client);
+	while (in->waiting) {
+		struct arrival *arrival = &in->arrivals[in->first];
+		uint32_t left = arrival->bytes - arrival->done, segment = arrival->segment;
+
+		if (reason)
+			port_count(reason, segment ? (left + segment - 1) / segment : 1);
+		let_go(in);
+	}
+}
+
+/* The ring is closed: forget what waits. */
+static int drop_all(struct udp_in *in, const struct rk_ring_tx *tx)
+{
+	stop(in, &in->port.stats.dropped_closed);
 	return port_closed(&in->port, tx);
 }
 
-/* Nothing came: is that the end? */
+/* Receive on every feed, unless most buffers wait for the ring. */
+static int listen_again(struct udp_in *in)
+{
+	if (in->waiting > BUFFERS / 2)
+		return 0;
+	for (uint32_t i = 0; i < in->feeds.count; i++) {
+		struct feed *feed = &in->feed[i];
+
+		feed->receive.fd = feed->fd;
+		if (!feed->receive.live && reactor_submit(&in->client, &feed->receive))
+			return rk_fail(EAGAIN, "port '%s': too many operations on one thread",
+				       in->port.uri);
+	}
+	return 0;
+}
+
+/* Take what has come, up to @most. */
+static int receive(struct udp_in *in, uint32_t most)
+{
+	uint64_t calls = in->client.calls;
+	int result = reactor_join(&in->client), got = 0, now;
+
+	if (!result)
+		result = listen_again(in);
+	if (result)
+		return result;
+	do {
+		now = reactor_poll(&in->client);
+		got += now;
+	} while (now && in->waiting < most && in->waiting < BUFFERS && reactor_ready(&in->client));
+	port_count(&in->port.stats.calls, in->client.calls - calls);
+	if (in->failed)
+		return rk_fail(-in->failed, "port '%s': receive: %s", in->port.uri,
+			       strerror(-in->failed));
+	return got;
+}
+
+/* Nothing came: ask what was lost, and whether that is the end. */
 static int nothing(struct udp_in *in)
 {
-	if (in->idle_ms && in->last_ns && !in->ended)
-		in->ended = clock_ns(CLOCK_MONOTONIC) - in->last_ns >= in->idle_ms * 1000000;
+	uint64_t silent_ns = in->last_ns ? clock_ns(CLOCK_MONOTONIC) - in->last_ns : 0;
+
+	for (uint32_t i = 0; silent_ns >= SILENT_NS && i < in->feeds.count; i++)
+		if (in->feed[i].unasked)
+			ask_dropped(in, &in->feed[i]);
+	if (in->idle_ms && silent_ns >= in->idle_ms * 1000000 && !in->ended) {
+		in->ended = true;
+		stop(in, NULL);
+	}
 	if (in->ended)
 		return rk_fail(ENODATA, "port '%s': nothing came for %llu ms", in->port.uri,
 			       (unsigned long long)in->idle_ms);
@@ -378,61 +316,75 @@ static int nothing(struct udp_in *in)
 static int udp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
 {
 	struct udp_in *in = (struct udp_in *)port;
-	uint32_t moved = 0;
-	int result;
+	uint32_t moved, most = budget < in->left ? budget : (uint32_t)in->left;
+	int got;
 
 	if (in->ended || !budget)
 		return nothing(in);
 	if (tx->closed)
-		return drop_batch(in, tx);
-	/* Each feed has its turn, once a call; a call that fills its budget goes on with the next.
-	 */
-	for (uint32_t turns = 0; turns <= in->feeds.count && moved < budget; turns++) {
-		moved += put(in, tx, budget - moved);
-		if (in->next < in->have || turns == in->feeds.count || !in->left || moved == budget)
-			break;
-		in->turn = (in->turn + 1) % in->feeds.count;
-		result = receive(in, budget - moved, tx->max_slots);
-		if (result < 0)
-			return moved ? (int)moved : result;
-	}
+		return drop_all(in, tx);
+	in->max_slots = tx->max_slots;
+	moved = put(in, tx, most);
+	got = in->held || moved == most ? 0 : receive(in, most - moved);
+	if (in->news)
+		in->last_ns = clock_ns(CLOCK_MONOTONIC);
+	in->news = false;
+	moved += in->held ? 0 : put(in, tx, most - moved);
 	if (moved)
 		return (int)moved;
+	if (got < 0)
+		return got;
 	if (tx->closed)
-		return drop_batch(in, tx);
-	if (!in->left)
+		return drop_all(in, tx);
+	if (!in->left) {
+		stop(in, NULL);
 		return rk_fail(ENODATA, "port '%s': count reached", port->uri);
-	return in->next < in->have ? 0 : nothing(in);
+	}
+	return in->waiting ? 0 : nothing(in);
 }
 
 static int udp_in_fd(const struct rk_port *port)
 {
-	return ((const struct udp_in *)port)->epoll;
+	return ((const struct udp_in *)port)->client.epoll;
 }
 
 static uint64_t udp_in_due_ns(const struct rk_port *port)
 {
 	const struct udp_in *in = (const struct udp_in *)port;
+	uint64_t ask_ns = UINT64_MAX, idle_ns = UINT64_MAX;
 
-	return in->idle_ms && in->last_ns && !in->ended ? in->last_ns + in->idle_ms * 1000000 : 0;
+	/* Another port of this thread took it in for us: now. */
+	if (in->waiting && !in->held && !in->ended)
+		return 1;
+	if (in->ended || !in->last_ns)
+		return 0;
+	for (uint32_t i = 0; i < in->feeds.count; i++)
+		if (in->feed[i].unasked)
+			ask_ns = in->last_ns + SILENT_NS;
+	if (in->idle_ms)
+		idle_ns = in->last_ns + in->idle_ms * 1000000;
+	if (ask_ns > idle_ns)
+		ask_ns = idle_ns;
+	return ask_ns == UINT64_MAX ? 0 : ask_ns;
 }
 
 static int udp_in_close(struct rk_port *port)
 {
 	struct udp_in *in = (struct udp_in *)port;
+	int result = reactor_client_close(&in->client);
 
+	if (result)
+		return result;
 	for (uint32_t i = 0; i < in->feeds.count; i++)
 		if (in->feed[i].fd >= 0)
 			close(in->feed[i].fd);
-	if (in->epoll >= 0)
-		close(in->epoll);
-	free(in->rooms);
+	reactor_buffers_free(&in->buffers);
 	return 0;
 }
 
 const struct port_ops port_udp_in = {
 	.bytes = sizeof(struct udp_in),
-	.options = options,
+	.options = udp_in_options,
 	.open = udp_in_open,
 	.poll_in = udp_in_poll,
 	.write = port_no_write,

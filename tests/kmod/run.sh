@@ -91,7 +91,7 @@ build_programs() {
 	# The VM has no NUMA nodes: built without, whatever this machine has.
 	printf '#define RK_HAVE_%s 0\n' NUMA PCAP > "$B/user/config.h"
 	runtime="$root/lib/runtime.c $root/lib/actor.c $root/lib/link.c"
-	runtime="$runtime $root/lib/backends/*.c $root/lib/ports/*.c"
+	runtime="$runtime $root/lib/backends/*.c $root/lib/io/*.c $root/lib/ports/*.c"
 	# shellcheck disable=SC2086
 	gcc $flags -Wl,--wrap=dlopen,--wrap=dlsym -o "$B/user/rktest" "$here"/guest/*.c \
 		"$root"/tests/fake/cuda_stubs.c "$root"/lib/gpudirect/*.c $ring $runtime -lm \
