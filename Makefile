@@ -97,6 +97,9 @@ $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 
 # --- The library and the tool ---
 
+# The tool lends its symbols to libraries opened at run time, which have none of ours linked in.
+WHOLE = -rdynamic -Wl,--whole-archive $(1) -Wl,--no-whole-archive
+
 so := libringkernel.so.$(VERSION)
 
 $(B)/$(so): $(lib_src:%.c=$(B)/release/%.o) lib/ringkernel.map
@@ -109,23 +112,73 @@ $(B)/$(so): $(lib_src:%.c=$(B)/release/%.o) lib/ringkernel.map
 
 $(B)/ringkernel: $(B)/release/tools/ringkernel.o $(B)/release/libtool.a $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter-out %/libringkernel.a,$^) \
+		$(call WHOLE,$(B)/release/libringkernel.a) $(LIBS) $(LDFLAGS)
 
 $(B)/examples/%: examples/%.c $(B)/release/libringkernel.a
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
 
+# --- Port dpdk: a library of its own, where there is a DPDK to build it with ---
+
+dpdk_so      := libringkernel-dpdk.so.$(VERSION)
+dpdk_src     := $(wildcard lib/ports/dpdk/*.c)
+# Of the library's own hidden parts, those that it uses.
+dpdk_parts   := $(patsubst %,lib/ports/%.c,none options message frame gather)
+dpdk_tests   := $(wildcard tests/dpdk/*.c)
+dpdk_headers := lib/ports/dpdk/rk_dpdk.h
+dpdk_flags    = -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(DPDK_FLAGS))
+dpdk_all     := $(B)/$(dpdk_so) $(B)/ringkernel-dpdk.pc $(B)/examples/l2fwd-gpu
+
+define dpdk_rules
+$(B)/$(1)/lib/ports/dpdk/%.o $(B)/$(1)/tests/dpdk/%.o $(B)/$(1)/bench/dpdk/%.o: CPPFLAGS += $$(dpdk_flags)
+$(B)/$(1)/libringkernel-dpdk.a: $(patsubst %.c,$(B)/$(1)/%.o,$(dpdk_src) $(dpdk_parts))
+	@rm -f $$@
+	$$(call say,AR,$$@)
+	$$(Q)$(AR) rcs $$@ $$^
+$(B)/$(1)/tests/dpdk/%: $(B)/$(1)/tests/dpdk/%.o $(B)/$(1)/libringkernel-dpdk.a $(B)/$(1)/libringkernel.a
+	$$(call say,LINK,$$@)
+	$$(Q)$(cc_$(1)) $(flags_$(1)) -o $$@ $$^ $(CMOCKA_LIBS) $(DPDK_LIBS) -lrte_net_ring $$(LIBS) $$(LDFLAGS)
+endef
+$(foreach build,release address,$(eval $(call dpdk_rules,$(build))))
+
+# It takes our symbols from the program that opens it or links it, so that there is one of each.
+$(B)/$(dpdk_so): $(patsubst %.c,$(B)/release/%.o,$(dpdk_src) $(dpdk_parts)) lib/ports/dpdk/dpdk.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libringkernel-dpdk.so.$(MAJOR) \
+		-Wl,--version-script=lib/ports/dpdk/dpdk.map -o $@ $(filter %.o,$^) \
+		$(DPDK_LIBS) $(LDFLAGS)
+	@ln -sf $(dpdk_so) $(B)/libringkernel-dpdk.so.$(MAJOR)
+	@ln -sf libringkernel-dpdk.so.$(MAJOR) $(B)/libringkernel-dpdk.so
+
+$(B)/examples/l2fwd-gpu: examples/l2fwd-gpu.c $(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(dpdk_flags) $(CFLAGS_ALL) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+
+$(B)/ringkernel-bench-dpdk: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c)) \
+		$(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+
+ifneq ($(HAVE_DPDK),1)
+dpdk_all :=
+dpdk_tests :=
+dpdk_headers :=
+endif
+dpdk_test_programs := $(foreach build,release address,$(dpdk_tests:%.c=$(B)/$(build)/%))
+
 # Always anew: it depends on PREFIX, which no file tells.
 .PHONY: always
-$(B)/ringkernel.pc: lib/ringkernel.pc.in always
+$(B)/%.pc: lib/%.pc.in always
 	$(Q)sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@libs@|$(LIBS)|' $< >$@
 
-examples := $(example_src:%.c=$(B)/%)
+examples := $(patsubst %.c,$(B)/%,$(filter-out examples/l2fwd-gpu.c,$(example_src)))
 
 .PHONY: all lib examples
-all: $(B)/$(so) $(B)/release/libringkernel.a $(B)/ringkernel $(B)/ringkernel.pc $(examples)
+all: $(B)/$(so) $(B)/release/libringkernel.a $(B)/ringkernel $(B)/ringkernel.pc $(examples) $(dpdk_all)
 lib: $(B)/$(so) $(B)/release/libringkernel.a
 examples: $(examples)
 
@@ -140,7 +193,7 @@ tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%))
 aids  := $(aid_src:%.c=$(B)/release/%)
 fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
 
-test: all $(tests) $(aids) $(fuzzers)
+test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs)
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 .PHONY: test-kmod test-kmod-debug
