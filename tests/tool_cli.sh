@@ -65,7 +65,7 @@ test_grammar()
 	refuses 2 "$r on 2: with workers 2 they are 0 to 1" run workers 2 from a: on 2 to b:
 	refuses 2 "$r unknown word 'from': expected one of on, actor, to" \
 		run from a: actor echo from b: to c:
-	refuses 2 "$r actor 'x': not shipped: take one of echo, count, mdp3_book" \
+	refuses 2 "$r actor 'x': not shipped: take one of echo, count, mdp3_book, l2_forward" \
 		run from a: actor x to b:
 	refuses 2 "$r actor 'echo': no argument 'x': it takes none" run from a: actor echo,x=1
 	refuses 2 "$r actor 'mdp3_book': no argument 'x': it takes window_packets, gap_ns, first_sequence" \

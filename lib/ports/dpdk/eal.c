@@ -2,6 +2,8 @@
 /* The EAL of a program that is no DPDK application: started by its first port dpdk. */
 #include "ports/dpdk/device.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <pthread.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -11,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PREFIX "ringkernel-"
 
 enum { WORDS_MAX = 64, WORDS_BYTES = 2048 };
 
@@ -50,7 +54,7 @@ static void default_words(char words[WORDS_BYTES], bool huge, const char *device
 		while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET((size_t)cpu, &cpus))
 			cpu++;
 	/* No other NIC of the machine is touched. */
-	snprintf(words, WORDS_BYTES, "-l %d --log-level=error --file-prefix=ringkernel-%ld%s%s%.*s",
+	snprintf(words, WORDS_BYTES, "-l %d --log-level=error --file-prefix=" PREFIX "%ld%s%s%.*s",
 		 cpu, (long)getpid(), huge ? "" : " --no-huge -m 64", pci ? " -a " : " --no-pci",
 		 pci ? (int)strcspn(device, ",") : 0, device);
 }
@@ -71,9 +75,28 @@ static int start(char *words)
 	return result < 0 ? -rte_errno : 0;
 }
 
+/* The EAL leaves its files behind; a place that no other process ever looks at goes, too. */
+static void remove_place(const char *place)
+{
+	DIR *directory = opendir(place);
+	struct dirent *entry;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)))
+		unlinkat(dirfd(directory), entry->d_name, 0);
+	closedir(directory);
+	rmdir(place);
+}
+
 static void clean_up(void)
 {
+	char place[PATH_MAX];
+
+	snprintf(place, sizeof(place), "%s", rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
+	if (strstr(place, PREFIX))
+		remove_place(place);
 }
 
 static void leave(void *unused)

@@ -313,9 +313,9 @@ uint16_t rk_dpdk_dequeue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mb
 
 uint64_t rk_dpdk_queue_closed(const struct rk_dpdk_queue *queue)
 {
-	if (queue->to && queue->to->closed)
+	if (!queue->from)
 		return queue->to->closed;
-	return queue->from && queue->back_done == queue->back_cells ? queue->from->closed : 0;
+	return queue->back_done == queue->back_cells ? queue->from->closed : 0;
 }
 
 /* --- Looking at it, and the end --- */

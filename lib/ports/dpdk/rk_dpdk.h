@@ -255,11 +255,13 @@ RK_API uint16_t rk_dpdk_dequeue_burst(struct rk_dpdk_queue *queue, struct rte_mb
 				      uint16_t count);
 
 /**
- * rk_dpdk_queue_closed() - whether an end of a queue is closed for good
+ * rk_dpdk_queue_closed() - whether an actor is done with a queue
  * @queue: open
  *
+ * Of a queue with from_actor: nothing more will come back. Of one without: nothing more is taken.
+ *
  * Context: the same lcore; never sleeps.
- * Return: 0 both rings are open; else the reason of the first that is not (enum rk_close).
+ * Return: 0; else why (enum rk_close).
  */
 RK_API uint64_t rk_dpdk_queue_closed(const struct rk_dpdk_queue *queue);
 
