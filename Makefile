@@ -139,7 +139,8 @@ $(B)/$(1)/libringkernel-dpdk.a: $(patsubst %.c,$(B)/$(1)/%.o,$(dpdk_src) $(dpdk_
 	$$(Q)$(AR) rcs $$@ $$^
 $(B)/$(1)/tests/dpdk/%: $(B)/$(1)/tests/dpdk/%.o $(B)/$(1)/libringkernel-dpdk.a $(B)/$(1)/libringkernel.a
 	$$(call say,LINK,$$@)
-	$$(Q)$(cc_$(1)) $(flags_$(1)) -o $$@ $$^ $(CMOCKA_LIBS) $(DPDK_LIBS) -lrte_net_ring $$(LIBS) $$(LDFLAGS)
+	$$(Q)$(cc_$(1)) $(flags_$(1)) -rdynamic -Wl,-u,rk_dpdk_port_kind -o $$@ $$^ $(CMOCKA_LIBS) $(DPDK_LIBS) \
+		-lrte_net_ring $$(LIBS) $$(LDFLAGS)
 endef
 $(foreach build,release address,$(eval $(call dpdk_rules,$(build))))
 

@@ -42,18 +42,14 @@ static struct port_kind kind = {
 
 static char absent[PATH_MAX + 256];
 
-/* Takes the operations out of the library at @path; false if it cannot be opened. */
-static bool open_library(const char *path)
+/* Takes the operations that @library has, an open one or RTLD_DEFAULT; false if it has none. */
+static bool take(void *library, const char *path)
 {
-	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	const struct port_kind *found = NULL;
-	port_dpdk_fn *find;
+	port_dpdk_fn *find = (port_dpdk_fn *)dlsym(library, PORT_DPDK_SYMBOL);
+	const struct port_kind *found = find ? find(rk_version()) : NULL;
 
-	if (!library)
+	if (!find)
 		return false;
-	find = (port_dpdk_fn *)dlsym(library, PORT_DPDK_SYMBOL);
-	if (find)
-		found = find(rk_version());
 	if (found) {
 		kind.in = found->in;
 		kind.out = found->out;
@@ -71,8 +67,11 @@ static void find_library(void)
 	static const char *const places[] = {"%s" LIBRARY, "%s../lib/" LIBRARY, LIBRARY "%.0s"};
 	char directory[PATH_MAX] = "", path[PATH_MAX + 64];
 	const char *text = "";
+	void *library;
 	Dl_info self;
 
+	if (take(RTLD_DEFAULT, LIBRARY)) /* the program is linked with it */
+		return;
 	if (!dladdr((void *)(uintptr_t)&rk_version, &self) || !self.dli_fname)
 		self.dli_fname = "";
 	snprintf(directory, sizeof(directory), "%s", self.dli_fname);
@@ -85,7 +84,8 @@ static void find_library(void)
 	dlerror();
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(path, sizeof(path), places[i], directory);
-		if (open_library(path))
+		library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+		if (library && take(library, path))
 			return;
 		text = dlerror();
 		if (strstr(text, "undefined symbol: rk_"))

@@ -66,7 +66,7 @@ AID void aid_ring_open(struct aid_ring *ring, uint64_t capacity)
 	size_t bytes = rk_ring_bytes(capacity);
 	struct rk_ring parts;
 
-	ring->memory = aligned_alloc(RK_PAGE_BYTES, bytes);
+	ring->memory = aligned_alloc(RK_PAGE_BYTES, (bytes + RK_PAGE_BYTES - 1) / RK_PAGE_BYTES * RK_PAGE_BYTES);
 	assert_non_null(ring->memory);
 	assert_int_equal(
 		rk_ring_format(&parts, ring->memory, bytes, capacity, chance(1000), "test"), 0);

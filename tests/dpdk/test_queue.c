@@ -407,7 +407,7 @@ static void test_nothing_is_taken_for_an_actor_that_refuses(void **unused)
 
 static void test_an_empty_pool_delays_and_loses_none(void **unused)
 {
-	struct rte_mbuf *hog[MBUFS], *back;
+	struct rte_mbuf *hog[MBUFS + 1], *back;
 	struct rk_dpdk_stats stats;
 	uint32_t hogged = 0;
 

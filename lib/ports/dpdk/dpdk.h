@@ -125,6 +125,11 @@ struct rte_mbuf *dpdk_mbuf_of(struct dpdk_decoder *decoder, const uint8_t *data,
 
 void dpdk_decoder_close(struct dpdk_decoder *decoder);
 
+/* --- queue.c --- */
+
+/* rk_dpdk_queue_stats() without a count of what is on loan now, which takes a look at each buffer. */
+void dpdk_queue_counts(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stats);
+
 /* --- telemetry.c --- */
 
 /**

@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +60,14 @@ static void default_words(char words[WORDS_BYTES], bool huge, const char *device
 		 pci ? (int)strcspn(device, ",") : 0, device);
 }
 
-/* rte_eal_init() pins the thread that calls it, which is none of its lcores here. */
+/*
+ * rte_eal_init() pins the thread that calls it, which is none of its lcores here, and starts threads
+ * of its own, which are to leave the program's signals alone.
+ */
 static int start(char *words)
 {
 	char *arguments[WORDS_MAX + 1] = {(char *)"ringkernel"}, *save = NULL;
+	sigset_t all, signals;
 	cpu_set_t cpus;
 	int count = 1, result;
 
@@ -70,7 +75,10 @@ static int start(char *words)
 	     word = strtok_r(NULL, " ", &save))
 		arguments[count++] = word;
 	pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &signals);
 	result = rte_eal_init(count, arguments);
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 	return result < 0 ? -rte_errno : 0;
 }

@@ -35,7 +35,7 @@ int port_dpdk_set_mtu(struct rk_port *port, const char *value)
 
 int port_dpdk_set_mbufs(struct rk_port *port, const char *value)
 {
-	return port_parse_count("mbufs", value, 1, RK_DPDK_POOL_MBUFS, &want_of(port)->mbufs);
+	return port_parse_count("mbufs", value, 4 * DPDK_BURST, RK_DPDK_POOL_MBUFS, &want_of(port)->mbufs);
 }
 
 int port_dpdk_set_descriptors(struct rk_port *port, const char *value)

@@ -421,7 +421,7 @@ static void count_frames(struct dpdk_in *in)
 	struct rk_port_stats *stats = &in->dpdk.port.stats;
 	struct rk_dpdk_stats now;
 
-	rk_dpdk_queue_stats(in->frames, &now);
+	dpdk_queue_counts(in->frames, &now);
 	port_count(&stats->messages, now.ipackets - in->before.ipackets);
 	port_count(&stats->bytes, now.ibytes - in->before.ibytes);
 	port_count(&stats->ring_full, now.rx_ring_full - in->before.rx_ring_full);
@@ -452,14 +452,15 @@ static int poll_frames(struct dpdk_in *in, struct rk_ring_tx *tx, uint32_t budge
 					      (uint16_t)(in->have - in->next));
 		in->next += taken;
 		moved += taken;
+		in->left -= taken;
 		if (in->next < in->have)
 			break;
 	}
 	if (moved || in->next < in->have)
 		count_frames(in);
-	moved = (uint32_t)(in->dpdk.port.stats.messages - before);
-	in->left -= moved;
-	return (int)moved;
+	/* What was no message does not count. */
+	in->left += moved - (uint32_t)(in->dpdk.port.stats.messages - before);
+	return (int)(in->dpdk.port.stats.messages - before);
 }
 
 /* --- All --- */

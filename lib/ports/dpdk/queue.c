@@ -320,7 +320,7 @@ uint64_t rk_dpdk_queue_closed(const struct rk_dpdk_queue *queue)
 
 /* --- Looking at it, and the end --- */
 
-void rk_dpdk_queue_stats(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stats)
+void dpdk_queue_counts(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stats)
 {
 	const uint64_t *from = (const uint64_t *)&queue->stats;
 	uint64_t *to = (uint64_t *)stats;
@@ -328,6 +328,11 @@ void rk_dpdk_queue_stats(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats
 	/* Relaxed: a count says nothing about another. */
 	for (size_t i = 0; i < STATS; i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+void rk_dpdk_queue_stats(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stats)
+{
+	dpdk_queue_counts(queue, stats);
 	stats->reference_packets = dpdk_owner_loans(queue->encoder.owner);
 }
 
