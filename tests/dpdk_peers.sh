@@ -306,7 +306,8 @@ fi
 if command -v dpdk-telemetry.py >/dev/null; then
 	start server $rk run workers 1 from "$(port net_null0,size=64 ,frames)" actor echo to dpdk:net_null1
 	server=$pid
-	child=$(cat "/proc/$pid/task/$pid/children" | tr -d ' ')
+	sleep 0.5 # for timeout to start it
+	child=$(tr -d ' ' <"/proc/$pid/task/$pid/children")
 	wait_for "/var/run/dpdk/ringkernel-$child/dpdk_telemetry.v2"
 	sleep 0.5
 	for command in /ringkernel/info /ringkernel/queues /ringkernel/pools /ringkernel/stats,port0:0 \

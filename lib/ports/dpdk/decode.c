@@ -97,8 +97,6 @@ int dpdk_decode(struct dpdk_decoder *decoder, const struct rk_msg *msg, struct r
 		}
 	}
 	mbuf->port = frame->port;
-	port_count(&stats->opackets, 1);
-	port_count(&stats->obytes, rte_pktmbuf_pkt_len(mbuf));
 	*out = mbuf;
 	return 1;
 }

@@ -22,7 +22,8 @@ enum {
  * @base: of the registered memory
  * @bytes: of it
  * @page_bytes: in which it was registered
- * @room_bytes: from one buffer to the next, at least: an offset divided by it tells them apart
+ * @room_bytes: from one buffer to the next, at least
+ * @room_log2: of the largest power of two in it: offsets shifted by that tell buffers apart
  * @buffers: indices that may occur
  * @lent: by index, the first segment of the frame on loan
  * @ticket: by index, 0: not on loan; else the owner in the top byte, and a count
@@ -36,6 +37,7 @@ struct rk_dpdk_pool {
 	size_t bytes;
 	size_t page_bytes;
 	uint32_t room_bytes;
+	uint32_t room_log2;
 	uint32_t buffers;
 	struct rte_mbuf **lent;
 	uint32_t *ticket;

@@ -143,11 +143,15 @@ enum dpdk_encoded dpdk_encode(struct dpdk_encoder *encoder, struct rte_mbuf *mbu
 		lend(encoder, pool, mbuf, &frame);
 	else if (bytes > encoder->inline_bytes)
 		port_count(&encoder->stats->rx_copied_packets, 1);
-	*msg = (struct rk_msg){.type = RK_FRAME, .flags = RK_MSG_F_TIME, .slots = (uint8_t)slots};
+	msg->type = RK_FRAME;
+	msg->flags = RK_MSG_F_TIME;
+	msg->slots = (uint8_t)slots;
+	msg->tag = 0;
 	memcpy(msg->body, &time_ns, sizeof(time_ns));
 	memcpy(msg->body + sizeof(time_ns), &frame, sizeof(frame));
 	copy_bytes(mbuf, (uint8_t *)msg + FRONT_BYTES, frame.inline_bytes);
-	memset((uint8_t *)msg + used, 0, slots * RK_CELL_BYTES - used);
+	if (slots * RK_CELL_BYTES > used)
+		memset((uint8_t *)msg + used, 0, slots * RK_CELL_BYTES - used);
 	*count = slots;
 	return pool ? DPDK_LENT : DPDK_INLINE;
 }

@@ -210,13 +210,14 @@ int rk_dpdk_pool_open(struct rk_dpdk_pool **out, const char *name,
 		return rk_fail(ENOMEM, "pool '%s': no memory", name);
 	snprintf(pool->name, sizeof(pool->name), "%s", name);
 	pool->room_bytes = RTE_CACHE_LINE_ROUNDUP(data_room);
+	pool->room_log2 = 31 - (uint32_t)__builtin_clz(pool->room_bytes);
 	result = take_memory(pool, mbufs, opts);
 	if (!result)
 		result = register_memory(pool);
 	if (!result)
 		result = make_mempool(pool, mbufs, data_room, opts);
 	if (!result) {
-		pool->buffers = (uint32_t)(pool->bytes / pool->room_bytes) + 1;
+		pool->buffers = (uint32_t)(pool->bytes >> pool->room_log2) + 1;
 		pool->lent = calloc(pool->buffers, sizeof(struct rte_mbuf *));
 		pool->ticket = calloc(pool->buffers, sizeof(*pool->ticket));
 		result = pool->lent && pool->ticket
@@ -329,8 +330,8 @@ struct rk_dpdk_pool *dpdk_pool_of(const struct rte_mbuf *mbuf)
 uint32_t dpdk_lend(struct rk_dpdk_pool *pool, struct rte_mbuf *frame, struct rte_mbuf *segment,
 		   uint32_t ticket)
 {
-	uint32_t index = (uint32_t)((size_t)((uint8_t *)segment->buf_addr - pool->base) /
-				    pool->room_bytes);
+	uint32_t index = (uint32_t)((size_t)((uint8_t *)segment->buf_addr - pool->base) >>
+				    pool->room_log2);
 
 	pool->lent[index] = frame;
 	/* Relaxed: dpdk_publish_loans() orders it before the message. */

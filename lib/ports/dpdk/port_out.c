@@ -96,6 +96,8 @@ static int dpdk_out_flush(struct rk_port *port)
 		bytes += out->bytes[out->start++];
 	port_count(&port->stats.messages, sent);
 	port_count(&port->stats.bytes, bytes);
+	port_count(&out->stats.opackets, sent);
+	port_count(&out->stats.obytes, bytes);
 	if (out->start < out->end)
 		return 0;
 	out->start = out->end = 0;
@@ -138,8 +140,6 @@ static int wrap(struct dpdk_out *out, const struct rk_msg *msg, struct rte_mbuf 
 		port_count(&out->stats.tx_mbuf_allocation_errors, 1);
 		return -1;
 	}
-	port_count(&out->stats.opackets, 1);
-	port_count(&out->stats.obytes, bytes);
 	out->bytes[out->end] = view.bytes;
 	return 1;
 }

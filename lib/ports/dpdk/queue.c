@@ -7,14 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A probe costs looks at the credit, which the consumer writes: not more often than this. */
+#define PROBE_NS 100000
+
 enum {
 	BACK_CELLS = 256, /* taken from the ring at once; more than any message has */
+	CELLS_USUAL = 4,  /* of a frame, and a little more */
 	AHEAD = 4,	  /* frames whose bytes are fetched into the cache ahead of their turn */
 };
 
 /**
  * struct rk_dpdk_queue - two rings and what is on its way
  * @latency: by enum rk_dpdk_latency
+ * @room: slots of @to known to be free
  * @probed: position in @to behind a burst whose arrival at the actor is waited for; 0: none
  * @probed_ns: when it was sent
  * @back_done: of @back, cells that became frames
@@ -28,7 +33,7 @@ struct rk_dpdk_queue {
 	struct rk_dpdk_stats stats;
 	struct rk_hist *latency[RK_DPDK_LATENCIES];
 	struct dpdk_watched watched;
-	uint64_t probed, probed_ns;
+	uint64_t room, probed, probed_ns;
 	uint32_t back_done, back_cells;
 	uint8_t back[BACK_CELLS * RK_CELL_BYTES] __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	uint8_t gather[DPDK_GATHER_CELLS * RK_CELL_BYTES]
@@ -167,12 +172,13 @@ int rk_dpdk_queue_open(struct rk_dpdk_queue **out, const char *name,
 
 /* --- To the actor --- */
 
-/* Has the actor taken the burst that is waited for? Its credit says so, if a little late. */
-static void look_at_probe(struct rk_dpdk_queue *queue, uint64_t free)
+/* Look at the credit: how much room there is, and whether the actor has taken what is probed. */
+static void look_at_credit(struct rk_dpdk_queue *queue)
 {
-	uint64_t capacity = 1ULL << queue->to->capacity_log2;
-	uint64_t taken = rk_ring_tx_position(queue->to) - (capacity - free);
+	uint64_t capacity = 1ULL << queue->to->capacity_log2, taken;
 
+	queue->room = rk_ring_tx_free(queue->to);
+	taken = rk_ring_tx_position(queue->to) - (capacity - queue->room);
 	if (!queue->probed || queue->to->closed || (int64_t)(taken - queue->probed) < 0)
 		return;
 	rk_hist_record(queue->latency[RK_DPDK_RX_TO_ACTOR],
@@ -219,22 +225,25 @@ static void build(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t
 static uint16_t enqueue(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
 			uint64_t now_ns)
 {
-	uint64_t free = rk_ring_tx_free(queue->to);
 	struct rte_mbuf *spent[DPDK_BURST];
 	struct batch batch = {.cells = 0};
 	uint32_t spent_count = 0;
 
-	look_at_probe(queue, free);
+	/* The credit is the consumer's line: fetched when what is known may not do. */
+	if (queue->room < RK_MSG_MAX_SLOTS || queue->room < (uint64_t)count * CELLS_USUAL)
+		look_at_credit(queue);
 	if (queue->to->closed)
 		return 0;
-	build(queue, mbufs, count, free < DPDK_GATHER_CELLS ? (uint32_t)free : DPDK_GATHER_CELLS,
-	      now_ns, &batch, spent, &spent_count);
+	build(queue, mbufs, count,
+	      queue->room < DPDK_GATHER_CELLS ? (uint32_t)queue->room : DPDK_GATHER_CELLS, now_ns,
+	      &batch, spent, &spent_count);
 	if (batch.lent)
 		dpdk_publish_loans();
 	/* There is room for all of it: only this end fills the ring. */
 	rk_ring_send_batch(queue->to, queue->gather, batch.cells);
+	queue->room -= batch.cells;
 	rte_pktmbuf_free_bulk(spent, spent_count);
-	if (!queue->probed && batch.messages) {
+	if (!queue->probed && batch.messages && now_ns - queue->probed_ns >= PROBE_NS) {
 		queue->probed = rk_ring_tx_position(queue->to);
 		queue->probed_ns = now_ns;
 	}
@@ -253,7 +262,7 @@ uint16_t rk_dpdk_enqueue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mb
 		uint16_t taken = enqueue(queue, mbufs + done, part, now_ns);
 
 		done += taken;
-		/* Cut short by the ring, or by the room to build in: then there is more of that. */
+		/* Fewer than asked for, but some: the next look may find room for more. */
 		if (!taken) {
 			port_count(&queue->stats.rx_ring_full, !queue->to->closed);
 			break;
@@ -290,10 +299,11 @@ static bool receive(struct rk_dpdk_queue *queue)
 
 uint16_t rk_dpdk_dequeue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
 {
+	uint64_t bytes = 0;
 	uint16_t have = 0;
 
 	if (queue->probed)
-		look_at_probe(queue, rk_ring_tx_free(queue->to));
+		look_at_credit(queue);
 	while (have < count) {
 		const struct rk_msg *msg;
 		int decoded = 0;
@@ -305,9 +315,12 @@ uint16_t rk_dpdk_dequeue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mb
 			decoded = dpdk_decode(&queue->decoder, msg, &mbufs[have]);
 		if (decoded < 0)
 			break;
-		have += (uint16_t)decoded;
+		if (decoded)
+			bytes += rte_pktmbuf_pkt_len(mbufs[have++]);
 		queue->back_done += msg->slots;
 	}
+	port_count(&queue->stats.opackets, have);
+	port_count(&queue->stats.obytes, bytes);
 	return have;
 }
 

@@ -299,7 +299,8 @@ RK_API const struct rk_hist *rk_dpdk_queue_latency(const struct rk_dpdk_queue *q
  * @queue: or NULL
  * @stats: out, the last word; may be NULL
  *
- * What lies in the rings, not yet taken, is lost with the actor; mbufs are not.
+ * What lies in the rings, not yet taken, is lost with the actor; mbufs are not. The rings may be gone
+ * already.
  *
  * Context: any thread, when the actor has stopped, or will never look at a referenced frame again.
  */
