@@ -129,6 +129,7 @@ dpdk_parts   := $(patsubst %,lib/ports/%.c,none options message frame gather)
 dpdk_tests   := $(wildcard tests/dpdk/*.c)
 dpdk_headers := lib/ports/dpdk/rk_dpdk.h
 dpdk_flags    = -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(DPDK_FLAGS))
+dpdk_bench   := $(B)/ringkernel-bench-dpdk
 dpdk_all     := $(B)/$(dpdk_so) $(B)/ringkernel-dpdk.pc $(B)/examples/l2fwd-gpu
 
 define dpdk_rules
@@ -165,6 +166,7 @@ $(B)/ringkernel-bench-dpdk: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpd
 
 ifneq ($(HAVE_DPDK),1)
 dpdk_all :=
+dpdk_bench :=
 dpdk_tests :=
 dpdk_headers :=
 endif
@@ -197,6 +199,11 @@ fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
 test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs)
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
+# A hundred million frames through memif and back; a quarter of an hour or more.
+.PHONY: soak-dpdk
+soak-dpdk: all $(dpdk_test_programs)
+	B=$(B) FRAMES=100000000 LIMIT=7200 sh tests/dpdk_peers.sh
+
 .PHONY: test-kmod test-kmod-debug
 test-kmod:
 	sh tests/kmod/run.sh stock
@@ -228,7 +235,7 @@ $(B)/ringkernel-bench: $(bench_objects) $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -o $@ $^ $(CK_LIBS) $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
 
-bench: $(B)/ringkernel-bench
+bench: $(B)/ringkernel-bench $(dpdk_bench)
 	$(B)/ringkernel-bench
 
 # --- Installing ---
@@ -243,15 +250,22 @@ install: all
 	ln -sf $(so) $(DESTDIR)$(LIBDIR)/libringkernel.so.$(MAJOR)
 	ln -sf libringkernel.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libringkernel.so
 	install -m 644 $(B)/ringkernel.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+ifneq ($(dpdk_all),)
+	install -m 755 $(B)/$(dpdk_so) $(DESTDIR)$(LIBDIR)
+	ln -sf $(dpdk_so) $(DESTDIR)$(LIBDIR)/libringkernel-dpdk.so.$(MAJOR)
+	ln -sf libringkernel-dpdk.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libringkernel-dpdk.so
+	install -m 644 $(B)/ringkernel-dpdk.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+endif
 	install -m 644 $(wildcard tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
-	for header in $(public_headers); do \
+	for header in $(public_headers) $(dpdk_headers); do \
 		install -D -m 644 $$header \
 			$(DESTDIR)$(PREFIX)/include/ringkernel/$${header#lib/} || exit 1; \
 	done
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ringkernel $(DESTDIR)$(LIBDIR)/libringkernel.* \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel.pc \
+		$(DESTDIR)$(LIBDIR)/libringkernel-dpdk.* $(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel.pc \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel-dpdk.pc \
 		$(patsubst tools/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard tools/*.1))
 	rm -rf $(DESTDIR)$(PREFIX)/include/ringkernel
 
@@ -265,7 +279,8 @@ help:
 	@echo 'make run PCAP=f   the same with a capture'
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
-	@echo 'make bench        the ring against its peers'
+	@echo 'make bench        the ring against its peers; builds `ringkernel bench dpdk`, too'
+	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'

@@ -8,6 +8,7 @@
 set -u
 B=${B:-build}
 FRAMES=${FRAMES:-200000}
+LIMIT=${LIMIT:-90} # seconds for them
 rk=$B/ringkernel l2fwd=$B/examples/l2fwd-gpu traffic=$B/release/tests/dpdk/traffic
 number=0 status=0 pids=''
 
@@ -54,7 +55,7 @@ has() { # text log: a line with all of it
 start() { # log command...: in the background; its id is in $pid
 	log=$work/$1.log
 	shift
-	timeout -s KILL 100 "$@" >"$log" 2>&1 </dev/null &
+	timeout -s KILL $((LIMIT + 60)) "$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
 }
@@ -90,7 +91,7 @@ start server $l2fwd -l 0 $eal --vdev "$(memif server a),bsize=16384" -- -p 1 -T 
 server=$pid
 wait_for "$work/a"
 # shellcheck disable=SC2086
-timeout -s KILL 90 $traffic -l 1 $eal --vdev "$(memif client a),bsize=16384" -- "$FRAMES" \
+timeout -s KILL "$LIMIT" $traffic -l 1 $eal --vdev "$(memif client a),bsize=16384" -- "$FRAMES" \
 	>"$work/traffic.log" 2>&1
 result=$?
 [ $result = 0 ] && has "frames $FRAMES back $FRAMES wrong 0" traffic && has 'not returned: 0' traffic
