@@ -43,7 +43,7 @@ WARN_C := -Wmissing-prototypes -Wstrict-prototypes
 OPT    ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -Ilib -Ikernels -Itools -I$(B)
 CFLAGS_ALL = -std=gnu11 $(OPT) -pthread -fvisibility=hidden $(WARN) $(WARN_C) $(WERROR) $(CFLAGS)
-LIBS = $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lm -pthread
+LIBS = $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lm -ldl -pthread
 
 lib_src   := $(wildcard lib/*.c lib/*/*.c kernels/*.c)
 tool_src  := $(wildcard tools/*.c)
@@ -94,6 +94,18 @@ $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libtool.a $(B)/$(1)/libringkern
 endef
 $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 .SECONDARY:
+
+# --- Device code: machine code where there is nvcc, and its text for NVRTC ---
+
+device_text := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.[ch]) lib/rk_base.h lib/rk_msg.h \
+	lib/rk_handler.h lib/ring/rk_slot.h
+
+$(B)/kernels/%.fatbin: kernels/%.cu $(device_text) $(B)/config.mk
+	@mkdir -p $(@D)
+	$(call say,NVCC,$@)
+	$(Q)$(NVCC) -std=c++17 -fatbin --threads 2 -Xfatbin -compress-all $(NVCC_FLAGS) -Ilib -Ikernels $< -o $@
+$(BUILDS:%=$(B)/%/lib/backends/cuda_code.o): $(device_text) \
+	$(if $(filter 1,$(HAVE_NVCC)),$(B)/kernels/persistent.fatbin)
 
 # --- The library and the tool ---
 
@@ -195,6 +207,15 @@ tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%))
 	$(patsubst %.c,$(B)/native/%,$(wildcard tests/test_ring*.c) tests/test_share.c tests/test_runtime.c)
 aids  := $(aid_src:%.c=$(B)/release/%)
 fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
+
+# Stand-ins for drivers, which tests put where the linker looks; `old` lacks a function.
+fakes := $(addprefix $(B)/fake/,libcuda.so.1 libvulkan.so.1 libnvrtc.so.12 old/libcuda.so.1)
+$(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,cuda.h vulkan.h nvrtc.h)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIC -shared $(if $(findstring old/,$*),-DFAKE_OLD) \
+		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
+$(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
 test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs)
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh

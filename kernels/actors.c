@@ -123,6 +123,7 @@ static const struct rk_actor_type types[] = {
 		.name = "echo",
 		.summary = "sends packets and messages back unchanged",
 		.handle = rk_echo,
+		.batch = rk_echo_batch,
 		.state_bytes = sizeof(struct rk_echo_state),
 		.counters = echo_counters,
 	},

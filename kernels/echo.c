@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * echo.c - the handler of echo.h.
+ * echo.c - the handlers of echo.h.
  */
 #include "echo.h"
 
@@ -15,4 +15,15 @@ RK_DEVICE void rk_echo(struct rk_ctx *ctx, void *state, const struct rk_msg *msg
 		s->messages++;
 	else
 		s->sends_dropped++;
+}
+
+RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
+{
+	struct rk_echo_state *s = (struct rk_echo_state *)state;
+	uint32_t sent = rk_send_batch(ctx, 0, msgs, count);
+
+	if (rk_lane(ctx))
+		return;
+	s->messages += sent;
+	s->sends_dropped += count - sent;
 }

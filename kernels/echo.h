@@ -29,6 +29,17 @@ RK_BEGIN_DECLS
  */
 RK_DEVICE void rk_echo(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
 
+/**
+ * rk_echo_batch() - the same for plain messages that came in a row
+ * @ctx: the actor's context
+ * @state: struct rk_echo_state
+ * @msgs: one cell each
+ * @count: messages
+ *
+ * Context: called by a backend, host or device; all lanes send.
+ */
+RK_DEVICE void rk_echo_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count);
+
 RK_END_DECLS
 
 #endif

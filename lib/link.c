@@ -36,6 +36,12 @@ static uint32_t hurry_of(const struct rk_link *link)
 
 /* --- A port that feeds a ring --- */
 
+/* When to look again where the other end wakes nobody, as a device does. */
+static uint64_t nap_end_ns(const uint32_t *peer_unguarded)
+{
+	return *peer_unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS : UINT64_MAX;
+}
+
 /* What the end of an input means to the consumer; 0: not the end. */
 static uint64_t input_ended(struct rk_link *link, int moved)
 {
@@ -72,8 +78,9 @@ static uint64_t due_in(const struct rk_task *task)
 {
 	const struct rk_link *link = link_of_in((struct rk_task *)(uintptr_t)task);
 	uint64_t due_ns = link->in_closing ? 0 : rk_port_due_ns(link->in_port);
+	uint64_t nap_ns = nap_end_ns(link->tx.peer_unguarded);
 
-	return due_ns ? due_ns : UINT64_MAX;
+	return due_ns && due_ns < nap_ns ? due_ns : nap_ns;
 }
 
 /* --- A port that a ring feeds --- */
@@ -123,7 +130,7 @@ static uint64_t due_out(const struct rk_task *task)
 {
 	const struct rk_link *link = link_of_out((struct rk_task *)(uintptr_t)task);
 
-	return link->out_busy ? now_ns() + BUSY_RETRY_NS : UINT64_MAX;
+	return link->out_busy ? now_ns() + BUSY_RETRY_NS : nap_end_ns(link->rx.peer_unguarded);
 }
 
 static void in_finished(struct rk_task *task)
@@ -142,76 +149,10 @@ int link_free(struct rk_link *link)
 {
 	int in = rk_port_close(link->in_port), out = rk_port_close(link->out_port);
 
-	rk_region_close(link->region);
+	link_memory_close(&link->memory);
 	free(link->buffer);
 	free(link);
 	return in ? in : out;
-}
-
-static void add_note(struct rk_runtime *runtime, const char *note)
-{
-	size_t used = strlen(runtime->note);
-
-	if (*note && !strstr(runtime->note, note))
-		snprintf(runtime->note + used, sizeof(runtime->note) - used, "%s%s",
-			 used ? "; " : "", note);
-}
-
-/* A ring with both ends open; each end sleeps and is woken as two host threads would. */
-static int create(struct rk_link **out, struct rk_runtime *runtime,
-		  const struct rk_link_opts *opts, const char *name)
-{
-	const struct rk_ring_rx_opts rx_opts = {.size = sizeof(rx_opts),
-						.no_touch = opts->no_touch};
-	uint64_t slots = opts->slots ? opts->slots : RK_LINK_SLOTS;
-	struct rk_link *link = aligned_alloc(RK_CACHE_LINE_BYTES, sizeof(*link));
-	struct rk_ring ring;
-	int result;
-
-	if (!link)
-		return rk_fail(ENOMEM, "link '%s': no memory", name);
-	memset(link, 0, sizeof(*link));
-	link->runtime = runtime;
-	link->observe = opts->observe;
-	link->observer = opts->observer;
-	*out = link;
-	if (!rk_ring_bytes(slots))
-		return rk_fail(EINVAL,
-			       "link '%s': capacity %" PRIu64 " slots: give a power of two from "
-			       "%d to %llu",
-			       name, slots, RK_RING_MIN_CAPACITY, RK_RING_MAX_CAPACITY);
-	link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES);
-	if (!link->buffer)
-		return rk_fail(ENOMEM, "link '%s': no memory", name);
-	result = rk_region_open(&link->region, rk_ring_bytes(slots), NULL);
-	if (result)
-		return rk_fail_within(result, "link '%s'", name);
-	add_note(runtime, rk_region_info(link->region)->note);
-	result = rk_ring_format(&ring, rk_region_info(link->region)->host_addr,
-				rk_ring_bytes(slots), slots, 0, name);
-	if (!result)
-		result = rk_ring_tx_open(&link->tx, &ring);
-	if (!result)
-		result = rk_ring_rx_open(&link->rx, &ring, &rx_opts);
-	return result;
-}
-
-/* Tell an actor of an end of a link. Mutex held. */
-static int give_end(struct rk_actor *actor, enum cpu_control type, void *end)
-{
-	unsigned int *links = type == CPU_INBOX ? &actor->inboxes : &actor->outboxes;
-	struct rk_msg msg = {.type = (uint16_t)type, .slots = 1};
-	int result;
-
-	if (*links >= RK_MAX_LINKS)
-		return rk_fail(ENOSPC, "actor '%s': it has %u %s already, the most there may be",
-			       actor->name, *links, type == CPU_INBOX ? "inboxes" : "outboxes");
-	memcpy(msg.body, &end, sizeof(end));
-	result = runtime_control(actor, &msg);
-	if (result)
-		return result;
-	++*links;
-	return 0;
 }
 
 /* What a link joins; NULL is a host thread. */
@@ -222,13 +163,52 @@ struct ends {
 	struct rk_port *out_port;
 };
 
+/* Open the ends that are the host's; each sleeps and is woken as two host threads would. */
+static int open_ends(struct rk_link *link, const struct ends *ends, const struct rk_link_opts *opts)
+{
+	const struct rk_ring_rx_opts rx_opts = {.size = sizeof(rx_opts),
+						.no_touch = opts->no_touch};
+	int result = 0;
+
+	if (!ends->from || !ends->from->gpu)
+		result = rk_ring_tx_open(&link->tx, &link->memory.ring);
+	if (!result && (!ends->to || !ends->to->gpu))
+		result = rk_ring_rx_open(&link->rx, &link->memory.ring, &rx_opts);
+	return result;
+}
+
+static int create(struct rk_link **out, struct rk_runtime *runtime, const struct ends *ends,
+		  const struct rk_link_opts *opts, const char *name)
+{
+	struct rk_link *link = aligned_alloc(RK_CACHE_LINE_BYTES, sizeof(*link));
+	int result;
+
+	if (!link)
+		return rk_fail(ENOMEM, "link '%s': no memory", name);
+	memset(link, 0, sizeof(*link));
+	link->runtime = runtime;
+	link->observe = opts->observe;
+	link->observer = opts->observer;
+	*out = link;
+	link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES);
+	if (!link->buffer)
+		return rk_fail(ENOMEM, "link '%s': no memory", name);
+	result = link_memory_open(&link->memory, ends->from, ends->to, opts->slots, opts->place,
+				  name);
+	if (result)
+		return result;
+	if (link->memory.region)
+		runtime_add_note(runtime, rk_region_info(link->memory.region)->note);
+	return open_ends(link, ends, opts);
+}
+
 /* Whom the two ends wake, and where they sleep. */
 static void join_wakes(struct rk_link *link, const struct ends *ends, struct rk_worker *port_worker)
 {
-	struct rk_worker *producer = ends->from ? ends->from->ctx.worker :
+	struct rk_worker *producer = ends->from ? ends->from->worker :
 				     ends->in_port ? port_worker :
 						     NULL;
-	struct rk_worker *consumer = ends->to ? ends->to->ctx.worker :
+	struct rk_worker *consumer = ends->to ? ends->to->worker :
 				     ends->out_port ? port_worker :
 						      NULL;
 
@@ -244,7 +224,7 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 	int result = 0;
 
 	if (ends->to)
-		result = give_end(ends->to, CPU_INBOX, &link->rx);
+		result = actor_give_end(ends->to, link, true);
 	if (!result && ends->to && !ends->from && !ends->in_port)
 		ends->to->host_inboxes++;
 	if (!result && ends->out_port) {
@@ -253,7 +233,7 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 		result = runtime_add_task(link->runtime, port_worker, &link->out_task);
 	}
 	if (!result && ends->from)
-		result = give_end(ends->from, CPU_OUTBOX, &link->tx);
+		result = actor_give_end(ends->from, link, false);
 	if (!result && ends->in_port) {
 		link->in_task = (struct rk_task){.poll = poll_in,
 						 .due_ns = due_in,
@@ -261,7 +241,8 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 						 .fd = rk_port_fd(ends->in_port)};
 		result = runtime_add_task(link->runtime, port_worker, &link->in_task);
 	}
-	if (result) /* whoever has the other end learns that nothing will come */
+	/* Whoever has the other end learns that nothing will come. */
+	if (result && (!ends->from || !ends->from->gpu))
 		rk_ring_close(&link->tx, RK_CLOSE_STOPPED);
 	return result;
 }
@@ -279,7 +260,7 @@ static int join(struct rk_link **out, struct rk_runtime *runtime, const struct e
 	if (!opts)
 		opts = &defaults;
 	pthread_mutex_lock(&runtime->mutex);
-	result = create(&link, runtime, opts, name);
+	result = create(&link, runtime, ends, opts, name);
 	if (link) {
 		/* The runtime's from here on, whatever happens: rk_runtime_close() frees it. */
 		link->in_port = ends->in_port;

@@ -25,7 +25,11 @@
 #endif
 
 /* Symbols are hidden unless marked; lib/ringkernel.map lists the same names. */
+#ifdef __CUDACC_RTC__
+#define RK_API /* device code compiled at run time: nothing to export */
+#else
 #define RK_API __attribute__((visibility("default")))
+#endif
 
 /* RK_HD marks an inline function that host and device code share. */
 #ifdef __CUDACC__
@@ -34,12 +38,20 @@
 #define RK_HD static inline __attribute__((always_inline, unused))
 #endif
 
+/* Between `struct` and its name. */
+#ifdef __CUDACC_RTC__
+#define RK_ALIGNED(bytes) __align__(bytes)
+#else
+#define RK_ALIGNED(bytes) __attribute__((aligned(bytes)))
+#endif
+
 #define RK_CACHE_LINE_BYTES 64
 #define RK_PAGE_BYTES 4096
 
 #define rk_likely(x) __builtin_expect(!!(x), 1)
 #define rk_unlikely(x) __builtin_expect(!!(x), 0)
 
+#ifndef __CUDACC_RTC__
 RK_BEGIN_DECLS
 
 /**
@@ -51,5 +63,6 @@ RK_BEGIN_DECLS
 RK_API const char *rk_version(void);
 
 RK_END_DECLS
+#endif
 
 #endif

@@ -10,6 +10,11 @@
  * same arguments. Lane 0 is the leader; state is the group's own, and only the leader may send.
  * A sequential handler begins with `if (rk_lane(ctx)) return;`.
  *
+ * A type may have a second handler for many messages at once: it is called, where several plain
+ * messages (one cell each, RK_MSG_PACKET or the user's) have come in a row, with all of them in
+ * their order. They are the handler's to change. Lanes may share them out; what they add up, each
+ * lane keeps for itself in the state, until the leader joins it.
+ *
  * The first message is RK_MSG_START, its payload the arguments (u64 each, in the order of
  * struct rk_actor_type::args); the last is RK_MSG_STOP. Between them come the user's own.
  */
@@ -27,6 +32,7 @@
 struct rk_ctx;
 
 typedef void rk_handler_fn(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
+typedef void rk_batch_fn(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count);
 
 RK_BEGIN_DECLS
 
@@ -69,6 +75,22 @@ RK_API RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
 RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
 			     const void *payload, uint32_t bytes);
 
+/**
+ * rk_send_batch() - send plain messages on to an outbox as they are
+ * @ctx: the handler's context
+ * @outbox: index of the link, as for rk_send()
+ * @msgs: one cell each; header, extensions and payload go out unchanged
+ * @count: messages
+ *
+ * What finds no room waits, as with rk_send().
+ *
+ * Context: inside a batch handler, all lanes of the group with the same arguments, host or device.
+ * Return: messages sent or waiting: @count, or 0 when all are dropped, which the actor's counters
+ * show: no such outbox, or its consumer closed it. The same for all lanes.
+ */
+RK_API RK_DEVICE uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
+					const struct rk_msg *msgs, uint32_t count);
+
 RK_END_DECLS
 
 /**
@@ -82,10 +104,25 @@ struct rk_counter_name {
 };
 
 /**
+ * RK_SOURCE() - put the text of a handler's file into the program
+ * @symbol: name of a `const char` array, declared by this
+ * @file: path, as the compiler finds it from where it runs; a string literal
+ */
+#define RK_SOURCE(symbol, file)                                                            \
+	extern const char symbol[];                                                        \
+	__asm__(".pushsection .rodata\n.balign 16\n.globl " #symbol "\n.hidden " #symbol  \
+		"\n" #symbol ":\n.incbin \"" file "\"\n.byte 0\n.popsection\n")
+
+/**
  * struct rk_actor_type - a kind of actor: its handler and what the host should know of it
  * @name: unique
  * @summary: one line for people
  * @handle: called once for each message, in order
+ * @batch: called instead with plain messages that came in a row; may be NULL
+ * @source: text of the file that defines the handlers, for backends that compile it themselves;
+ *	needed on GPUs, but for the shipped actors. RK_SOURCE() makes it
+ * @function: name of @handle in @source
+ * @batch_function: name of @batch there; may be NULL
  * @state_bytes: of state; zeroed before RK_MSG_START
  * @args: names of the u64 arguments that RK_MSG_START carries, ended by NULL; may be NULL
  * @counters: u64 counters in the state, ended by a NULL name; may be NULL
@@ -94,6 +131,10 @@ struct rk_actor_type {
 	const char *name;
 	const char *summary;
 	rk_handler_fn *handle;
+	rk_batch_fn *batch;
+	const char *source;
+	const char *function;
+	const char *batch_function;
 	uint32_t state_bytes;
 	const char *const *args;
 	const struct rk_counter_name *counters;

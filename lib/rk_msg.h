@@ -53,13 +53,13 @@ enum rk_msg_flag {
  * @tag: correlation, free to the user
  * @body: extensions, then payload; goes on in the following cells
  */
-struct rk_msg {
+struct RK_ALIGNED(8) rk_msg {
 	uint16_t type;
 	uint8_t flags;
 	uint8_t slots;
 	uint32_t tag;
 	uint8_t body[RK_MSG_BODY_BYTES];
-} __attribute__((aligned(8)));
+};
 
 RK_STATIC_ASSERT(sizeof(struct rk_msg) == RK_CELL_BYTES, "a message of one slot is one cell");
 RK_STATIC_ASSERT(offsetof(struct rk_msg, flags) == 2, "flags at byte 2");

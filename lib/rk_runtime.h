@@ -25,7 +25,9 @@
 #include "rk_handler.h"
 
 #define RK_MAX_WORKERS 64
-#define RK_MAX_LINKS 32	   /* inboxes, and outboxes, of one actor */
+#define RK_MAX_LINKS 32	   /* inboxes, and outboxes, of one actor on cpu */
+#define RK_MAX_GPU_LINKS 16 /* and of one on a GPU */
+#define RK_MAX_GPUS 16
 #define RK_MAX_ARGS 16	   /* of one actor type */
 #define RK_LINK_SLOTS 1024 /* default capacity of a link */
 #define RK_ANY_WORKER (-1)
@@ -34,6 +36,35 @@
 struct rk_runtime;
 struct rk_actor;
 struct rk_link;
+
+/* Who runs an actor. */
+enum rk_backend {
+	RK_BACKEND_CPU,	 /* a worker: a pinned thread */
+	RK_BACKEND_CUDA, /* a seat in a persistent kernel on an NVIDIA GPU */
+};
+
+/* The threads that call a handler together. */
+enum rk_group {
+	RK_GROUP_WARP,	/* 32 lanes on a GPU, one thread on cpu */
+	RK_GROUP_BLOCK, /* 512 lanes on a GPU: sixteen times the rate, and a warp's latency doubled */
+};
+
+/* Where on its GPU an actor sits, seen from another. */
+enum rk_where {
+	RK_WHERE_ANY,
+	RK_WHERE_BLOCK,	  /* in the same block */
+	RK_WHERE_CLUSTER, /* in another block of the same cluster (compute capability 9.0 and later) */
+	RK_WHERE_APART,	  /* in a block of another cluster */
+};
+
+/* What a ring between two actors on GPUs lies in. */
+enum rk_ring_place {
+	RK_PLACE_NEAREST, /* the first of the following that both reach */
+	RK_PLACE_BLOCK,	  /* shared memory of their block */
+	RK_PLACE_CLUSTER, /* shared memory of the consumer's block */
+	RK_PLACE_GPU,	  /* memory of the consumer's GPU */
+	RK_PLACE_HOST,	  /* memory of the host */
+};
 
 /**
  * struct rk_runtime_opts - zero is the default
@@ -44,6 +75,10 @@ struct rk_link;
  * @spin_looks: looks for work before a worker yields, then sleeps; 0: RK_SPIN_LOOKS
  * @no_doorbells: wake sleeping workers by a system call also where the module is loaded and
  *	permitted: sooner than its poller (in a virtual machine 42 against 76 us), dearer to who wakes
+ * @gpu_blocks: blocks of each persistent kernel, of 16 seats, each on a multiprocessor of its own;
+ *	0: 4. The rest of the GPU is free for other work
+ * @gpu_provider: of GPU memory with a CPU mapping (rk_region.h); NULL: the first that works
+ * @gpu_calibrate: measure, when a GPU is opened, from which multiprocessors which memory is near
  */
 struct rk_runtime_opts {
 	size_t size;
@@ -52,6 +87,9 @@ struct rk_runtime_opts {
 	bool unpinned;
 	uint32_t spin_looks;
 	bool no_doorbells;
+	unsigned int gpu_blocks;
+	const char *gpu_provider;
+	bool gpu_calibrate;
 };
 
 /**
@@ -61,6 +99,11 @@ struct rk_runtime_opts {
  * @worker: index of the worker that hosts it, or RK_ANY_WORKER
  * @args: values for the type's arguments, in their order; the handler sees missing ones as 0
  * @arg_count: at most RK_MAX_ARGS
+ * @backend: who runs it
+ * @gpu: ordinal, as CUDA counts; RK_BACKEND_CUDA only, as the following
+ * @group: who calls its handler
+ * @where: where it sits, seen from @other
+ * @other: an actor on the same GPU, with @where
  */
 struct rk_actor_opts {
 	size_t size;
@@ -68,6 +111,11 @@ struct rk_actor_opts {
 	int worker;
 	const uint64_t *args;
 	unsigned int arg_count;
+	enum rk_backend backend;
+	int gpu;
+	enum rk_group group;
+	enum rk_where where;
+	const struct rk_actor *other;
 };
 
 /**
@@ -76,6 +124,7 @@ struct rk_actor_opts {
  * @slots: capacity of the ring, a power of two; 0: RK_LINK_SLOTS
  * @worker: index of the worker that polls the port, or RK_ANY_WORKER; links with ports only
  * @no_touch: see struct rk_ring_rx_opts
+ * @place: of a ring between two actors on GPUs
  * @observe: called on the worker's thread for each message that goes to a port; may be NULL
  * @observer: first argument of @observe
  */
@@ -84,6 +133,7 @@ struct rk_link_opts {
 	uint64_t slots;
 	int worker;
 	bool no_touch;
+	enum rk_ring_place place;
 	void (*observe)(void *observer, const struct rk_msg *msg);
 	void *observer;
 };
@@ -92,6 +142,7 @@ enum rk_actor_state {
 	RK_ACTOR_RUNNING,
 	RK_ACTOR_DRAINING, /* asked to stop after what is in its inboxes */
 	RK_ACTOR_STOPPED,  /* RK_MSG_STOP was handled; nothing will be received any more */
+	RK_ACTOR_FAILED,   /* its handler trapped or never came back, or its GPU failed */
 };
 
 enum rk_stop {
@@ -221,7 +272,11 @@ RK_API int rk_runtime_close(struct rk_runtime *runtime);
  *
  * Context: any thread; sleeps.
  * Owner: the runtime; @actor is valid until rk_runtime_close().
- * Return: 0; -EINVAL for a worker or arguments that do not exist; -ENOMEM; said in rk_errmsg().
+ * The first actor on a GPU opens it and launches its kernel; after that, spawning is a message.
+ *
+ * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -ENOMEM; -ENODEV without a
+ * driver or with one too old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free
+ * or the kernel does not fit; -EIO after the GPU failed; said in rk_errmsg().
  */
 RK_API int rk_actor_spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 			  const struct rk_actor_type *type, const struct rk_actor_opts *opts);

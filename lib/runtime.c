@@ -10,6 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+/* For actors on GPUs to let go; one whose handler never returns is left behind then. */
+#define CLOSE_NS 2000000000ULL
+
 void runtime_give_way(struct rk_runtime *runtime)
 {
 	struct timespec end;
@@ -126,6 +129,7 @@ int rk_runtime_open(struct rk_runtime **out, const struct rk_runtime_opts *opts)
 		return rk_fail(ENOMEM, "runtime: no memory");
 	if (!opts)
 		opts = &defaults;
+	runtime->opts = *opts;
 	pthread_mutex_init(&runtime->mutex, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -176,7 +180,7 @@ static bool has_stopped(const void *what)
 {
 	const struct rk_actor *actor = what;
 
-	return __atomic_load_n(&actor->ctx.phase, __ATOMIC_ACQUIRE) >= CPU_CLOSING; /* A2: R2 */
+	return actor_has_stopped(actor);
 }
 
 static int wait_for(struct rk_runtime *runtime, bool (*reached)(const void *), uint64_t timeout_ns)
@@ -199,16 +203,13 @@ int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns)
 }
 
 /* Ask an actor to stop. Mutex held. */
-static void ask_stop(struct rk_actor *actor, uint32_t hurry)
+static void ask_stop(struct rk_actor *actor, enum cpu_hurry hurry)
 {
 	const struct rk_msg msg = {.type = RK_MSG_STOP, .slots = 1};
-	const struct rk_wake wake = rk_worker_wake(actor->ctx.worker);
 
-	/* Relaxed: it orders nothing; the wake makes sure that it is seen. */
-	if (hurry)
-		__atomic_store_n(&actor->ctx.hurry, hurry, __ATOMIC_RELAXED);
-	runtime_control(actor, &msg);
-	rk_wake_up(&wake);
+	actor->ops->hurry(actor, hurry);
+	actor_tell(actor, &msg);
+	actor->ops->hurry(actor, CPU_PATIENT);
 }
 
 static void wake_workers(struct rk_runtime *runtime)
@@ -220,7 +221,7 @@ static void wake_workers(struct rk_runtime *runtime)
 	}
 }
 
-static void stop_all(struct rk_runtime *runtime, enum rk_stop how, uint32_t hurry)
+static void stop_all(struct rk_runtime *runtime, enum rk_stop how, enum cpu_hurry hurry)
 {
 	pthread_mutex_lock(&runtime->mutex);
 	/* Ports first: to drain is to let what they gave flow out, actor after actor. */
@@ -276,6 +277,15 @@ int rk_runtime_worker(const struct rk_runtime *runtime, unsigned int index,
 	return 0;
 }
 
+void runtime_add_note(struct rk_runtime *runtime, const char *note)
+{
+	size_t used = strlen(runtime->note);
+
+	if (*note && !strstr(runtime->note, note))
+		snprintf(runtime->note + used, sizeof(runtime->note) - used, "%s%s",
+			 used ? "; " : "", note);
+}
+
 const char *rk_runtime_note(const struct rk_runtime *runtime)
 {
 	return runtime->note;
@@ -292,6 +302,7 @@ int rk_runtime_close(struct rk_runtime *runtime)
 	stop_all(runtime, RK_STOP_NOW, CPU_LET_GO);
 	for (unsigned int i = 0; i < runtime->workers; i++)
 		rk_worker_close(runtime->worker[i]);
+	wait_for(runtime, nothing_lives, CLOSE_NS);
 	for (link = runtime->links; link; link = next_link) {
 		int closed;
 
@@ -301,8 +312,10 @@ int rk_runtime_close(struct rk_runtime *runtime)
 	}
 	for (actor = runtime->actors; actor; actor = next_actor) {
 		next_actor = actor->next;
-		actor_free(actor);
+		actor->ops->free(actor);
 	}
+	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)
+		cuda_gpu_close(runtime->gpu[i]);
 	pthread_cond_destroy(&runtime->changed);
 	pthread_mutex_destroy(&runtime->mutex);
 	free(runtime);

@@ -4,8 +4,9 @@
 #define RK_LIB_RUNTIME_H
 
 #include "backends/cpu.h"
+#include "backends/cuda.h"
 #include "backends/worker.h"
-#include "gpudirect/rk_region.h"
+#include "link_memory.h"
 #include "rk_runtime.h"
 
 #include <pthread.h>
@@ -13,25 +14,46 @@
 #define RK_RUNTIME_NOTE_BYTES 512
 #define RK_LINK_ERROR_BYTES 512
 
+struct rk_actor;
+struct rk_link;
+
+/* What differs between backends. All but @state, @info and @hurry with the runtime's mutex held. */
+struct actor_ops {
+	/* Send a control message. 0; -EAGAIN when its ring is full. */
+	int (*tell)(struct rk_actor *actor, const struct rk_msg *msg);
+	/* Tell it of the consumer's (@inbox) or the producer's end of a link. As @tell. */
+	int (*give_end)(struct rk_actor *actor, struct rk_link *link, bool inbox);
+	/* Ask it to be quick, and wake it. */
+	void (*hurry)(struct rk_actor *actor, enum cpu_hurry hurry);
+	enum rk_actor_state (*state)(const struct rk_actor *actor);
+	void (*info)(const struct rk_actor *actor, struct rk_actor_info *info);
+	/* The state's memory once it has stopped, or NULL. */
+	const void *(*memory)(struct rk_actor *actor);
+	/* No worker or kernel runs it any more. */
+	void (*free)(struct rk_actor *actor);
+};
+
+/* What all actors have; the first member of struct cpu_actor and struct gpu_actor. */
 struct rk_actor {
-	struct rk_ctx ctx;
+	const struct actor_ops *ops;
 	struct rk_runtime *runtime;
 	struct rk_actor *next;
-	struct rk_ring_tx control; /* under runtime->mutex */
-	unsigned int inboxes;	   /* links made to it, and how many of them from host threads */
+	const struct rk_actor_type *type;
+	struct rk_worker *worker; /* that polls it; NULL on a GPU */
+	struct cuda_gpu *gpu;	  /* that it runs on; NULL on cpu */
+	char *name;
+	unsigned int inboxes; /* links made to it, and how many of them from host threads */
 	unsigned int host_inboxes;
 	unsigned int outboxes;
-	void *control_memory;
-	void *state;
-	char *name;
-} __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+	unsigned int max_links;
+};
 
 struct rk_link {
 	struct rk_ring_tx tx __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct rk_ring_rx rx __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct rk_runtime *runtime;
 	struct rk_link *next;
-	struct rk_region *region;
+	struct link_memory memory;
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -53,6 +75,8 @@ struct rk_runtime {
 	int cpu[RK_MAX_WORKERS];
 	unsigned int workers;
 	unsigned int next_worker; /* for the next actor that does not say where */
+	struct rk_runtime_opts opts;
+	struct cuda_gpu *gpu[RK_MAX_GPUS]; /* opened so far */
 
 	/* The mutex guards all below, the producers' ends of control rings, and workers' add. */
 	pthread_mutex_t mutex;
@@ -83,11 +107,30 @@ void runtime_failed(struct rk_runtime *runtime, int result);
 /* Index of the worker to use for @asked; -EINVAL, said in rk_errmsg(). */
 int runtime_worker_index(const struct rk_runtime *runtime, int asked, int otherwise);
 
-/* Send @message to an actor's control ring. Mutex held. 0, or -EPIPE when it has stopped. */
-int runtime_control(struct rk_actor *actor, const struct rk_msg *message);
+/* Add to what rk_runtime_note() tells. Mutex held. */
+void runtime_add_note(struct rk_runtime *runtime, const char *note);
 
-/* Free everything of an actor that no worker polls; NULL is nothing. */
-void actor_free(struct rk_actor *actor);
+/* Send a control message, waiting for room. Mutex held. 0, or -EPIPE when it has stopped. */
+int actor_tell(struct rk_actor *actor, const struct rk_msg *msg);
+
+/* Tell it of its end of a link. Mutex held. 0; -ENOSPC when it has too many; -EPIPE, said. */
+int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox);
+
+/* It has stopped or failed: whoever waits for that is woken. Any thread but those of the runtime. */
+void actor_stopped(void *actor);
+
+bool actor_has_stopped(const struct rk_actor *actor);
+
+/*
+ * Make an actor of @type (lib/actor_cpu.c, lib/actor_cuda.c). Mutex held. 0, and it runs as soon as
+ * it has had its RK_MSG_START by actor_tell() and, on cpu, by @start; or -errno, said.
+ */
+int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
+		     const struct rk_actor_type *type, const struct rk_actor_opts *opts);
+int actor_cpu_start(struct rk_actor *actor);
+int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
+		      const struct rk_actor_type *type, const struct rk_actor_opts *opts);
+struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);

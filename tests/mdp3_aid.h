@@ -53,6 +53,16 @@ int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, co
 	return 1;
 }
 
+uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg *msgs, uint32_t count)
+{
+	uint32_t sent = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		sent += (uint32_t)rk_send(ctx, outbox, msgs[i].type, msgs[i].tag,
+					  rk_msg_payload(&msgs[i]), rk_msg_payload_bytes(&msgs[i]));
+	return sent;
+}
+
 /*
  * A message of exactly its cells on the heap, so that a read beyond them is caught; freed by the
  * caller. A payload too long for a message is cut.

@@ -78,6 +78,59 @@ AID void aid_unguard(char *memory, size_t pages)
 	munmap(memory - RK_PAGE_BYTES, (pages + 2) * RK_PAGE_BYTES);
 }
 
+/* How the parts of a ring lie: in one piece; apart and near; with one side across a bus. */
+enum aid_layout { AID_WHOLE, AID_APART, AID_FAR_SLOTS, AID_FAR_CREDIT, AID_LAYOUTS };
+
+struct aid_place {
+	enum aid_layout layout;
+	size_t slot_pages;
+	char *whole, *slots, *credit, *sleep;
+};
+
+/* A new ring of @capacity slots; each part between pages that fault. 0 or -errno. */
+AID int aid_place(struct aid_place *place, struct rk_ring *ring, enum aid_layout layout,
+		  uint64_t capacity, uint64_t start)
+{
+	size_t bytes = rk_ring_bytes(capacity);
+	struct rk_ring_parts parts = {.size = sizeof(parts),
+				      .slots_far = layout == AID_FAR_SLOTS,
+				      .credit_far = layout == AID_FAR_CREDIT,
+				      .device = layout >= AID_FAR_SLOTS};
+
+	*place = (struct aid_place){.layout = layout,
+				    .slot_pages = (bytes + RK_PAGE_BYTES - 1) / RK_PAGE_BYTES};
+	if (layout == AID_WHOLE) {
+		place->whole = aid_guarded(place->slot_pages);
+		return rk_ring_format(ring, place->whole, bytes, capacity, start, "whole");
+	}
+	parts.slots = place->slots = aid_guarded(place->slot_pages);
+	parts.credit = place->credit = aid_guarded(1);
+	parts.sleep = place->sleep = aid_guarded(1);
+	return rk_ring_place(ring, &parts, capacity, start, "apart");
+}
+
+AID void aid_unplace(struct aid_place *place)
+{
+	if (place->layout == AID_WHOLE) {
+		aid_unguard(place->whole, place->slot_pages);
+		return;
+	}
+	aid_unguard(place->slots, place->slot_pages);
+	aid_unguard(place->credit, 1);
+	aid_unguard(place->sleep, 1);
+}
+
+/* What is far faults while @hidden: whoever opens an end must not look. */
+AID void aid_hide_far(const struct aid_place *place, int hidden)
+{
+	int access = hidden ? PROT_NONE : PROT_READ | PROT_WRITE;
+
+	if (place->layout == AID_FAR_SLOTS)
+		mprotect(place->slots, place->slot_pages * RK_PAGE_BYTES, access);
+	if (place->layout == AID_FAR_CREDIT)
+		mprotect(place->credit, RK_PAGE_BYTES, access);
+}
+
 /* Word @word of message @number. */
 AID uint64_t aid_pattern(uint64_t number, uint64_t word)
 {

@@ -314,6 +314,7 @@ static void test_the_environment_names_the_codec(void **unused)
 	for (; (codec = rk_codec_at(count)); count++) {
 		setenv("RK_CODEC", codec->name, 1);
 		assert_ptr_equal(rk_codec_best(), codec);
+		assert_string_equal(rk_codec_far()->name, codec->name);
 	}
 	assert_true(count >= 1);
 	assert_string_equal(rk_codec_at(count - 1)->name, "plain");

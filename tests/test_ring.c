@@ -98,6 +98,99 @@ static void test_memory_that_does_not_fit_is_refused(void **unused)
 	assert_string_equal(ring.name, "");
 }
 
+static void expect_parts_refused(const struct rk_ring_parts *parts, uint64_t capacity,
+				 const char *says)
+{
+	assert_int_equal(rk_ring_place(&ring, parts, capacity, 0, "apart"), -EINVAL);
+	expect_text("ring 'apart'", says, NULL);
+}
+
+static void test_parts_that_do_not_fit_are_refused(void **unused)
+{
+	struct rk_ring_parts good = {.size = sizeof(good),
+				     .slots = memory + 2 * RK_PAGE_BYTES,
+				     .credit = memory,
+				     .sleep = memory + RK_PAGE_BYTES};
+	struct rk_ring_parts parts = good;
+
+	(void)unused;
+	parts.size = 8;
+	expect_parts_refused(&parts, 4, "set size to");
+	expect_parts_refused(&good, 3, "capacity 3 slots");
+	parts = good;
+	parts.slots = memory + 32;
+	expect_parts_refused(&parts, 4, "aligned to 64 bytes");
+	parts = good;
+	parts.credit = NULL;
+	expect_parts_refused(&parts, 4, "credit at (nil)");
+	parts = good;
+	parts.sleep = memory + 8;
+	expect_parts_refused(&parts, 4, "aligned to 64 bytes");
+	assert_int_equal(rk_ring_place(&ring, &good, 4, 0, NULL), 0);
+	assert_string_equal(ring.name, "");
+}
+
+static void test_far_slots_have_one_producer(void **unused)
+{
+	struct aid_place place;
+
+	(void)unused;
+	assert_int_equal(aid_place(&place, &ring, AID_FAR_SLOTS, 8, 40), 0);
+	assert_int_equal(rk_ring_tx_open(&tx, &ring), 0);
+	assert_int_equal(rk_ring_rx_open(&rx, &ring, NULL), 0);
+	assert_int_equal(send_number(1, 1), 1);
+	expect_number(1, 1);
+	rk_ring_rx_credit(&rx);
+	assert_int_equal(rk_ring_tx_open(&tx, &ring), -EPROTO);
+	expect_text("ring 'apart'", "its slots are far", "make a new ring");
+	aid_unplace(&place);
+}
+
+/* Who cannot read what its forerunner gave, gives all again: or the producer might wait for ever. */
+static void test_a_far_credit_is_given_again(void **unused)
+{
+	struct rk_ring_rx_opts opts = {.size = sizeof(opts), .resume = true};
+	struct aid_place place;
+
+	(void)unused;
+	assert_int_equal(aid_place(&place, &ring, AID_FAR_CREDIT, 2, 7), 0);
+	assert_int_equal(rk_ring_tx_open(&tx, &ring), 0);
+	assert_int_equal(rk_ring_rx_open(&rx, &ring, NULL), 0);
+	assert_int_equal(send_number(1, 1), 1);
+	assert_int_equal(send_number(1, 2), 1);
+	assert_int_equal(send_number(1, 3), 0);
+	expect_number(1, 1);
+	opts.position = rk_ring_rx_position(&rx);
+	assert_int_equal(rk_ring_rx_open(&rx, &ring, &opts), 0);
+	assert_true(ring.credit->consumed == 8);
+	assert_int_equal(send_number(1, 3), 1);
+	expect_number(1, 2);
+	expect_number(1, 3);
+	rk_ring_refuse(&rx, RK_CLOSE_USER);
+	assert_true(rk_ring_tx_free(&tx) == 0 && tx.closed == RK_CLOSE_USER);
+	aid_unplace(&place);
+}
+
+/* A device wakes nobody: whoever waits for one looks again each millisecond. */
+static void test_a_wait_for_a_device_ends_without_a_wake(void **unused)
+{
+	struct aid_place place;
+	struct rk_slot slot;
+
+	(void)unused;
+	assert_int_equal(aid_place(&place, &ring, AID_FAR_CREDIT, 8, 0), 0);
+	assert_int_equal(rk_ring_rx_open(&rx, &ring, NULL), 0);
+	assert_int_equal(ring.sleep->unguarded[RK_ROLE_PRODUCER], 1);
+	assert_int_equal(rk_ring_wait_recv(&rx, 3000000), 0);
+	aid_fill(cells, 1, 1);
+	rk_slot_store_plain(&slot, rk_slot_tag(0, 3), cells);
+	for (int i = 0; i < RK_SLOT_WORDS; i++)
+		ring.slots[0].word[i] = slot.word[i];
+	assert_int_equal(rk_ring_wait_recv(&rx, 1000000000), 1);
+	expect_number(1, 1);
+	aid_unplace(&place);
+}
+
 static void test_a_long_name_is_cut(void **unused)
 {
 	char name[200];
@@ -585,6 +678,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_capacities_that_are_no_ring_are_refused),
 		cmocka_unit_test(test_memory_that_does_not_fit_is_refused),
+		cmocka_unit_test(test_parts_that_do_not_fit_are_refused),
+		cmocka_unit_test(test_far_slots_have_one_producer),
+		cmocka_unit_test(test_a_far_credit_is_given_again),
+		cmocka_unit_test(test_a_wait_for_a_device_ends_without_a_wake),
 		cmocka_unit_test(test_a_long_name_is_cut),
 		cmocka_unit_test(test_attach_believes_no_header),
 		cmocka_unit_test(test_a_ring_costs_its_slots_and_three_pages),

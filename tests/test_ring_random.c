@@ -2,7 +2,8 @@
 /*
  * The ring against a model of it, one thread: every call in random order, producers that die half
  * way through a message, consumers that come back, at small and large capacities and from
- * positions at which tags and counts wrap. Then two threads with every byte checked.
+ * positions at which tags and counts wrap; in one piece, and with parts that lie apart. Then two
+ * threads with every byte checked.
  */
 #include "ring_aid.h"
 
@@ -33,7 +34,7 @@ struct model {
 	struct rk_ring ring;
 	struct rk_ring_tx tx;
 	struct rk_ring_rx rx;
-	char *memory;
+	struct aid_place place;
 	struct item *items; /* all since the start */
 	uint64_t items_room, sent, received;
 	uint64_t next_number, end_position, padded;
@@ -61,28 +62,30 @@ static void rx_open(struct model *m, bool resume, uint64_t position)
 	assert_int_equal(rk_ring_rx_open(&m->rx, &m->ring, &opts), 0);
 }
 
-static void setup(struct model *m, uint64_t capacity, uint64_t start, bool touch)
+static void setup(struct model *m, enum aid_layout layout, uint64_t capacity, uint64_t start,
+		  bool touch)
 {
-	size_t bytes = rk_ring_bytes(capacity);
-
 	memset(m, 0, sizeof(*m));
 	m->capacity = capacity;
 	m->max_slots = capacity / 2 < 255 ? (uint32_t)(capacity / 2) : 255;
 	m->touch = touch;
 	m->end_position = start;
-	m->memory = aid_guarded(bytes / RK_PAGE_BYTES + 1);
 	m->items_room = STEPS * 8;
 	m->items = malloc(m->items_room * sizeof(*m->items));
 	assert_non_null(m->items);
-	assert_int_equal(rk_ring_format(&m->ring, m->memory, bytes, capacity, start, "model"), 0);
+	assert_int_equal(aid_place(&m->place, &m->ring, layout, capacity, start), 0);
+	aid_hide_far(&m->place, layout == AID_FAR_SLOTS);
 	tx_open(m);
+	aid_hide_far(&m->place, layout == AID_FAR_CREDIT);
 	rx_open(m, false, 0);
+	aid_hide_far(&m->place, false);
+	assert_int_equal(m->rx.touch, touch && layout < AID_FAR_SLOTS);
 }
 
 static void teardown(struct model *m)
 {
 	free(m->items);
-	aid_unguard(m->memory, rk_ring_bytes(m->capacity) / RK_PAGE_BYTES + 1);
+	aid_unplace(&m->place);
 }
 
 static uint64_t credited(const struct model *m)
@@ -295,7 +298,7 @@ static void move_recv_batch(struct model *m)
 /* A new consumer: where the old one recorded, or at the last credit. */
 static void move_reopen_rx(struct model *m)
 {
-	bool resume = aid_below(&m->state, 2);
+	bool resume = aid_below(&m->state, 2) || m->ring.credit_far;
 
 	rx_open(m, resume, rk_ring_rx_position(&m->rx));
 	if (resume)
@@ -342,10 +345,11 @@ static void move(struct model *m)
 			assert_true(rk_ring_tx_free(&m->tx) == room(m));
 		break;
 	case 14:
-		move_die(m);
+		if (!m->ring.slots_far)
+			move_die(m);
 		break;
 	case 15:
-		if (aid_below(&m->state, 2))
+		if (!m->ring.slots_far && aid_below(&m->state, 2))
 			tx_open(m);
 		else
 			move_reopen_rx(m);
@@ -404,13 +408,14 @@ static void test_random_calls_agree_with_the_model(void **unused)
 	struct model m;
 
 	(void)unused;
-	for (uint32_t trial = 0; trial < 5 * STARTS; trial++) {
+	for (uint32_t trial = 0; trial < 5 * STARTS * AID_LAYOUTS; trial++) {
+		enum aid_layout layout = (enum aid_layout)(trial / (5 * STARTS));
 		uint64_t capacity = capacities[trial % 5];
-		uint64_t start = start_of(trial / 5, capacity, &state);
+		uint64_t start = start_of(trial / 5 % STARTS, capacity, &state);
 		const struct rk_codec *codec = rk_codec_at(trial % 4);
 
 		setenv("RK_CODEC", codec ? codec->name : "plain", 1);
-		setup(&m, capacity, start, trial & 1);
+		setup(&m, layout, capacity, start, trial & 1);
 		m.state = aid_random(&state);
 		for (uint32_t step = 0; step < STEPS; step++)
 			move(&m);
@@ -495,17 +500,15 @@ static void *consume(void *argument)
 	return NULL;
 }
 
-static void run_stream(uint64_t capacity, uint64_t start, int mode, bool touch, uint64_t messages)
+static void run_stream(enum aid_layout layout, uint64_t capacity, uint64_t start, int mode,
+		       bool touch, uint64_t messages)
 {
 	struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = !touch};
-	size_t pages = rk_ring_bytes(capacity) / RK_PAGE_BYTES + 1;
-	char *memory = aid_guarded(pages);
+	struct aid_place place;
 	struct stream s = {.messages = messages, .mode = mode, .seed = aid_seed + start};
 	pthread_t producer, consumer;
 
-	assert_int_equal(rk_ring_format(&s.ring, memory, pages * RK_PAGE_BYTES, capacity, start,
-					"stream"),
-			 0);
+	assert_int_equal(aid_place(&place, &s.ring, layout, capacity, start), 0);
 	assert_int_equal(rk_ring_tx_open(&s.tx, &s.ring), 0);
 	assert_int_equal(rk_ring_rx_open(&s.rx, &s.ring, &opts), 0);
 	assert_int_equal(pthread_create(&producer, NULL, produce, &s), 0);
@@ -518,7 +521,7 @@ static void run_stream(uint64_t capacity, uint64_t start, int mode, bool touch, 
 	/* Sent = received + in the ring: the closing message stays there. */
 	assert_true(rk_ring_tx_position(&s.tx) == rk_ring_rx_position(&s.rx) + 1);
 	assert_true(s.rx.padded_slots == 0 && s.tx.padded_slots == 0);
-	aid_unguard(memory, pages);
+	aid_unplace(&place);
 }
 
 static void test_two_threads_lose_and_change_nothing(void **unused)
@@ -533,7 +536,8 @@ static void test_two_threads_lose_and_change_nothing(void **unused)
 		const struct rk_codec *codec = rk_codec_at(trial % 4);
 
 		setenv("RK_CODEC", codec ? codec->name : "plain", 1);
-		run_stream(capacity, start_of(trial % STARTS, capacity, &state), (int)(trial / 5 % 3),
+		run_stream((enum aid_layout)(trial / 3 % AID_LAYOUTS), capacity,
+			   start_of(trial % STARTS, capacity, &state), (int)(trial / 5 % 3),
 			   trial / 15 & 1, messages);
 		total += messages;
 	}

@@ -208,8 +208,8 @@ static void add_providers(struct facts *facts)
 	char absent[REMEDY_BYTES];
 
 	for (unsigned int i = 0; (provider = rk_region_provider_at(i, absent, sizeof(absent))); i++)
-		advise(add(facts, "regions", provider->name, *absent ? FACT_NO : FACT_YES, "%s",
-			   provider->summary),
+		advise(add(facts, provider->gpu ? "regions on GPUs" : "regions", provider->name,
+			   *absent ? FACT_NO : FACT_YES, "%s", provider->summary),
 		       "%s", absent);
 }
 

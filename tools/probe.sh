@@ -63,6 +63,25 @@ dpdk_flags=$(pkg-config --cflags libdpdk 2>/dev/null || true)
 library dpdk rte_ethdev.h "$(pkg-config --libs libdpdk 2>/dev/null || true)" libdpdk-dev c \
 	"$dpdk_flags"
 
+# Device code ahead of time: for each architecture that actors run on and this nvcc knows, and PTX
+# of the oldest for all that come later. GPU_ARCHS="90" makes it quick.
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+if [ -n "$nvcc" ]; then
+	gencode=
+	oldest=
+	for arch in ${GPU_ARCHS:-70 75 80 86 89 90 100 120}; do
+		"$nvcc" --list-gpu-arch | grep -q -x "compute_$arch" || continue
+		gencode="$gencode -gencode arch=compute_$arch,code=sm_$arch"
+		oldest=${oldest:-$arch}
+	done
+	answer nvcc yes "" "" "$gencode -gencode arch=compute_$oldest,code=compute_$oldest"
+	echo "NVCC := $nvcc" >>"$out/config.mk.new"
+	echo "#define RK_FATBIN \"$out/kernels/persistent.fatbin\"" >>"$out/config.h.new"
+else
+	answer nvcc no "no nvcc in PATH nor in /usr/local/cuda: the shipped actors are compiled for the \
+GPU when they first run there, which needs the toolkit's libnvrtc"
+fi
+
 for file in config.h config.mk; do
 	if cmp -s "$out/$file.new" "$out/$file"; then
 		rm "$out/$file.new" && touch "$out/$file"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/cpu.h"
+#include "clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,34 @@ int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, co
 	return append(ctx, box, ctx->sending);
 }
 
+uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg *msgs,
+		       uint32_t count_msgs)
+{
+	struct cpu_outbox *box;
+	int sent = 0;
+
+	if (outbox >= ctx->outboxes) {
+		count(&ctx->counters.dropped_no_outbox, count_msgs);
+		return 0;
+	}
+	box = &ctx->outbox[outbox];
+	if (!box->cells)
+		sent = rk_ring_send_batch(box->tx, msgs, count_msgs);
+	if (sent > 0) {
+		count(&ctx->counters.sent, (uint64_t)sent);
+		count(&ctx->counters.sent_slots, (uint64_t)sent);
+	}
+	if (sent == (int)count_msgs)
+		return count_msgs;
+	if (box->tx->closed) {
+		count(&ctx->counters.dropped_closed, count_msgs - (uint32_t)(sent > 0 ? sent : 0));
+		return 0;
+	}
+	for (uint32_t i = sent > 0 ? (uint32_t)sent : 0; i < count_msgs; i++)
+		append(ctx, box, &msgs[i]);
+	return count_msgs;
+}
+
 /* Count all that waits as dropped. */
 static void drop_waiting(struct cpu_outbox *box, uint64_t *reason)
 {
@@ -185,9 +214,11 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		break;
 	case CPU_INBOX:
 		actor->inbox[actor->inboxes++] = end;
+		actor->unguarded |= *actor->inbox[actor->inboxes - 1]->peer_unguarded;
 		break;
 	case CPU_OUTBOX:
 		actor->outbox[actor->outboxes++].tx = end;
+		actor->unguarded |= *actor->outbox[actor->outboxes - 1].tx->peer_unguarded;
 		break;
 	}
 }
@@ -204,6 +235,32 @@ static int take_control(struct rk_ctx *actor)
 	return taken;
 }
 
+/* Plain messages in a row at the front of @cells: one cell each, and not the runtime's own. */
+static uint32_t count_plain(const struct rk_msg *cells, uint32_t most)
+{
+	uint32_t found = 0;
+
+	while (found < most && cells[found].slots == 1 && cells[found].type >= RK_MSG_PACKET)
+		found++;
+	return found;
+}
+
+/* All plain messages that come next, at once; 0 when there is none. */
+static uint32_t handle_batch(struct rk_ctx *actor)
+{
+	struct rk_msg *msgs = &actor->received[actor->handled_cells];
+	uint32_t found = count_plain(msgs, actor->received_cells - actor->handled_cells);
+
+	if (!found)
+		return 0;
+	actor->handled_cells += found;
+	count(&actor->counters.received_slots, found);
+	count(&actor->counters.received, found);
+	actor->current = msgs;
+	actor->type->batch(actor, actor->state, msgs, found);
+	return found;
+}
+
 /* Handle what was taken from an inbox, until something it sends has to wait; true when through. */
 static bool handle_received(struct rk_ctx *actor)
 {
@@ -212,6 +269,8 @@ static bool handle_received(struct rk_ctx *actor)
 
 		if (!flush_all(actor))
 			return false;
+		if (actor->type->batch && handle_batch(actor))
+			continue;
 		actor->handled_cells += msg->slots;
 		count(&actor->counters.received_slots, msg->slots);
 		if (msg->type < RK_MSG_PACKET)
@@ -285,10 +344,11 @@ static int poll_actor(struct rk_task *task)
 	return worked;
 }
 
+/* A device wakes nobody: look again soon. */
 static uint64_t due_ns(const struct rk_task *task)
 {
-	(void)task;
-	return UINT64_MAX;
+	return ((const struct rk_ctx *)task)->unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS :
+							       UINT64_MAX;
 }
 
 static void finished(struct rk_task *task)

@@ -19,6 +19,9 @@ enum {
 	CPU_BATCH_CELLS = RK_MSG_MAX_SLOTS + 1,
 };
 
+/* Where nobody wakes the worker for sure, an idle actor is polled again after this. */
+#define CPU_UNGUARDED_NAP_NS 160000
+
 /* Types that travel in a control ring only; their payload is a pointer of this process. */
 enum cpu_control { CPU_INBOX = RK_MSG_USER, CPU_OUTBOX };
 
@@ -72,6 +75,7 @@ struct rk_ctx {
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t inboxes_closed;
+	uint32_t unguarded; /* the other end of a link is a device, or out of membarrier(2)'s reach */
 	uint32_t phase; /* enum cpu_phase; written by the worker, read by anyone */
 	uint32_t hurry; /* enum cpu_hurry; written by anyone */
 	struct cpu_counters counters;

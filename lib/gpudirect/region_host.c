@@ -18,8 +18,9 @@
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-static int probe(void)
+static int probe(const struct rk_cuda_gpu *gpu)
 {
+	(void)gpu;
 	return 0;
 }
 
@@ -131,8 +132,9 @@ static int open_host(struct rk_region *region, size_t bytes, const struct rk_reg
 }
 
 const struct rk_region_ops region_host_ops = {
-	.provider = {"host", "pages of this machine: huge, locked, on a NUMA node"},
+	.provider = {"host", "pages of this machine: huge, locked, on a NUMA node", false},
 	.probe = probe,
 	.open = open_host,
 	.close = close_host,
+	.export = region_no_export,
 };

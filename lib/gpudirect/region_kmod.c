@@ -18,28 +18,23 @@ struct pinned {
 	uint32_t handle;
 };
 
-static int probe(void)
+static int probe(const struct rk_cuda_gpu *gpu)
 {
 	int fd = kmod_open();
 
+	(void)gpu;
 	if (fd < 0)
 		return fd;
 	close(fd);
 	return 0;
 }
 
-static int pin(struct rk_region *region, struct pinned *own)
+static int pin(const struct rk_region *region, struct pinned *own)
 {
 	struct rk_pin_host io = {.addr = (uintptr_t)region->info.host_addr,
 				 .bytes = region->info.bytes};
-	int result;
+	int result = kmod_call(own->fd, RK_IOC_PIN_HOST, &io, "pin");
 
-	own->fd = kmod_open();
-	if (own->fd < 0)
-		return own->fd;
-	result = kmod_call(own->fd, RK_IOC_PIN_HOST, &io, "pin");
-	if (result)
-		close(own->fd);
 	own->handle = io.handle;
 	return result;
 }
@@ -52,20 +47,27 @@ static int open_kmod(struct rk_region *region, size_t bytes, const struct rk_reg
 
 	if (!own)
 		return rk_fail(ENOMEM, "region: no memory for its handle");
+	own->fd = result = kmod_open();
+	if (result < 0)
+		goto err_own;
 	unlocked.unlocked = true; /* the module pins, which locks as well */
 	result = region_host_ops.open(region, bytes, &unlocked);
-	if (!result) {
-		result = pin(region, own);
-		if (result)
-			region_host_ops.close(region);
-	}
-	if (result) {
-		free(own);
-		return result;
-	}
+	if (result)
+		goto err_fd;
+	result = pin(region, own);
+	if (result)
+		goto err_host;
 	region->info.locked = true;
 	region->own = own;
 	return 0;
+
+err_host:
+	region_host_ops.close(region);
+err_fd:
+	close(own->fd);
+err_own:
+	free(own);
+	return result;
 }
 
 static void close_kmod(struct rk_region *region)
@@ -78,25 +80,23 @@ static void close_kmod(struct rk_region *region)
 	free(own);
 }
 
-const struct rk_region_ops region_kmod_ops = {
-	.provider = {"kmod", "pages of this machine, pinned by /dev/ringkernel; can be shared"},
-	.probe = probe,
-	.open = open_kmod,
-	.close = close_kmod,
-};
-
-int rk_region_export(const struct rk_region *region)
+static int export_kmod(const struct rk_region *region)
 {
 	const struct pinned *own = region->own;
 
-	if (region->ops != &region_kmod_ops)
-		return rk_fail(EOPNOTSUPP,
-			       "region: provider %s cannot be shared: open it with provider kmod",
-			       region->info.provider);
 	if (own->fd < 0)
 		return rk_fail(EOPNOTSUPP, "region: imported: only its owner can share it");
 	return kmod_export(own->fd, own->handle);
 }
+
+const struct rk_region_ops region_kmod_ops = {
+	.provider = {"kmod", "pages of this machine, pinned by /dev/ringkernel; can be shared",
+		     false},
+	.probe = probe,
+	.open = open_kmod,
+	.close = close_kmod,
+	.export = export_kmod,
+};
 
 static int map_import(struct rk_region *region, int fd)
 {

@@ -6,6 +6,8 @@
  * is a dma-buf: another process maps it here, and drivers (verbs) import it. When the owner closes
  * the region or dies, every access by others raises SIGBUS; so link the two ends by a doorbell
  * (rk_doorbell.h) and stop when told.
+ *
+ * Memory of a GPU by `kmod` or `dmabuf` is exported likewise, for drivers to import.
  */
 #ifndef RK_REGION_SHARE_H
 #define RK_REGION_SHARE_H
@@ -16,7 +18,7 @@ RK_BEGIN_DECLS
 
 /**
  * rk_region_export() - a descriptor of a region for others
- * @region: open, of provider `kmod`
+ * @region: open, of provider `kmod` or `dmabuf`
  *
  * Context: any thread; sleeps.
  * Owner: the caller closes the descriptor; send it by SCM_RIGHTS.

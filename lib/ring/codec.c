@@ -40,10 +40,17 @@
 				rk_slot_touch(slots + i);                                          \
 		}                                                                                  \
 		return i;                                                                          \
+	}                                                                                          \
+	static void pack_far_##isa(struct rk_slot *slots, uint64_t tag, const void *cells,         \
+				   uint32_t count)                                                 \
+	{                                                                                          \
+		pack_##isa(slots, tag, cells, count);                                              \
+		rk_codec_flush();                                                                  \
 	}
 
 DEFINE_CODEC(plain, , rk_slot_store_plain, rk_slot_store_plain, rk_slot_load_plain)
 static const struct rk_codec plain = {"plain", pack_plain, unpack_plain};
+static const struct rk_codec plain_far = {"plain", pack_far_plain, unpack_plain};
 
 #if VECTORS
 #define TARGET(isa) __attribute__((target(isa)))
@@ -115,7 +122,9 @@ static uint32_t unpack_avx512(struct rk_slot *slots, uint64_t tag, void *cells, 
 }
 
 static const struct rk_codec ssse3 = {"ssse3", pack_ssse3, unpack_ssse3};
+static const struct rk_codec ssse3_far = {"ssse3", pack_far_ssse3, unpack_ssse3};
 static const struct rk_codec avx2 = {"avx2", pack_avx2, unpack_avx2};
+static const struct rk_codec avx2_far = {"avx2", pack_far_avx2, unpack_avx2};
 static const struct rk_codec avx512 = {"avx512vbmi", pack_avx512, unpack_avx512};
 #endif
 
@@ -146,4 +155,17 @@ const struct rk_codec *rk_codec_best(void)
 		if (!strcmp(codec->name, asked))
 			return codec;
 	return rk_codec_at(0);
+}
+
+const struct rk_codec *rk_codec_far(void)
+{
+	const struct rk_codec *best = rk_codec_best();
+
+#if VECTORS
+	if (best == &avx2)
+		return &avx2_far;
+	if (best == &ssse3)
+		return &ssse3_far;
+#endif
+	return best == &plain ? &plain_far : best;
 }

@@ -47,6 +47,28 @@
  */
 #define rk_codec_barrier() __asm__ volatile("" ::: "memory")
 
+/*
+ * What was stored through a write-combined mapping leaves the CPU, before all that is stored after.
+ *
+ * Such stores gather in a 64-byte buffer of the CPU. One that is full leaves at once, by one bus
+ * transaction; one that is not stays until something pushes it out, which may take a millisecond.
+ * A whole-line store (AVX-512) always fills a buffer: no flush, ever. Two 32-byte stores (AVX2),
+ * four of 16 (SSE) or eight words (plain) fill it too, unless an interrupt between them empties it
+ * half way: then the rest would sit in a new buffer that nothing fills. So after those, sfence once
+ * a call, for promptness alone: whatever the order in which parts arrive, a slot validates itself.
+ * A credit is one word of a line and needs it always.
+ */
+RK_CODEC_INLINE void rk_codec_flush(void)
+{
+#if defined(__x86_64__)
+	_mm_sfence();
+#elif defined(__aarch64__)
+	__asm__ volatile("dsb st" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* Word 7 is rewritten as read, its old tag included: the line becomes the consumer's, and the
  * producer's next store to it costs an order less (1 ns against 8 between two cores). The credit
  * that frees the slot is stored after it, with release (R1 in rk_ring.h).
@@ -388,6 +410,17 @@ RK_BEGIN_DECLS
  * Return: a codec, never NULL, static storage.
  */
 RK_API const struct rk_codec *rk_codec_best(void);
+
+/**
+ * rk_codec_far() - the fastest codec for slots that are mapped write-combined
+ *
+ * The bodies of rk_codec_best(); those that do not store whole lines flush at the end of a call:
+ * rk_codec_flush() says why.
+ *
+ * Context: any thread, host; never sleeps.
+ * Return: a codec, never NULL, static storage.
+ */
+RK_API const struct rk_codec *rk_codec_far(void);
 
 /**
  * rk_codec_at() - walk the codecs that this CPU runs

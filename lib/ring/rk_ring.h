@@ -21,6 +21,10 @@
  * the last credit, so it sees again at most what followed it; one that recorded its position
  * (rk_ring_rx_position) begins exactly there.
  *
+ * Where the two sides are not one memory (a GPU, another host), each part lies where the law puts
+ * it, and rk_ring_place() is told: slots with the consumer, credit with the producer. What is far
+ * is written through a write-combined mapping and never read, for a read crosses the bus.
+ *
  * The only ordered pair is the credit:
  *   R1  rk_ring_rx_credit(): store-release of the count, after the slots were read and touched.
  *   A1  rk_ring_tx_refill(): load-acquire of the count, before the slots are written again.
@@ -100,6 +104,9 @@ RK_STATIC_ASSERT(offsetof(struct rk_ring_sleep, unguarded) == 128, "wake page la
  * @sleep: words that tell who sleeps
  * @start_position: position of the first message ever sent
  * @capacity_log2: of the number of slots
+ * @device: the other end is no CPU: as in struct rk_ring_parts, and so the next two
+ * @slots_far: across a bus
+ * @credit_far: across a bus
  * @name: for messages to people
  */
 struct rk_ring {
@@ -108,7 +115,31 @@ struct rk_ring {
 	struct rk_ring_sleep *sleep;
 	uint64_t start_position;
 	uint32_t capacity_log2;
+	bool device;
+	bool slots_far;
+	bool credit_far;
 	char name[RK_RING_NAME_BYTES];
+};
+
+/**
+ * struct rk_ring_parts - the memory of a ring whose parts lie apart
+ * @size: sizeof(struct rk_ring_parts)
+ * @slots: the consumer's: capacity times RK_SLOT_BYTES, aligned to a line
+ * @credit: the producer's: sizeof(struct rk_ring_credit), aligned to a line
+ * @sleep: of the host: sizeof(struct rk_ring_sleep), aligned to a line
+ * @slots_far: across a bus from this side, mapped write-combined: written, never read
+ * @credit_far: the same of @credit
+ * @device: the other end is no CPU: it wakes nobody, so waits here are cut to RK_WAKE_NAP_NS, and
+ *          a line that it writes is not touched
+ */
+struct rk_ring_parts {
+	size_t size;
+	void *slots;
+	void *credit;
+	void *sleep;
+	bool slots_far;
+	bool credit_far;
+	bool device;
 };
 
 /**
@@ -151,6 +182,7 @@ struct rk_ring_tx {
  * @padded_slots: slots of RK_MSG_PAD skipped
  * @credit_due: slots after which credit is given: 1/8 ring
  * @touch: rewrite a word of each slot read (coherent memory)
+ * @credit_far: flush the credit after storing it
  * @untouched: the slot that rk_ring_recv() read last; touched at its next call, or before credit,
  *             so that an answer sent in between need not wait for that store
  */
@@ -169,6 +201,7 @@ struct rk_ring_rx {
 	uint32_t capacity_log2;
 	uint32_t max_slots;
 	bool touch;
+	bool credit_far;
 	struct rk_slot *untouched;
 	struct rk_wake producer; /* whom to wake after giving credit */
 	struct rk_wake self;	 /* where this end sleeps when empty */
@@ -217,6 +250,24 @@ RK_API int rk_ring_format(struct rk_ring *ring, void *memory, size_t bytes, uint
 			  uint64_t start_position, const char *name);
 
 /**
+ * rk_ring_place() - lay a new ring into parts that lie apart
+ * @ring: where the parts lie, as seen from here, out
+ * @parts: the memory of each
+ * @capacity: slots
+ * @start_position: 0; other values are for tests of wrap-around
+ * @name: cut to RK_RING_NAME_BYTES - 1 bytes
+ *
+ * There is no header: whoever places the ring tells the other side where its parts are. All parts
+ * are written, none is read, and all is on the bus before anything that is stored after.
+ *
+ * Context: any thread, before anyone else sees the memory; never sleeps.
+ * Owner: the memory stays the caller's and must outlive both ends.
+ * Return: 0; -EINVAL for a capacity, a part or an alignment that does not fit, said in rk_errmsg().
+ */
+RK_API int rk_ring_place(struct rk_ring *ring, const struct rk_ring_parts *parts, uint64_t capacity,
+			 uint64_t start_position, const char *name);
+
+/**
  * rk_ring_attach() - find the parts of a ring that someone else formatted
  * @ring: where the parts lie, out
  * @memory: mapped, aligned to a page
@@ -239,9 +290,11 @@ RK_API int rk_ring_attach(struct rk_ring *ring, const void *memory, size_t bytes
  * On a ring that had a producer before, this one goes on after the last whole message; slots of a
  * message that the former producer left unfinished are closed off as RK_MSG_PAD. Positions count
  * slots, padding included: to know which message was the last, number them yourself (rk_msg.tag).
+ * A ring whose slots are far has one producer only, which begins at the start and reads none.
  *
  * Context: one thread, no other producer alive; never sleeps. At most a scan of the ring.
- * Return: 0; -EPROTO when the slots contradict each other, said in rk_errmsg().
+ * Return: 0; -EPROTO when the slots contradict each other, or are far and the ring is not new; said
+ * in rk_errmsg().
  */
 RK_API int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring);
 
@@ -250,6 +303,9 @@ RK_API int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring);
  * @rx: out
  * @ring: the parts
  * @opts: NULL for the default
+ *
+ * A credit that is far is not read: the consumer begins at the start, or where @opts resumes, and
+ * then gives credit for all before.
  *
  * Context: one thread, no other consumer alive; never sleeps.
  * Return: 0; -EINVAL for a position that is not within the ring or a wrong @opts->size, said in

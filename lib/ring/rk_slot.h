@@ -33,9 +33,9 @@
 #define RK_WORD_CELL_MASK 0x00ffffffffffffffULL
 #define RK_WORD_TAG_MASK 0xff00000000000000ULL
 
-struct rk_slot {
+struct RK_ALIGNED(RK_SLOT_BYTES) rk_slot {
 	uint64_t word[RK_SLOT_WORDS];
-} __attribute__((aligned(RK_SLOT_BYTES)));
+};
 
 RK_STATIC_ASSERT(sizeof(struct rk_slot) == RK_SLOT_BYTES, "a slot is one cache line");
 RK_STATIC_ASSERT(RK_SLOT_WORDS * RK_WORD_CELL_BYTES == RK_CELL_BYTES, "a slot holds one cell");

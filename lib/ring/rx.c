@@ -39,6 +39,8 @@ static void give_credit(struct rk_ring_rx *rx, uint64_t position)
 	rx->untouched = NULL;
 	/* R1: pairs with A1 in rk_ring_tx_free(): slots are read and touched before they are free. */
 	__atomic_store_n(&rx->credit_line->consumed, position, __ATOMIC_RELEASE);
+	if (rx->credit_far)
+		rk_codec_flush();
 	rx->credited = position;
 	rk_wake_up(&rx->producer);
 }
@@ -75,6 +77,8 @@ void rk_ring_refuse(struct rk_ring_rx *rx, uint64_t reason)
 	seek(rx, rk_ring_rx_position(rx));
 	/* Relaxed: the reason publishes nothing but itself. */
 	__atomic_store_n(&rx->credit_line->closed, reason, __ATOMIC_RELAXED);
+	if (rx->credit_far)
+		rk_codec_flush();
 	rk_wake_up(&rx->producer);
 }
 
@@ -262,19 +266,27 @@ int rk_ring_rx_open(struct rk_ring_rx *rx, const struct rk_ring *ring,
 	rx->capacity_log2 = ring->capacity_log2;
 	rx->max_slots = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
 	rx->credit_due = half < 4 ? 1 : half / 4;
-	rx->touch = !(opts && opts->no_touch);
+	rx->touch = !ring->device && !(opts && opts->no_touch);
+	rx->credit_far = ring->credit_far;
 	rx->producer = (struct rk_wake){.word = &ring->sleep->producer, .eventfd = -1};
 	rx->self = (struct rk_wake){.word = &ring->sleep->consumer, .eventfd = -1};
 	rx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_PRODUCER];
-	/* Written by a consumer of this ring before this one: program order or its death orders it. */
-	rx->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
-	rx->closed = __atomic_load_n(&ring->credit->closed, __ATOMIC_RELAXED);
+	if (ring->credit_far) {
+		rx->credited = opts && opts->resume ? opts->position : ring->start_position;
+	} else {
+		/* By a consumer before this one: program order or its death orders it. */
+		rx->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
+		rx->closed = __atomic_load_n(&ring->credit->closed, __ATOMIC_RELAXED);
+	}
 	position = opts && opts->resume ? opts->position : rx->credited;
 	if (position - rx->credited > capacity_of(rx))
 		return rk_fail(EINVAL,
 			       "ring '%s': resume at %" PRIu64 ": the last credit is %" PRIu64
 			       " of %" PRIu64 " slots; give a position within them",
 			       ring->name, position, rx->credited, capacity_of(rx));
+	/* What the one before gave cannot be read: so give again all that it took. */
+	if (ring->credit_far && opts && opts->resume)
+		give_credit(rx, position);
 	seek(rx, position);
 	rk_wake_again(&rx->producer);
 	return 0;

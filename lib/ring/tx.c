@@ -275,6 +275,17 @@ static int take_over(struct rk_ring_tx *tx, const struct rk_ring *ring)
 	return 0;
 }
 
+/* Become the first producer: the slots are not asked, for they are across a bus. */
+static int begin(struct rk_ring_tx *tx, const struct rk_ring *ring)
+{
+	if (tx->credit != ring->start_position)
+		return rk_fail(EPROTO,
+			       "ring '%s': it had a producer, and its slots are far: make a new ring",
+			       ring->name);
+	seek(tx, ring->start_position, capacity_of(tx));
+	return 0;
+}
+
 int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 {
 	uint64_t half = 1ULL << (ring->capacity_log2 - 1);
@@ -283,7 +294,7 @@ int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 	memset(tx, 0, sizeof(*tx));
 	tx->slots = ring->slots;
 	tx->credit_line = ring->credit;
-	tx->codec = rk_codec_best();
+	tx->codec = ring->slots_far ? rk_codec_far() : rk_codec_best();
 	tx->capacity_log2 = ring->capacity_log2;
 	tx->max_slots = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
 	tx->consumer = (struct rk_wake){.word = &ring->sleep->consumer, .eventfd = -1};
@@ -291,7 +302,7 @@ int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring)
 	tx->peer_unguarded = &ring->sleep->unguarded[RK_ROLE_CONSUMER];
 	/* A1: pairs with R1 in rk_ring_rx_credit(), as in rk_ring_tx_free(). */
 	tx->credit = __atomic_load_n(&ring->credit->consumed, __ATOMIC_ACQUIRE);
-	result = take_over(tx, ring);
+	result = ring->slots_far ? begin(tx, ring) : take_over(tx, ring);
 	rk_wake_again(&tx->consumer);
 	return result;
 }

@@ -93,7 +93,8 @@ build_programs() {
 	runtime="$root/lib/runtime.c $root/lib/actor.c $root/lib/link.c"
 	runtime="$runtime $root/lib/backends/*.c $root/lib/ports/*.c"
 	# shellcheck disable=SC2086
-	gcc $flags -o "$B/user/rktest" "$here"/guest/*.c "$root"/lib/gpudirect/*.c $ring $runtime \
+	gcc $flags -Wl,--wrap=dlopen,--wrap=dlsym -o "$B/user/rktest" "$here"/guest/*.c \
+		"$root"/tests/fake/cuda_stubs.c "$root"/lib/gpudirect/*.c $ring $runtime -lm \
 		> "$B/user/log" 2>&1 &&
 		gcc $flags -o "$B/user/outside" "$here/outside.c" $ring >> "$B/user/log" 2>&1
 }

@@ -308,6 +308,37 @@ static void gpu_memory(void)
 	CHECK_EQ(t_state().pins, 0);
 }
 
+/* A region of "GPU memory" that "CUDA" allocates, proven by its self-test. */
+static void gpu_region(void)
+{
+	struct rk_region_opts opts = { .size = sizeof(opts), .on_gpu = true };
+	const struct rk_region_info *info;
+	struct rk_region *region = NULL;
+	uint64_t *words;
+
+	t_mode(SI_FAIL_NONE, 1, 0);
+	CHECK_EQ(rk_region_open(&region, 3 * SI_PAGE - 5, &opts), 0);
+	info = rk_region_info(region);
+	CHECK(!strcmp(info->provider, "kmod") && info->on_gpu && info->write_combined);
+	CHECK_EQ(info->gpu_addr, SI_GPU_BASE + 65 * SI_PAGE);
+	CHECK_EQ(info->bytes, 3 * SI_PAGE);
+	CHECK_EQ(t_state().pins, 1);
+	words = rk_region_take(region, 8);
+	CHECK_EQ(*words, 0);
+	CHECK_EQ(rk_region_gpu_addr(region, words), info->gpu_addr);
+	rk_region_close(region);
+	CHECK_EQ(t_state().pins, 0);
+
+	/* Refused by the driver: nothing is kept. */
+	t_mode(SI_FAIL_GET, 1, 0);
+	opts.provider = "kmod";
+	CHECK_EQ(rk_region_open(&region, SI_PAGE, &opts), -ENOMEM);
+	t_mode(SI_FAIL_NONE, 1, 0);
+	CHECK_EQ(rk_region_open(&region, SI_PAGE, &opts), 0);
+	rk_region_close(region);
+	CHECK_EQ(t_state().pins, 0);
+}
+
 /* Not permitted: the library says so and takes the next provider. */
 static void not_permitted(void *arg)
 {
@@ -344,6 +375,7 @@ void group_lib(void)
 	worker_waits();
 	waits();
 	gpu_memory();
+	gpu_region();
 	CHECK_EQ(chmod(RK_DEVICE_PATH, 0660), 0);
 	t_child(not_permitted, NULL);
 	CHECK_EQ(chmod(RK_DEVICE_PATH, 0666), 0);

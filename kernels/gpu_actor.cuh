@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpu_actor.cuh - an actor at its seat: the context that its handler is given, and what it sends.
+ *
+ * The desk, in shared memory, holds the state of things; the leader (lane 0 of the group) works on
+ * it alone, and what the others read of it was written before a barrier of the group. While plain
+ * messages flow, the loop of gpu_run.cuh holds what they need in registers, the same in every lane
+ * but for what is staged: one inbox, and one outbox, which the context has while it is @hot; the
+ * desk's copy is stale then.
+ *
+ * A call, or the context's address given away, would push all of that out of the registers. So what
+ * a handler may run into is inlined, the rarest of it too, and takes the desk; the rest of the seat's
+ * work is called from outside the loop.
+ */
+#ifndef RK_GPU_ACTOR_CUH
+#define RK_GPU_ACTOR_CUH
+
+#include "gpu_ring.cuh"
+#include "rk_handler.h"
+
+#define RK_STAGING_CELLS 16
+#define RK_STAGING_FULL 8 /* from so many on, what is staged is stored before the next message */
+
+/* One actor's part of device memory. */
+struct rk_gpu_scratch {
+	uint8_t longer[RK_GPU_LONG_CELLS * RK_CELL_BYTES];   /* a message of several cells */
+	uint8_t outgoing[RK_GPU_LONG_CELLS * RK_CELL_BYTES]; /* one that is sent */
+	uint8_t waiting_to[RK_GPU_WAITING];		     /* outbox of each cell; 0xff: sent */
+	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
+};
+
+/* One group's part of shared memory; from @seat on it is the warp's own, whatever sits there. */
+struct rk_gpu_desk {
+	uint8_t staging[RK_STAGING_CELLS * RK_CELL_BYTES]; /* sent by the handler, not yet stored */
+	struct rk_gpu_rx rx[RK_GPU_LINKS];
+	struct rk_gpu_tx tx[RK_GPU_LINKS];
+	struct rk_gpu_counters counters;
+	struct rk_gpu_spawn spawn;
+	struct rk_msg control; /* the runtime's own message, for the handler */
+	uint32_t inboxes;
+	uint32_t outboxes;
+	uint32_t hot_outbox; /* the one that was sent to last */
+	uint32_t phase;
+	uint32_t hurry;
+	uint32_t event;
+	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
+	uint32_t waiting_cells;
+	uint64_t share[2]; /* what the leader tells the group, in turns */
+	struct rk_gpu_scratch *scratch;
+	uint64_t seat; /* addresses of struct rk_gpu_seat, rk_gpu_marker, rk_gpu_status */
+	uint64_t marker;
+	uint64_t status;
+	uint64_t control_position; /* in slots, and in messages */
+	uint64_t control_taken;
+	uint64_t beat;
+};
+
+/* A block's shared memory; the rings between its actors follow. */
+struct rk_gpu_shared {
+	uint8_t cells[RK_GPU_WARPS][RK_POLL_SLOTS * RK_CELL_BYTES];
+	struct rk_gpu_desk desk[RK_GPU_WARPS];
+	uint32_t plain[2][RK_GPU_WARPS];
+	volatile uint64_t block_serial; /* of the block actor that all warps are to run */
+};
+
+struct rk_ctx {
+	struct rk_gpu_desk *desk;
+	const struct rk_msg *current;
+	uint32_t lanes;
+	uint32_t lane;
+	uint32_t turn;	 /* counts up; its last bit picks one of two copies in shared memory */
+	bool hot;	 /* @out is the outbox @to, which is open, and nothing waits */
+	uint32_t to;
+	struct rk_gpu_tx out;
+	uint32_t sent;	 /* messages, and slots, not yet in the desk's counters */
+	uint32_t sent_slots;
+	uint32_t staged; /* the leader's: cells and messages for @to */
+	uint32_t staged_messages;
+	bool slow;	 /* something waits; the leader's until rk_flush() */
+};
+
+extern "C" __device__ __forceinline__ uint32_t rk_lane(const struct rk_ctx *ctx)
+{
+	return ctx->lane;
+}
+
+extern "C" __device__ __forceinline__ uint32_t rk_lanes(const struct rk_ctx *ctx)
+{
+	return ctx->lanes;
+}
+
+static __device__ __forceinline__ void rk_group_sync(const struct rk_ctx *ctx)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		__syncwarp();
+	else
+		__syncthreads();
+}
+
+/* What the leader says, in every lane. */
+static __device__ __forceinline__ uint64_t rk_agree(struct rk_ctx *ctx, uint64_t said)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		return __shfl_sync(RK_FULL_WARP, said, 0);
+	if (ctx->lane == 0)
+		ctx->desk->share[ctx->turn % 2] = said;
+	__syncthreads();
+	return ctx->desk->share[ctx->turn++ % 2];
+}
+
+/* Whether the leader says so, in every lane. */
+static __device__ __forceinline__ bool rk_leader_says(const struct rk_ctx *ctx, bool said)
+{
+	said = said && ctx->lane == 0;
+	return ctx->lanes == RK_GPU_WARP_LANES ? __any_sync(RK_FULL_WARP, said) :
+						 __syncthreads_or(said);
+}
+
+/* The host's word about hurry, if it is about this actor. */
+static __device__ __forceinline__ uint32_t rk_hurry_for(const struct rk_gpu_desk *desk, uint64_t word)
+{
+	return word >> 8 == desk->spawn.serial ? (uint32_t)(word & 0xff) : RK_GPU_PATIENT;
+}
+
+static __device__ __forceinline__ uint32_t rk_hurry_of(const struct rk_gpu_desk *desk)
+{
+	return rk_hurry_for(desk, rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, hurry)));
+}
+
+static __device__ __forceinline__ void rk_beat(struct rk_gpu_desk *desk)
+{
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, beat), ++desk->beat);
+}
+
+/* --- What waits: the leader's alone --- */
+
+static __device__ __forceinline__ uint64_t *rk_waiting_cell(struct rk_gpu_desk *desk, uint32_t index)
+{
+	return (uint64_t *)(desk->scratch->waiting + index % RK_GPU_WAITING * RK_CELL_BYTES);
+}
+
+/* Leave the cells that were sent behind; nothing waits before them. */
+static __device__ __forceinline__ void rk_drop_sent(struct rk_gpu_desk *desk)
+{
+	while (desk->waiting_cells &&
+	       desk->scratch->waiting_to[desk->waiting_first % RK_GPU_WAITING] == 0xff) {
+		desk->waiting_first++;
+		desk->waiting_cells--;
+	}
+}
+
+/* One waiting message; true unless its outbox is full. */
+static __device__ __forceinline__ bool rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index, uint32_t slots)
+{
+	uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
+	struct rk_gpu_tx *tx = &desk->tx[to];
+	bool known = to < desk->outboxes, room = known && rk_tx_room(tx, slots) >= slots;
+
+	if (known && !room && !tx->closed && !desk->hurry)
+		return false;
+	for (uint32_t i = 0; i < slots; i++) {
+		if (room)
+			rk_store_cell(tx, tx->position + i, rk_waiting_cell(desk, index + i));
+		desk->scratch->waiting_to[(index + i) % RK_GPU_WAITING] = 0xff;
+	}
+	if (room) {
+		tx->position += slots;
+		desk->counters.sent++;
+		desk->counters.sent_slots += slots;
+	} else if (!known) {
+		desk->counters.dropped_no_outbox++;
+	} else if (tx->closed) {
+		desk->counters.dropped_closed++;
+	} else {
+		desk->counters.dropped_stopped++;
+	}
+	return true;
+}
+
+/* Send what waits, each outbox in its order, as far as there is room. */
+static __device__ __noinline__ void rk_drain(struct rk_gpu_desk *desk)
+{
+	uint32_t blocked = 0, slots;
+
+	for (uint32_t i = 0; i < desk->waiting_cells; i += slots) {
+		uint32_t index = desk->waiting_first + i;
+		uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
+
+		slots = 1;
+		if (to == 0xff)
+			continue;
+		slots = (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
+		if (!(blocked >> to & 1) && !rk_send_waiting(desk, index, slots))
+			blocked |= 1u << to;
+		if (desk->outboxes == 1 && blocked)
+			break;
+	}
+	rk_drop_sent(desk);
+}
+
+/*
+ * Room for @cells more to wait. The queue is long; a handler that sends still more in one call
+ * waits here for its consumers, the first in the queue first, as long as nobody is in a hurry.
+ */
+static __device__ __forceinline__ void rk_waiting_room(struct rk_gpu_desk *desk, uint32_t cells)
+{
+	while (rk_unlikely(desk->waiting_cells + cells > RK_GPU_WAITING)) {
+		uint32_t slots = (uint32_t)(*rk_waiting_cell(desk, desk->waiting_first) >> 24 & 0xff);
+
+		desk->hurry = rk_hurry_of(desk);
+		if (rk_send_waiting(desk, desk->waiting_first, slots))
+			rk_drop_sent(desk);
+		else
+			rk_beat(desk);
+	}
+}
+
+/* Put a message behind those that wait. */
+static __device__ __forceinline__ void rk_append(struct rk_gpu_desk *desk, uint32_t to,
+						 const uint8_t *cells, uint32_t slots)
+{
+	rk_waiting_room(desk, slots);
+	for (uint32_t i = 0; i < slots; i++) {
+		uint32_t index = desk->waiting_first + desk->waiting_cells++;
+		const uint64_t *from = (const uint64_t *)(cells + i * RK_CELL_BYTES);
+
+#pragma unroll 1
+		for (uint32_t word = 0; word < 7; word++)
+			rk_waiting_cell(desk, index)[word] = from[word];
+		desk->scratch->waiting_to[index % RK_GPU_WAITING] = (uint8_t)to;
+	}
+}
+
+/* Put the @staged cells, all for outbox @to, behind what waits. */
+static __device__ __forceinline__ void rk_spill(struct rk_gpu_desk *desk, uint32_t staged, uint32_t to)
+{
+	for (uint32_t i = 0; i < staged;) {
+		const uint8_t *cell = desk->staging + i * RK_CELL_BYTES;
+		uint32_t slots = cell[offsetof(struct rk_msg, slots)];
+
+		rk_append(desk, to, cell, slots);
+		i += slots;
+	}
+}
+
+/* --- One outbox, in registers or at the desk --- */
+
+/* Write it back; the desk is right from here on. The leader. */
+static __device__ __forceinline__ void rk_settle(struct rk_ctx *ctx)
+{
+	struct rk_gpu_desk *desk = ctx->desk;
+
+	if (ctx->hot)
+		desk->tx[ctx->to] = ctx->out;
+	desk->counters.sent += ctx->sent;
+	desk->counters.sent_slots += ctx->sent_slots;
+	ctx->sent = ctx->sent_slots = 0;
+	ctx->hot = false;
+}
+
+/* Take it up, where it is open and nothing waits. All lanes, behind a barrier. */
+static __device__ __forceinline__ void rk_hold(struct rk_ctx *ctx)
+{
+	const struct rk_gpu_desk *desk = ctx->desk;
+
+	ctx->to = desk->hot_outbox;
+	ctx->out = desk->tx[ctx->to];
+	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !ctx->out.closed;
+	ctx->sent = ctx->sent_slots = 0;
+}
+
+/* Room for @wanted slots in the hot outbox. All lanes; the same answer in each. */
+static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t wanted)
+{
+	struct rk_words now = {0, 0};
+
+	if (!ctx->hot || rk_likely((uint32_t)(ctx->out.limit - ctx->out.position) >= wanted))
+		return ctx->hot;
+	if (ctx->lane == 0)
+		now = rk_load_words(ctx->out.credit);
+	now.w0 = rk_agree(ctx, now.w0);
+	now.w1 = rk_agree(ctx, now.w1);
+	rk_believe(&ctx->out, now);
+	return !ctx->out.closed && ctx->out.limit - ctx->out.position >= wanted;
+}
+
+/* --- Sending --- */
+
+static __device__ __forceinline__ uint32_t rk_max_slots(const struct rk_gpu_tx *tx)
+{
+	uint32_t half = tx->capacity_log2 > 8 ? RK_MSG_MAX_SLOTS : 1u << (tx->capacity_log2 - 1);
+
+	return half < RK_MSG_MAX_SLOTS ? half : RK_MSG_MAX_SLOTS;
+}
+
+/* Eight bytes from @from, of which the first @bytes count. */
+static __device__ __forceinline__ uint64_t rk_load_bytes(const uint8_t *from, uint32_t bytes)
+{
+	uint64_t word = 0;
+
+	for (uint32_t i = 0; i < bytes; i++)
+		word |= (uint64_t)from[i] << (8 * i);
+	return word;
+}
+
+/* The message as it goes out: the current one's extensions, the payload, zeros to the end. */
+static __device__ __forceinline__ void rk_build(uint8_t *out, const struct rk_msg *current,
+						uint32_t slots, uint16_t type, uint32_t tag,
+						const void *payload, uint32_t bytes)
+{
+	uint32_t front = rk_msg_extension_bytes(current->flags) / 8, at = 1 + front, i;
+	const uint64_t *extension = (const uint64_t *)current->body;
+	const uint8_t *from = (const uint8_t *)payload;
+	uint64_t *words = (uint64_t *)out;
+
+	words[0] = (uint64_t)tag << 32 | slots << 24 | (uint32_t)current->flags << 16 | type;
+	for (i = 0; i < front; i++)
+		words[1 + i] = extension[i];
+	if ((uintptr_t)payload % 8 == 0) {
+		for (i = 0; i < bytes / 8; i++)
+			words[at++] = ((const uint64_t *)payload)[i];
+	} else {
+		for (i = 0; i < bytes / 8; i++)
+			words[at++] = rk_load_bytes(from + 8 * i, 8);
+	}
+	if (bytes % 8)
+		words[at++] = rk_load_bytes(from + bytes / 8 * 8, bytes % 8);
+	while (at < slots * 7)
+		words[at++] = 0;
+}
+
+/*
+ * Whether an outbox takes messages. One that is not known may still be in the control ring, for a
+ * link is made before what it is made for is sent: what is for it waits, and is dropped if the ring
+ * did not name it.
+ */
+static __device__ __forceinline__ bool rk_takes(struct rk_gpu_desk *desk, uint32_t outbox,
+						uint32_t slots, uint32_t messages)
+{
+	if (outbox >= desk->outboxes) {
+		uint64_t told = rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, told));
+
+		if (told != desk->control_taken && outbox < RK_GPU_LINKS)
+			return true;
+		desk->counters.dropped_no_outbox += messages;
+		return false;
+	}
+	if (slots > rk_max_slots(&desk->tx[outbox])) {
+		desk->counters.dropped_bad += messages;
+		return false;
+	}
+	if (desk->tx[outbox].closed) {
+		desk->counters.dropped_closed += messages;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Send by way of the queue of what waits: a long message, or one whose outbox is not the one that
+ * the context holds. The leader, settled. Return as rk_send().
+ */
+static __device__ __forceinline__ int rk_send_slowly(struct rk_gpu_desk *desk,
+						     const struct rk_msg *current, uint32_t outbox,
+						     uint16_t type, uint32_t tag, const void *payload,
+						     uint32_t bytes)
+{
+	uint32_t slots = rk_msg_cells(current->flags, bytes);
+
+	if (type < RK_MSG_PACKET || bytes > RK_MSG_MAX_SLOTS * RK_CELL_BYTES ||
+	    slots > RK_MSG_MAX_SLOTS) {
+		desk->counters.dropped_bad++;
+		return 0;
+	}
+	if (!rk_takes(desk, outbox, slots, 1))
+		return 0;
+	rk_build(desk->scratch->outgoing, current, slots, type, tag, payload, bytes);
+	rk_append(desk, outbox, desk->scratch->outgoing, slots);
+	desk->hot_outbox = outbox;
+	return 1;
+}
+
+extern "C" __device__ __forceinline__ int rk_send(struct rk_ctx *ctx, uint32_t outbox,
+						  uint16_t type, uint32_t tag, const void *payload,
+						  uint32_t bytes)
+{
+	uint32_t slots = rk_msg_cells(ctx->current->flags, bytes);
+	struct rk_gpu_desk *desk = ctx->desk;
+
+	if (rk_likely(ctx->hot && outbox == ctx->to && type >= RK_MSG_PACKET &&
+		      slots <= RK_STAGING_CELLS - ctx->staged && slots <= rk_max_slots(&ctx->out))) {
+		rk_build(desk->staging + ctx->staged * RK_CELL_BYTES, ctx->current, slots, type, tag,
+			 payload, bytes);
+		ctx->staged += slots;
+		ctx->staged_messages++;
+		return 1;
+	}
+	rk_settle(ctx);
+	rk_spill(desk, ctx->staged, ctx->to);
+	ctx->staged = ctx->staged_messages = 0;
+	ctx->slow = true;
+	return rk_send_slowly(desk, ctx->current, outbox, type, tag, payload, bytes);
+}
+
+static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t outbox, uint16_t type,
+						  uint32_t tag, const void *payload, uint32_t bytes)
+{
+	return rk_send(ctx, outbox, type, tag, payload, bytes);
+}
+
+/*
+ * After the handler, in every lane: what the leader staged leaves, unless it is little and not the
+ * @last. Where the leader had to settle, or there is no room, it goes by the queue, and nobody holds
+ * an outbox any more.
+ */
+static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
+{
+	uint64_t said = rk_agree(ctx, (uint64_t)ctx->slow << 63 |
+					      (uint64_t)ctx->staged_messages << 32 | ctx->staged);
+	uint32_t staged = (uint32_t)said;
+
+	ctx->slow = said >> 63;
+	if (!ctx->slow && (!staged || (!last && staged < RK_STAGING_FULL)))
+		return;
+	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
+		if (ctx->lane < RK_GPU_WARP_LANES)
+			rk_store_cells(&ctx->out, ctx->out.position, ctx->desk->staging, staged,
+				       ctx->lane, RK_GPU_WARP_LANES);
+		ctx->out.position += staged;
+		ctx->sent += (uint32_t)(said >> 32) & 0x7fffffff;
+		ctx->sent_slots += staged;
+	} else {
+		if (ctx->lane == 0) {
+			rk_settle(ctx);
+			rk_spill(ctx->desk, staged, ctx->to);
+		}
+		ctx->hot = false;
+		ctx->slow = true;
+	}
+	ctx->staged = ctx->staged_messages = 0;
+}
+
+/* The leader's: let a batch wait, or drop it. Return as rk_send_batch(). */
+static __device__ __forceinline__ uint32_t rk_batch_slowly(struct rk_gpu_desk *desk, uint32_t outbox,
+							   const uint8_t *cells, uint32_t count)
+{
+	if (!rk_takes(desk, outbox, 1, count))
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		rk_append(desk, outbox, cells + i * RK_CELL_BYTES, 1);
+	desk->hot_outbox = outbox;
+	return count;
+}
+
+extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
+							     const struct rk_msg *msgs,
+							     uint32_t count)
+{
+	const uint8_t *cells = (const uint8_t *)msgs;
+
+	rk_group_sync(ctx); /* the lanes may have written them */
+	/* The leader may have sent by itself before, and hold the outbox no more. */
+	if (rk_unlikely(rk_leader_says(ctx, ctx->staged || !ctx->hot || outbox != ctx->to) ||
+			!rk_hot_room(ctx, count))) {
+		if (ctx->lane == 0) {
+			rk_settle(ctx);
+			rk_spill(ctx->desk, ctx->staged, ctx->to);
+			count = rk_batch_slowly(ctx->desk, outbox, cells, count);
+		}
+		ctx->staged = ctx->staged_messages = 0;
+		ctx->hot = false;
+		ctx->slow = true;
+		return (uint32_t)rk_agree(ctx, count);
+	}
+	rk_store_cells(&ctx->out, ctx->out.position, cells, count, ctx->lane, ctx->lanes);
+	ctx->out.position += count;
+	ctx->sent += count;
+	ctx->sent_slots += count;
+	return count;
+}
+
+/* --- Control: the leader's alone --- */
+
+enum rk_gpu_event { RK_GPU_NOTHING, RK_GPU_START };
+
+static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
+				    uint64_t slots, uint64_t credit)
+{
+	struct rk_gpu_rx *rx = &desk->rx[desk->inboxes];
+
+	if (desk->inboxes == RK_GPU_LINKS)
+		return;
+	rx->slots = slots;
+	rx->credit = credit;
+	rx->position = rx->credited = ring->position;
+	rx->capacity_log2 = ring->capacity_log2;
+	rx->closed = 0;
+	/* Slots in shared memory are the consumer's to clear, before the producer knows of them. */
+	if (ring->place == RK_GPU_SHARED)
+		for (uint64_t at = 0; at < RK_SLOT_BYTES << ring->capacity_log2; at += 8)
+			rk_store_word(slots + at, 0);
+	desk->inboxes++;
+}
+
+static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
+				     uint64_t slots, uint64_t credit)
+{
+	struct rk_gpu_tx *tx = &desk->tx[desk->outboxes];
+
+	if (desk->outboxes == RK_GPU_LINKS)
+		return;
+	tx->slots = slots;
+	tx->credit = credit;
+	tx->position = ring->position;
+	tx->limit = ring->position + (1ull << ring->capacity_log2);
+	tx->capacity_log2 = ring->capacity_log2;
+	tx->closed = 0;
+	if (ring->place == RK_GPU_SHARED) {
+		rk_store_word(credit, 0);
+		rk_store_word(credit + 8, 0);
+	}
+	desk->outboxes++;
+}
+
+/* Generic address of @offset in the shared memory of the cluster's block @rank; of our own: -1. */
+static __device__ uint64_t rk_shared_address(uint64_t offset, int rank)
+{
+	extern __shared__ uint8_t rk_block_memory[];
+	uint64_t address = (uint64_t)(rk_block_memory + sizeof(struct rk_gpu_shared) + offset);
+
+#if __CUDA_ARCH__ >= 900
+	if (rank >= 0)
+		asm volatile("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"(address), "r"(rank));
+#endif
+	(void)rank;
+	return address;
+}
+
+static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, const uint64_t *cell)
+{
+	const struct rk_gpu_ring *ring = (const struct rk_gpu_ring *)(cell + 1);
+	bool shared = ring->place == RK_GPU_SHARED;
+
+	if (type == RK_GPU_INBOX)
+		rk_add_inbox(desk, ring,
+			     shared ? rk_shared_address(ring->slots, -1) : ring->slots,
+			     shared ? rk_shared_address(ring->credit, ring->rank) : ring->credit);
+	else
+		rk_add_outbox(desk, ring,
+			      shared ? rk_shared_address(ring->slots, ring->rank) : ring->slots,
+			      shared ? rk_shared_address(ring->credit, -1) : ring->credit);
+}
+
+/* The seat's control ring, as this end of it stands. */
+static __device__ struct rk_gpu_rx rk_control_ring(const struct rk_gpu_desk *desk)
+{
+	struct rk_gpu_rx rx;
+
+	rx.slots = desk->seat;
+	rx.credit = desk->status;
+	rx.position = rx.credited = desk->control_position;
+	rx.capacity_log2 = 6;
+	rx.closed = 0;
+	return rx;
+}
+
+/* One control message, at most four cells; false when there is none. */
+static __device__ bool rk_take_control(struct rk_gpu_desk *desk, uint64_t *cell)
+{
+	const struct rk_gpu_rx rx = rk_control_ring(desk);
+	uint32_t slots;
+
+	if (!rk_load_cell(&rx, rx.position, cell))
+		return false;
+	slots = (uint32_t)(cell[0] >> 24 & 0xff);
+	for (uint32_t i = 1; i < slots && i < 4; i++)
+		if (!rk_load_cell(&rx, rx.position + i, cell + 7 * i))
+			return false;
+	desk->control_position += slots;
+	desk->control_taken++;
+	return true;
+}
+
+/* What was obeyed is done before the host learns so: it may then tell the other end of a link. */
+static __device__ void rk_control_done(struct rk_gpu_desk *desk)
+{
+	__threadfence_system();
+	rk_give_credit(desk->status + offsetof(struct rk_gpu_status, consumed),
+		       desk->control_position);
+}
+
+static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)
+{
+	uint64_t now_ns;
+
+	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now_ns));
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, gpu_ns), now_ns);
+	/* The host reads the time once it has seen the tag; both lie in one line. */
+	__threadfence_system();
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, probe), tag);
+}
+
+/* Do what the message says. Words for an earlier actor of the seat are passed over. */
+static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *cell)
+{
+	uint32_t type = (uint32_t)(cell[0] & 0xffff), tag = (uint32_t)(cell[0] >> 32);
+
+	if (type == RK_MSG_PROBE)
+		rk_answer_probe(desk, tag);
+	if (tag != (uint32_t)desk->spawn.serial)
+		return;
+	switch (type) {
+	case RK_MSG_START:
+		for (uint32_t i = 0; i < (cell[0] >> 24 & 0xff) * 7; i++)
+			((uint64_t *)desk->scratch->longer)[i] = cell[i];
+		desk->event = RK_GPU_START;
+		break;
+	case RK_MSG_STOP:
+		if (desk->phase == RK_GPU_RUNNING)
+			desk->phase = RK_GPU_DRAINING;
+		break;
+	case RK_GPU_INBOX:
+	case RK_GPU_OUTBOX:
+		rk_take_link(desk, type, cell);
+		break;
+	}
+}
+
+/* Take one control message and obey it; false when there is none. */
+static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
+{
+	uint64_t *cell = (uint64_t *)desk->scratch->outgoing;
+
+	if (!rk_take_control(desk, cell))
+		return false;
+	rk_obey_cell(desk, cell);
+	rk_control_done(desk);
+	return true;
+}
+
+/* Tell the host how far this actor is. */
+static __device__ void rk_publish(struct rk_gpu_desk *desk)
+{
+	const uint64_t *from = (const uint64_t *)&desk->counters;
+	uint64_t to = desk->status + offsetof(struct rk_gpu_status, counters);
+
+	for (uint32_t i = 0; i < sizeof(struct rk_gpu_counters) / 8; i++)
+		rk_store_word(to + 8 * i, from[i]);
+}
+
+/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with the phase. */
+static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phase)
+{
+	desk->phase = phase;
+	rk_publish(desk);
+	__threadfence_system();
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, serial_phase),
+		      desk->spawn.serial << 8 | phase);
+}
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpu_layout.h - what the host and a persistent kernel both see: seats, their control messages and
+ * their status lines. Private to lib/backends and kernels/.
+ *
+ *   grid    blocks of RK_GPU_WARPS warps; each warp is a seat, which hosts one actor at a time
+ *   seat    a control ring and a host line (written by the host, near the GPU), a marker line
+ *           (written by the GPU, where the host can read it after a fault), and a status line
+ *           (written by the GPU, near the host)
+ *
+ * A warp actor takes one seat; a block actor sits at the first seat of a block and uses all its
+ * warps. An empty seat polls its control ring: spawning an actor is a message.
+ */
+#ifndef RK_GPU_LAYOUT_H
+#define RK_GPU_LAYOUT_H
+
+#include "rk_msg.h"
+#include "ring/rk_slot.h"
+
+#define RK_GPU_WARP_LANES 32
+#define RK_GPU_WARPS 16	      /* seats of a block */
+#define RK_GPU_LINKS 16	      /* inboxes, and outboxes, of one actor: they lie in shared memory */
+#define RK_GPU_CONTROL_SLOTS 64
+#define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
+#define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
+#define RK_GPU_LONG_CELLS 256 /* of a message of more than one cell */
+
+/* Types that travel in a seat's control ring only. */
+enum rk_gpu_control {
+	RK_GPU_SPAWN = RK_MSG_USER, /* struct rk_gpu_spawn */
+	RK_GPU_INBOX,		    /* struct rk_gpu_ring */
+	RK_GPU_OUTBOX,		    /* struct rk_gpu_ring */
+};
+
+enum rk_gpu_phase {
+	RK_GPU_EMPTY,
+	RK_GPU_RUNNING,
+	RK_GPU_DRAINING,
+	RK_GPU_CLOSING, /* the handler has had its RK_MSG_STOP; outboxes are being closed */
+	RK_GPU_DONE,
+};
+
+enum rk_gpu_hurry {
+	RK_GPU_PATIENT,
+	RK_GPU_HURRY,  /* stop now; wait for no room */
+	RK_GPU_LET_GO, /* and do not wait for outboxes to take RK_MSG_CLOSED */
+};
+
+enum rk_gpu_group { RK_GPU_GROUP_WARP, RK_GPU_GROUP_BLOCK };
+
+/* Where the memory of a ring between GPU actors lies. */
+enum rk_gpu_place {
+	RK_GPU_GLOBAL,	/* an address that any GPU or host may write */
+	RK_GPU_SHARED,	/* an offset in the shared memory of a block of the cluster */
+};
+
+/**
+ * struct rk_gpu_spawn - payload of RK_GPU_SPAWN
+ * @state: device address; zeroed by the seat
+ * @scratch: device address of struct rk_gpu_scratch (kernels/gpu_actor.cuh)
+ * @serial: of this actor, never 0; status and marker carry it
+ * @state_bytes: a multiple of 16
+ * @handler: index in the module's table
+ * @group: enum rk_gpu_group
+ * @resume: keep the state as it is: the actor ran before
+ */
+struct rk_gpu_spawn {
+	uint64_t state;
+	uint64_t scratch;
+	uint64_t serial;
+	uint32_t state_bytes;
+	uint32_t handler;
+	uint32_t group;
+	uint32_t resume;
+};
+
+/**
+ * struct rk_gpu_ring - payload of RK_GPU_INBOX and RK_GPU_OUTBOX: where a ring's parts lie
+ * @slots: device address, or offset in the consumer's shared memory
+ * @credit: device address, or offset in the producer's shared memory
+ * @position: of the first message
+ * @capacity_log2: slots
+ * @place: enum rk_gpu_place
+ * @rank: in the cluster, of the block at the other end (RK_GPU_SHARED)
+ */
+struct rk_gpu_ring {
+	uint64_t slots;
+	uint64_t credit;
+	uint64_t position;
+	uint32_t capacity_log2;
+	uint16_t place;
+	uint16_t rank;
+};
+
+/**
+ * struct rk_gpu_seat - one seat's part of the region that the host writes and the GPU polls
+ * @control: ring of control messages; its credit lies in struct rk_gpu_status
+ * (@hurry and @told are read in one load of 16 bytes, and so are the following two:)
+ * @hurry: serial << 8 | enum rk_gpu_hurry, for the actor of that serial
+ * @told: control messages ever sent; written after them
+ * @empty_told: the same, for an empty seat
+ * @leave: not 0: the warp returns when the seat is empty
+ */
+struct rk_gpu_seat {
+	struct rk_slot control[RK_GPU_CONTROL_SLOTS];
+	uint64_t hurry;
+	uint64_t told;
+	uint64_t empty_told;
+	uint64_t leave;
+	uint64_t pad[4];
+};
+
+/**
+ * struct rk_gpu_marker - where a seat is, for the host to read after a fault
+ * @inside: serial of the actor whose handler runs; 0 none
+ */
+struct rk_gpu_marker {
+	uint64_t inside;
+	uint64_t pad[7];
+};
+
+/**
+ * struct rk_gpu_counters - as struct rk_actor_info counts
+ */
+struct rk_gpu_counters {
+	uint64_t received;
+	uint64_t received_slots;
+	uint64_t sent;
+	uint64_t sent_slots;
+	uint64_t dropped_no_outbox;
+	uint64_t dropped_closed;
+	uint64_t dropped_bad;
+	uint64_t dropped_stopped;
+};
+
+/**
+ * struct rk_gpu_status - one seat's part of the host memory that the GPU writes
+ * @consumed: credit of the control ring
+ * @closed: of the control ring; always 0
+ * @beat: counts up, some ten thousand times a second, while the seat's warp comes round
+ * @serial: of the actor that the following words are about
+ * @phase: enum rk_gpu_phase
+ * @gpu_ns: global timer when the seat last answered RK_MSG_PROBE
+ * @probe: tag of that probe
+ * @place: SM the warp runs on, plus 1
+ * @counters: of the actor
+ */
+struct rk_gpu_status {
+	uint64_t consumed;
+	uint64_t closed;
+	uint64_t beat;
+	uint64_t serial_phase; /* serial << 8 | enum rk_gpu_phase */
+	uint64_t gpu_ns;
+	uint64_t probe;
+	uint64_t place;
+	uint64_t pad;
+	struct rk_gpu_counters counters;
+};
+
+/**
+ * struct rk_gpu_params - argument of the persistent kernel; all device addresses
+ * @seats: struct rk_gpu_seat, one for each warp of the grid
+ * @markers: struct rk_gpu_marker, likewise
+ * @status: struct rk_gpu_status, likewise
+ * @nap_ns: how long an empty seat sleeps between two looks: a spawn waits for it, a busy neighbour
+ *	gains, and so does the bus where seats lie in memory of the host
+ */
+struct rk_gpu_params {
+	uint64_t seats;
+	uint64_t markers;
+	uint64_t status;
+	uint64_t nap_ns;
+};
+
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 128, "two lines");
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpu_ring.cuh - the two ends of a ring on the GPU: a warp polls eight slots and stores eight.
+ *
+ * Loads and stores of slots are relaxed and of system scope: the words validate themselves, so
+ * nothing is asked of them but to be whole, and never to be served from the L1 cache. They are
+ * explicit instructions: of a plain load the compiler may make a non-coherent one.
+ */
+#ifndef RK_GPU_RING_CUH
+#define RK_GPU_RING_CUH
+
+#include "gpu_lane.h"
+#include "gpu_layout.h"
+
+#define RK_FULL_WARP 0xffffffffu
+#define RK_POLL_SLOTS 8 /* of one warp: four lanes a slot */
+
+/*
+ * Where the slot of @position lies, and its tag. By the lower half of the position: the upper one
+ * changes neither for a capacity of 2^RK_GPU_CAPACITY_LOG2 at most, and 32 bits take half the
+ * instructions.
+ */
+static __device__ __forceinline__ uint64_t rk_slot_at(uint64_t slots, uint64_t position,
+						      uint32_t capacity_log2)
+{
+	uint32_t index = (uint32_t)position & ((1u << capacity_log2) - 1);
+
+	return slots + (uint64_t)index * RK_SLOT_BYTES;
+}
+
+static __device__ __forceinline__ uint64_t rk_tag_at(uint64_t position, uint32_t capacity_log2)
+{
+	return (uint64_t)((((uint32_t)position >> capacity_log2) + 1) << 24) << 32;
+}
+
+struct rk_gpu_rx {
+	uint64_t slots;
+	uint64_t credit;
+	uint64_t position;
+	uint64_t credited;
+	uint32_t capacity_log2;
+	uint32_t closed;
+};
+
+struct rk_gpu_tx {
+	uint64_t slots;
+	uint64_t credit;
+	uint64_t position;
+	uint64_t limit; /* position up to which slots are known to be free */
+	uint32_t capacity_log2;
+	uint32_t closed;
+};
+
+/* --- Words --- */
+
+static __device__ __forceinline__ struct rk_words rk_load_words(uint64_t address)
+{
+	struct rk_words words;
+
+	asm volatile("ld.relaxed.sys.v2.u64 {%0, %1}, [%2];"
+		     : "=l"(words.w0), "=l"(words.w1)
+		     : "l"(address));
+	return words;
+}
+
+static __device__ __forceinline__ void rk_store_words(uint64_t address, struct rk_words words)
+{
+	asm volatile("st.relaxed.sys.v2.u64 [%0], {%1, %2};" ::"l"(address), "l"(words.w0),
+		     "l"(words.w1));
+}
+
+static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
+{
+	uint64_t word;
+
+	asm volatile("ld.relaxed.sys.u64 %0, [%1];" : "=l"(word) : "l"(address));
+	return word;
+}
+
+static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t word)
+{
+	asm volatile("st.relaxed.sys.u64 [%0], %1;" ::"l"(address), "l"(word));
+}
+
+/* --- Receiving --- */
+
+/* One cell, no unknown flag, a type that is not the runtime's own. */
+static __device__ __forceinline__ bool rk_head_is_plain(uint64_t word0)
+{
+	return (word0 & (0xff000000u | (0xffu & ~RK_MSG_F_ALL) << 16)) == 0x01000000u &&
+	       (word0 & 0xffff) >= RK_MSG_PACKET;
+}
+
+/* Length of the run of set groups of four bits at the front of @lanes. */
+static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
+{
+	uint32_t gaps;
+
+	lanes &= lanes >> 1;
+	lanes &= lanes >> 2;
+	gaps = ~lanes & 0x11111111u;
+	return gaps ? (uint32_t)(__ffs((int)gaps) - 1) / 4 : RK_POLL_SLOTS;
+}
+
+/* The words of this lane of the eight slots from @position on. */
+static __device__ __forceinline__ struct rk_words
+rk_poll_load(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane)
+{
+	return rk_load_words(rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
+			     lane % 4 * sizeof(struct rk_words));
+}
+
+/*
+ * Judge what rk_poll_load() loaded: how many slots at the front are there and, if @plain, are
+ * messages of one cell, free to the user. All lanes of the warp.
+ */
+static __device__ __forceinline__ uint32_t rk_poll_judge(const struct rk_gpu_rx *rx,
+							 uint64_t position, uint32_t lane,
+							 struct rk_words words, bool plain)
+{
+	uint64_t tag = rk_tag_at(position + lane / 4, rx->capacity_log2);
+	bool good = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
+
+	if (plain)
+		good = good && (lane % 4 || rk_head_is_plain(words.w0));
+	return rk_leading_slots(__ballot_sync(RK_FULL_WARP, good));
+}
+
+/* Unpack the first @count slots of @words to @cells, one behind the other. */
+static __device__ __forceinline__ void rk_put_cells(uint8_t *cells, uint32_t lane, uint32_t count,
+						    struct rk_words words)
+{
+	const struct rk_pieces pieces = rk_lane_unpack(lane % 4, words);
+	uint8_t *cell = cells + lane / 4 * RK_CELL_BYTES;
+	uint32_t *four = (uint32_t *)(cell + rk_lane_four(lane % 4));
+
+	if (lane / 4 >= count)
+		return;
+	four[0] = pieces.four[0];
+	four[1] = pieces.four[1];
+	four[2] = pieces.four[2];
+	*(uint16_t *)(cell + rk_lane_two(lane % 4)) = pieces.two;
+}
+
+/*
+ * Hand slots back. R1: pairs with A1 in rk_ring_tx_free() and rk_believe(). The loads that read
+ * the slots have come back: their tags decided that we are here. A store cannot overtake what
+ * decides whether it happens, so a fence, which would wait for this warp's replies to cross the
+ * bus, has nothing to add.
+ */
+static __device__ __forceinline__ void rk_give_credit(uint64_t credit, uint64_t position)
+{
+	rk_store_word(credit, position);
+}
+
+static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *rx)
+{
+	return (uint32_t)(rx->position - rx->credited) << 3 >> rx->capacity_log2;
+}
+
+/* Take nothing more from the ring of @credit; its producer learns why when it next looks there. */
+static __device__ __forceinline__ void rk_refuse(uint64_t credit, uint32_t reason)
+{
+	rk_store_word(credit + 8, reason);
+}
+
+/* One cell by one lane; false when it is not there. For control and long messages. */
+static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t position, uint64_t *cell)
+{
+	uint64_t at = rk_slot_at(rx->slots, position, rx->capacity_log2);
+	uint64_t tag = rk_tag_at(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
+
+	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
+		struct rk_words two = rk_load_words(at + 8 * i);
+
+		word[i] = two.w0;
+		word[i + 1] = two.w1;
+		stale |= (two.w0 ^ tag) | (two.w1 ^ tag);
+	}
+	if (stale & RK_WORD_TAG_MASK)
+		return false;
+	for (uint32_t i = 0; i < 7; i++)
+		cell[i] = rk_slot_cell(word, i);
+	return true;
+}
+
+/* --- Sending --- */
+
+/*
+ * Believe the credit @now of a ring. A1: pairs with R1 in rk_ring_rx_credit() and rk_give_credit().
+ * It is asked with a relaxed load: the slots are written only if it came back with room, and a
+ * store does not overtake the load that decides it; of an acquire, which empties the L1 cache,
+ * nothing is needed, for no slot is read.
+ */
+static __device__ __forceinline__ void rk_believe(struct rk_gpu_tx *tx, struct rk_words now)
+{
+	uint64_t capacity = 1ull << tx->capacity_log2, before = tx->limit - capacity;
+
+	if (now.w0 - before > tx->position - before)
+		tx->closed = 4; /* RK_CLOSE_BAD_CREDIT of rk_ring.h */
+	else
+		tx->limit = now.w0 + capacity;
+	if (now.w1)
+		tx->closed = (uint32_t)now.w1;
+}
+
+/* Slots that may be written now; asks for the credit when @wanted are not known to be free. */
+static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
+{
+	if (tx->limit - tx->position < wanted && !tx->closed)
+		rk_believe(tx, rk_load_words(tx->credit));
+	return tx->closed ? 0 : tx->limit - tx->position;
+}
+
+/*
+ * Store @count cells from @cells on at @position: four lanes a slot, its 64 bytes in one piece;
+ * @lanes lanes share the slots out.
+ */
+static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx, uint64_t position,
+						      const uint8_t *cells, uint32_t count,
+						      uint32_t lane, uint32_t lanes)
+{
+	uint32_t k = lane % 4;
+
+#pragma unroll 1
+	for (uint32_t i = lane / 4; i < count; i += lanes / 4) {
+		const uint8_t *cell = cells + i * RK_CELL_BYTES;
+		const uint32_t *four = (const uint32_t *)(cell + rk_lane_four(k));
+		struct rk_pieces pieces;
+
+		pieces.four[0] = four[0];
+		pieces.four[1] = four[1];
+		pieces.four[2] = four[2];
+		pieces.two = *(const uint16_t *)(cell + rk_lane_two(k));
+		rk_store_words(rk_slot_at(tx->slots, position + i, tx->capacity_log2) + 16 * k,
+			       rk_lane_pack(k, pieces, rk_tag_at(position + i, tx->capacity_log2)));
+	}
+}
+
+/* One cell by one lane. */
+static __device__ __forceinline__ void rk_store_cell(const struct rk_gpu_tx *tx, uint64_t position,
+				     const uint64_t *cell)
+{
+	uint64_t at = rk_slot_at(tx->slots, position, tx->capacity_log2);
+	uint64_t tag = rk_tag_at(position, tx->capacity_log2);
+
+	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
+		struct rk_words words;
+
+		words.w0 = rk_slot_word(cell, i) | tag;
+		words.w1 = rk_slot_word(cell, i + 1) | tag;
+		rk_store_words(at + 8 * i, words);
+	}
+}
+
+#endif

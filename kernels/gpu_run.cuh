@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpu_run.cuh - the life of an actor at its seat: poll, handle, send, give credit, until it stops.
+ *
+ * Made once for each handler and each kind of group, so that the handler is inlined into the loop.
+ * The order of one turn, by which little but the message lies between a slot's arrival and the
+ * answer's departure: poll, ask for the next slots, handle, store what was sent, then the rest.
+ */
+#ifndef RK_GPU_RUN_CUH
+#define RK_GPU_RUN_CUH
+
+#include "gpu_actor.cuh"
+
+#define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
+#define RK_BUSY_TURNS 64    /* and while messages come */
+#define RK_GATHER_POLLS 256 /* for the rest of a long message */
+
+/* A warp, or a block, as the group that calls a handler. */
+struct rk_warp_group {
+	static const uint32_t lanes = RK_GPU_WARP_LANES;
+	static __device__ __forceinline__ void sync() { __syncwarp(); }
+	static __device__ __forceinline__ bool any(bool mine)
+	{
+		return __any_sync(RK_FULL_WARP, mine);
+	}
+};
+
+struct rk_block_group {
+	static const uint32_t lanes = RK_GPU_WARPS * RK_GPU_WARP_LANES;
+	static __device__ __forceinline__ void sync() { __syncthreads(); }
+	static __device__ __forceinline__ bool any(bool mine) { return __syncthreads_or(mine); }
+};
+
+/* The inbox in turn, in registers, and what lies in the group's cells. */
+struct rk_gpu_turn {
+	struct rk_gpu_rx rx;
+	struct rk_words words; /* of the slots at the ring's position, asked for before */
+	uint32_t plain;	       /* messages in the group's cells */
+	bool special;	       /* the next one is there, but is not plain */
+	bool told;	       /* the host has said something; in the leader, then in all */
+};
+
+static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
+{
+	extern __shared__ uint8_t rk_block_memory[];
+
+	return (struct rk_gpu_shared *)rk_block_memory;
+}
+
+/* --- Taking messages --- */
+
+/* Ask for the slots at the ring's position: in a block, eight for each warp. */
+static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t lane)
+{
+	turn->words = rk_poll_load(&turn->rx, turn->rx.position +
+				   lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
+				   lane % RK_GPU_WARP_LANES);
+}
+
+/* Judge what was asked for. A warp's is one load of eight slots. */
+static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
+					       struct rk_gpu_turn *turn, uint8_t *cells)
+{
+	const struct rk_gpu_rx *rx = &turn->rx;
+
+	turn->plain = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, true);
+	if (turn->plain) {
+		rk_put_cells(cells, ctx->lane, turn->plain, turn->words);
+		__syncwarp();
+	} else {
+		turn->special = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, false);
+		turn->told = __any_sync(RK_FULL_WARP, turn->told && ctx->lane == 0);
+	}
+}
+
+/* A block's: each warp its eight slots; what counts is the run without a hole. */
+static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_ctx *ctx,
+					       struct rk_gpu_turn *turn, uint8_t *cells)
+{
+	uint32_t warp = ctx->lane / RK_GPU_WARP_LANES, in_warp = ctx->lane % RK_GPU_WARP_LANES;
+	const uint64_t position = turn->rx.position + warp * RK_POLL_SLOTS;
+	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
+	bool reach = warp * RK_POLL_SLOTS < 1u << turn->rx.capacity_log2;
+	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
+	uint32_t fresh = rk_poll_judge(&turn->rx, position, in_warp, turn->words, false);
+	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
+
+	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? plain : 0,
+		     turn->words);
+	if (in_warp == 0)
+		each[warp] = (reach ? plain | (fresh > plain ? 0x100u : 0) : 0) |
+			     (turn->told && warp == 0 ? 0x200u : 0);
+	__syncthreads();
+	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
+	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_POLL_SLOTS);
+	full = (uint32_t)__ffs((int)~full) - 1; /* warps that are full, from the first on */
+	turn->told = __shfl_sync(RK_FULL_WARP, last, 0) >> 9;
+	last = __shfl_sync(RK_FULL_WARP, last, (int)full);
+	turn->plain = full * RK_POLL_SLOTS + (last & 0xff);
+	turn->special = last >> 8 & 1;
+}
+
+/* Slots of the special message of @head, its first word; 0 if no producer of ours can have sent it. */
+static __device__ uint32_t rk_special_slots(const struct rk_gpu_rx *rx, uint32_t head)
+{
+	uint32_t slots = head >> 24, most;
+	uint64_t half = (1ull << rx->capacity_log2) / 2;
+
+	most = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
+	if (slots > most || head >> 16 & 0xff & ~RK_MSG_F_ALL)
+		return 0;
+	return slots;
+}
+
+/* Copy @slots cells to @out; false when some have not come yet. All lanes of one warp. */
+static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uint8_t *out,
+				 uint32_t lane)
+{
+	uint32_t done = 0;
+
+	for (uint32_t polls = 0; done < slots && polls < RK_GATHER_POLLS; polls++) {
+		uint64_t position = rx->position + done;
+		const struct rk_words words = rk_poll_load(rx, position, lane);
+		uint32_t fresh = rk_poll_judge(rx, position, lane, words, false);
+		uint32_t now = fresh < slots - done ? fresh : slots - done;
+
+		rk_put_cells(out + done * RK_CELL_BYTES, lane, now, words);
+		done += now;
+	}
+	__syncwarp();
+	return done == slots;
+}
+
+enum rk_gpu_special { RK_SPECIAL_LATER, RK_SPECIAL_PASSED, RK_SPECIAL_MESSAGE, RK_SPECIAL_CLOSED };
+
+/*
+ * Deal with the message at the ring's position that is not plain. The group's first warp, all
+ * lanes. Return: slots << 8 | enum rk_gpu_special; RK_SPECIAL_MESSAGE: it lies in scratch->longer.
+ */
+static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk, struct rk_gpu_rx rx,
+							uint32_t lane)
+{
+	uint64_t word0 = rk_poll_load(&rx, rx.position, lane).w0;
+	uint32_t head = (uint32_t)__shfl_sync(RK_FULL_WARP, word0, 0), type = head & 0xffff;
+	uint32_t slots = rk_special_slots(&rx, head);
+	/* No producer sends beyond its credit: so padding ends, whoever writes. */
+	bool beyond = rx.position + slots - rx.credited > 1ull << rx.capacity_log2;
+
+	if (!slots || (type == RK_MSG_PAD && beyond)) {
+		if (lane == 0)
+			rk_refuse(rx.credit, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
+		return RK_SPECIAL_CLOSED;
+	}
+	if (type == RK_MSG_PAD)
+		return slots << 8 | RK_SPECIAL_PASSED;
+	if (!rk_gather(&rx, slots, desk->scratch->longer, lane))
+		return RK_SPECIAL_LATER;
+	if (type == RK_MSG_CLOSED)
+		return RK_SPECIAL_CLOSED;
+	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
+}
+
+/* --- Handling --- */
+
+/* Why the loop over plain messages ended. */
+enum rk_gpu_pause {
+	RK_PAUSE_IDLE,	  /* nothing came for a while */
+	RK_PAUSE_BUSY,	  /* much came */
+	RK_PAUSE_TOLD,	  /* the host has said something */
+	RK_PAUSE_SPECIAL, /* the next message is not plain */
+	RK_PAUSE_WAITING, /* something that was sent waits */
+};
+
+template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life {
+	static __device__ __forceinline__ void call(struct rk_ctx *ctx, void *state,
+						    const struct rk_msg *msg, bool last)
+	{
+		ctx->current = msg;
+		HANDLE(ctx, state, msg);
+		rk_flush(ctx, last);
+	}
+
+	static __device__ __forceinline__ void handle_plain(struct rk_ctx *ctx, void *state,
+							    uint8_t *cells, uint32_t count)
+	{
+		struct rk_msg *msgs = (struct rk_msg *)cells;
+
+		if (BATCH) {
+			ctx->current = msgs;
+			BATCH(ctx, state, msgs, count);
+			rk_flush(ctx, true);
+		} else {
+			for (uint32_t i = 0; i < count; i++)
+				call(ctx, state, &msgs[i], i + 1 == count);
+		}
+	}
+
+	/*
+	 * Take plain messages from inbox @index until something else is to be done, and at least
+	 * @idle_polls times nothing or @busy_turns times something came. All that it needs lies in
+	 * registers; at its end the desk is right again. Return: enum rk_gpu_pause.
+	 */
+	static __device__ __noinline__ uint32_t flow(uint32_t seat, uint32_t lane, uint32_t index,
+						     uint32_t idle_polls, uint32_t busy_turns)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		uint8_t *cells = rk_shared()->cells[seat];
+		void *state = (void *)desk->spawn.state;
+		uint64_t serial = desk->spawn.serial, marker = desk->marker;
+		uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, hurry);
+		uint64_t told = desk->control_taken, received = 0;
+		uint32_t idle = 0, busy = 0, pause;
+		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane};
+		struct rk_words host = {0, told};
+		struct rk_gpu_turn turn;
+
+		turn.rx = desk->rx[index];
+		rk_hold(&ctx);
+		rk_ask(&turn, lane);
+		for (;;) {
+			/* Judged one poll late, so that no message waits for these words. */
+			turn.told = host.w1 != told || host.w0 >> 8 == serial; /* in a hurry */
+			if (lane == 0)
+				host = rk_load_words(words_at);
+			rk_poll(GROUP(), &ctx, &turn, cells);
+			if (turn.plain) {
+				turn.rx.position += turn.plain;
+				/* Asked for now, the next are there when this is done. */
+				rk_ask(&turn, lane);
+				if (lane == 0)
+					rk_store_word(marker, serial);
+				handle_plain(&ctx, state, cells, turn.plain);
+				if (lane == 0)
+					rk_store_word(marker, 0);
+				received += turn.plain;
+				if (rk_credit_is_due(&turn.rx)) {
+					if (lane == 0)
+						rk_give_credit(turn.rx.credit, turn.rx.position);
+					turn.rx.credited = turn.rx.position;
+				}
+				idle = 0;
+				pause = RK_PAUSE_BUSY;
+				if (++busy == busy_turns)
+					break;
+				pause = RK_PAUSE_WAITING;
+				if (ctx.slow)
+					break;
+			} else {
+				pause = RK_PAUSE_SPECIAL;
+				if (turn.special)
+					break;
+				rk_ask(&turn, lane);
+				if (turn.rx.position != turn.rx.credited) {
+					if (lane == 0)
+						rk_give_credit(turn.rx.credit, turn.rx.position);
+					turn.rx.credited = turn.rx.position;
+				}
+				pause = RK_PAUSE_TOLD;
+				if (turn.told)
+					break;
+				pause = RK_PAUSE_IDLE;
+				if (++idle >= idle_polls)
+					break;
+			}
+		}
+		GROUP::sync();
+		if (lane == 0) {
+			rk_settle(&ctx);
+			desk->rx[index] = turn.rx;
+			desk->counters.received += received;
+			desk->counters.received_slots += received;
+		}
+		GROUP::sync();
+		return pause;
+	}
+
+	/* The message at the position of inbox @index that is not plain. All lanes. */
+	static __device__ __noinline__ void take_special(uint32_t seat, uint32_t lane, uint32_t index)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		struct rk_gpu_rx *rx = &desk->rx[index];
+		uint32_t what = 0;
+
+		if (lane < RK_GPU_WARP_LANES)
+			what = rk_take_special(desk, *rx, lane);
+		if (lane == 0)
+			desk->event = what;
+		GROUP::sync();
+		what = desk->event;
+		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
+			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+		if (lane == 0) {
+			rx->closed |= (what & 0xff) == RK_SPECIAL_CLOSED;
+			rx->position += what >> 8;
+			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
+			desk->counters.received_slots += what >> 8;
+			if (rk_credit_is_due(rx)) {
+				rk_give_credit(rx->credit, rx->position);
+				rx->credited = rx->position;
+			}
+		}
+		GROUP::sync();
+	}
+
+	/* One look at every inbox; true if something came. */
+	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		uint32_t inboxes = desk->inboxes;
+		bool came = false;
+
+		for (uint32_t i = 0; i < inboxes && !desk->waiting_cells; i++) {
+			uint32_t pause;
+
+			if (desk->rx[i].closed)
+				continue;
+			pause = flow(seat, lane, i, inboxes == 1 ? RK_IDLE_POLLS : 1, RK_BUSY_TURNS);
+			if (pause == RK_PAUSE_SPECIAL)
+				take_special(seat, lane, i);
+			came |= pause != RK_PAUSE_IDLE && pause != RK_PAUSE_TOLD;
+		}
+		return came;
+	}
+
+	/* --- Control --- */
+
+	/*
+	 * The leader's: what is not messages: control, hurry, what waits, the beat. True when
+	 * something was done.
+	 */
+	static __device__ __noinline__ bool look_aside(struct rk_gpu_desk *desk)
+	{
+		const struct rk_words host =
+			rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
+		bool done = false;
+
+		desk->event = RK_GPU_NOTHING;
+		desk->hurry = rk_hurry_for(desk, host.w0);
+		while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 && rk_obey(desk))
+			done = true;
+		rk_drain(desk);
+		rk_beat(desk);
+		rk_publish(desk);
+		return done;
+	}
+
+	/* One message to the handler, with no outbox held. All lanes, between barriers. */
+	static __device__ __noinline__ void tell(struct rk_gpu_desk *desk, uint32_t lane,
+						 const struct rk_msg *msg)
+	{
+		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane};
+
+		GROUP::sync();
+		if (lane == 0)
+			rk_store_word(desk->marker, desk->spawn.serial);
+		rk_hold(&ctx);
+		call(&ctx, (void *)desk->spawn.state, msg, true);
+		GROUP::sync();
+		if (lane == 0) {
+			rk_settle(&ctx);
+			rk_drain(desk);
+			rk_store_word(desk->marker, 0);
+		}
+		GROUP::sync();
+	}
+
+	/* Asked to stop, or all inboxes closed; and nothing waits. */
+	static __device__ bool is_over(const struct rk_gpu_desk *desk)
+	{
+		uint32_t closed = 0;
+
+		for (uint32_t i = 0; i < desk->inboxes; i++)
+			closed += desk->rx[i].closed != 0;
+		return !desk->waiting_cells && (desk->phase == RK_GPU_DRAINING ||
+						(desk->inboxes && closed == desk->inboxes));
+	}
+
+	/* --- The end --- */
+
+	static __device__ bool close_outbox(struct rk_gpu_desk *desk, struct rk_gpu_tx *tx)
+	{
+		uint64_t cell[7] = {1ull << 24 | RK_MSG_CLOSED};
+
+		if (tx->closed)
+			return true;
+		if (desk->waiting_cells || !rk_tx_room(tx, 1))
+			return tx->closed;
+		cell[1] = desk->hurry ? 2 /* RK_CLOSE_STOPPED */ : 1 /* RK_CLOSE_DONE */;
+		rk_store_cell(tx, tx->position++, cell);
+		tx->closed = (uint32_t)cell[1];
+		return true;
+	}
+
+	/* The leader's: close all outboxes, or give up when let go. */
+	static __device__ void close_outboxes(struct rk_gpu_desk *desk)
+	{
+		bool all;
+
+		do {
+			all = true;
+			desk->hurry = rk_hurry_of(desk);
+			rk_drain(desk);
+			for (uint32_t i = 0; i < desk->outboxes; i++)
+				all &= close_outbox(desk, &desk->tx[i]);
+			rk_beat(desk);
+		} while (!all && desk->hurry != RK_GPU_LET_GO);
+	}
+
+	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (lane == 0) {
+			for (uint32_t i = 0; i < sizeof(desk->control) / 8; i++)
+				((uint64_t *)&desk->control)[i] = 0;
+			desk->control.type = RK_MSG_STOP;
+			desk->control.slots = 1;
+		}
+		tell(desk, lane, &desk->control);
+		__threadfence_system(); /* the state, by all who wrote it, before the phase */
+		GROUP::sync();
+		if (lane == 0) {
+			for (uint32_t i = 0; i < desk->inboxes; i++)
+				if (!desk->rx[i].closed)
+					rk_refuse(desk->rx[i].credit, 2 /* RK_CLOSE_STOPPED */);
+			rk_enter(desk, RK_GPU_CLOSING);
+			close_outboxes(desk);
+			rk_enter(desk, RK_GPU_DONE);
+			desk->spawn.serial = 0;
+		}
+		GROUP::sync();
+	}
+
+	/* --- From spawn to done --- */
+
+	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (!desk->spawn.resume)
+			for (uint32_t i = lane; i < desk->spawn.state_bytes / 16; i += GROUP::lanes)
+				((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
+		if (lane == 0) {
+			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
+			desk->inboxes = desk->outboxes = desk->hot_outbox = 0;
+			desk->waiting_first = desk->waiting_cells = 0;
+			desk->event = desk->hurry = 0;
+			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
+				((uint64_t *)&desk->counters)[i] = 0;
+			rk_enter(desk, RK_GPU_RUNNING);
+		}
+		GROUP::sync();
+	}
+
+	static __device__ __noinline__ void run(uint32_t seat, uint32_t lane)
+	{
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		bool came;
+
+		begin(desk, lane);
+		for (;;) {
+			came = round(seat, lane);
+			if (lane == 0)
+				desk->share[0] = look_aside(desk);
+			GROUP::sync();
+			if (desk->event == RK_GPU_START)
+				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+			if (desk->hurry || (!came && !desk->share[0] && is_over(desk)))
+				break;
+			GROUP::sync();
+		}
+		GROUP::sync();
+		stop(desk, lane);
+	}
+};
+
+#endif

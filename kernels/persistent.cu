@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * persistent.cu - the persistent kernel: a grid of blocks, each warp a seat. An empty seat polls
+ * its control ring, so that an actor begins with a message and not with a launch; a seat whose actor
+ * is done is empty again. The kernel ends when every seat was told to leave.
+ *
+ * RK_HANDLERS(X) is the module's table: X(index, handler, batch handler or nullptr). Compiled ahead of
+ * time it names the shipped actors; compiled by NVRTC for a user's handler, that one.
+ */
+#include "gpu_calibrate.cuh"
+#include "gpu_run.cuh"
+
+#ifndef RK_HANDLERS
+#include "count.c"
+#include "echo.c"
+/* Large, and sends from many places: inlined at each, it would take a minute to compile. */
+extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *state,
+						     const struct rk_msg *msg);
+#define rk_send rk_send_called
+#include "mdp3_book.c"
+#undef rk_send
+#define RK_HANDLERS(X)                 \
+	X(0, rk_echo, rk_echo_batch)   \
+	X(1, rk_count, nullptr)        \
+	X(2, rk_mdp3_book, nullptr)
+#endif
+
+/* For the host: shared memory of a block, and scratch of an actor, in bytes. */
+extern "C" __device__ const uint32_t rk_sizes[2] = {sizeof(struct rk_gpu_shared),
+						    sizeof(struct rk_gpu_scratch)};
+
+/* Run the actor whose spawn message lies on the desk. */
+template <class GROUP>
+static __device__ void rk_dispatch(uint32_t seat, uint32_t lane)
+{
+	switch (rk_shared()->desk[seat].spawn.handler) {
+#define RK_CASE(index, handle, batch)                            \
+	case index:                                              \
+		rk_life<GROUP, handle, batch>::run(seat, lane);  \
+		break;
+		RK_HANDLERS(RK_CASE)
+	}
+}
+
+/* Take a spawn message from the control ring; any other is for an actor that is gone. One lane. */
+static __device__ bool rk_take_spawn(struct rk_gpu_desk *desk)
+{
+	uint64_t cell[4 * 7];
+	bool spawn;
+
+	if (!rk_take_control(desk, cell))
+		return false;
+	spawn = (cell[0] & 0xffff) == RK_GPU_SPAWN;
+	if (spawn)
+		desk->spawn = *(const struct rk_gpu_spawn *)(cell + 1);
+	else if ((cell[0] & 0xffff) == RK_MSG_PROBE)
+		rk_answer_probe(desk, (uint32_t)(cell[0] >> 32));
+	rk_control_done(desk);
+	return spawn;
+}
+
+enum rk_gpu_call { RK_CALL_NONE, RK_CALL_SPAWN, RK_CALL_LEAVE };
+
+/* What an empty seat is called to do: one load where the host has said nothing. One lane. */
+static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
+{
+	uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, empty_told);
+	struct rk_words host = rk_load_words(words_at);
+
+	if (host.w0 != desk->control_taken)
+		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
+	return host.w1 ? RK_CALL_LEAVE : RK_CALL_NONE;
+}
+
+static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_params params,
+				   uint32_t index)
+{
+	uint32_t sm;
+
+	asm volatile("mov.u32 %0, %%smid;" : "=r"(sm));
+	desk->seat = params.seats + index * sizeof(struct rk_gpu_seat);
+	desk->marker = params.markers + index * sizeof(struct rk_gpu_marker);
+	desk->status = params.status + index * sizeof(struct rk_gpu_status);
+	desk->control_position = desk->control_taken = desk->beat = 0;
+	desk->spawn.serial = 0;
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, place), sm + 1);
+}
+
+/* A warp at its seat, until it is told to leave. */
+extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1)
+	rk_persistent(struct rk_gpu_params params)
+{
+	struct rk_gpu_shared *shared = rk_shared();
+	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
+	struct rk_gpu_desk *desk = &shared->desk[warp];
+	uint64_t block_serial = 0;
+
+	if (lane == 0)
+		rk_sit_down(desk, params, blockIdx.x * RK_GPU_WARPS + warp);
+	if (threadIdx.x == 0)
+		shared->block_serial = 0;
+	__syncthreads();
+	for (;;) {
+		uint32_t call = lane == 0 ? rk_look(desk) : 0;
+
+		call = __shfl_sync(RK_FULL_WARP, call, 0);
+		if (call == RK_CALL_LEAVE)
+			return;
+		if (call == RK_CALL_SPAWN && desk->spawn.group == RK_GPU_GROUP_BLOCK) {
+			__syncwarp();
+			if (lane == 0)
+				shared->block_serial = desk->spawn.serial;
+		} else if (call == RK_CALL_SPAWN) {
+			rk_dispatch<rk_warp_group>(warp, lane);
+		}
+		__syncwarp();
+		/* A block actor sits at the first seat; every warp joins it. */
+		if (shared->block_serial != block_serial) {
+			block_serial = shared->block_serial;
+			rk_dispatch<rk_block_group>(0, threadIdx.x);
+		} else if (call == RK_CALL_NONE) {
+			__nanosleep((uint32_t)params.nap_ns);
+		}
+	}
+}

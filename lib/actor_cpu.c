@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/* Actors of the cpu backend: control rings and state in host memory, a worker that polls. */
+#include "runtime.h"
+#include "rk_error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+RK_STATIC_ASSERT(RK_MAX_LINKS == CPU_MAX_LINKS, "the backend takes as many links as we promise");
+RK_STATIC_ASSERT(RK_MSG_HEADER_BYTES + 8 * RK_MAX_ARGS <= CPU_CONTROL_CELLS * RK_CELL_BYTES,
+		 "all arguments fit one control message");
+
+struct cpu_actor {
+	struct rk_actor base;
+	struct rk_ctx ctx;
+	struct rk_ring_tx control; /* under runtime->mutex */
+	void *control_memory;
+	void *state;
+} __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+
+static struct cpu_actor *cpu_of(const struct rk_actor *actor)
+{
+	return (struct cpu_actor *)(uintptr_t)actor;
+}
+
+static void on_done(void *owner)
+{
+	struct rk_actor *actor = owner;
+
+	runtime_task_done(actor->runtime);
+}
+
+static int tell(struct rk_actor *actor, const struct rk_msg *msg)
+{
+	int sent = rk_ring_send(&cpu_of(actor)->control, msg);
+
+	return sent > 0 ? 0 : sent ? sent : -EAGAIN;
+}
+
+static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
+{
+	struct rk_msg msg = {.type = inbox ? CPU_INBOX : CPU_OUTBOX, .slots = 1};
+	void *end = inbox ? (void *)&link->rx : (void *)&link->tx;
+
+	memcpy(msg.body, &end, sizeof(end));
+	return tell(actor, &msg);
+}
+
+static void hurry(struct rk_actor *actor, enum cpu_hurry how)
+{
+	const struct rk_wake wake = rk_worker_wake(actor->worker);
+
+	/* Relaxed: it orders nothing; the wake makes sure that it is seen. */
+	if (how)
+		__atomic_store_n(&cpu_of(actor)->ctx.hurry, how, __ATOMIC_RELAXED);
+	rk_wake_up(&wake);
+}
+
+static enum rk_actor_state state_of(const struct rk_actor *actor)
+{
+	/* A2: pairs with R2 in enter() of cpu.c: the state is as RK_MSG_STOP left it. */
+	switch (__atomic_load_n(&cpu_of(actor)->ctx.phase, __ATOMIC_ACQUIRE)) {
+	case CPU_RUNNING:
+		return RK_ACTOR_RUNNING;
+	case CPU_DRAINING:
+		return RK_ACTOR_DRAINING;
+	default:
+		return RK_ACTOR_STOPPED;
+	}
+}
+
+static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
+{
+	const struct cpu_counters *from = &cpu_of(actor)->ctx.counters;
+
+	/* Relaxed: each is a count of its own. */
+	info->received = __atomic_load_n(&from->received, __ATOMIC_RELAXED);
+	info->received_slots = __atomic_load_n(&from->received_slots, __ATOMIC_RELAXED);
+	info->sent = __atomic_load_n(&from->sent, __ATOMIC_RELAXED);
+	info->sent_slots = __atomic_load_n(&from->sent_slots, __ATOMIC_RELAXED);
+	info->dropped_no_outbox = __atomic_load_n(&from->dropped_no_outbox, __ATOMIC_RELAXED);
+	info->dropped_closed = __atomic_load_n(&from->dropped_closed, __ATOMIC_RELAXED);
+	info->dropped_bad = __atomic_load_n(&from->dropped_bad, __ATOMIC_RELAXED);
+	info->dropped_stopped = __atomic_load_n(&from->dropped_stopped, __ATOMIC_RELAXED);
+	info->dropped_no_memory = __atomic_load_n(&from->dropped_no_memory, __ATOMIC_RELAXED);
+}
+
+static const void *memory_of(struct rk_actor *actor)
+{
+	return state_of(actor) == RK_ACTOR_STOPPED ? cpu_of(actor)->state : NULL;
+}
+
+static void free_actor(struct rk_actor *actor)
+{
+	struct cpu_actor *cpu = cpu_of(actor);
+
+	cpu_actor_release(&cpu->ctx);
+	free(cpu->control_memory);
+	free(cpu->state);
+	free(actor->name);
+	free(cpu);
+}
+
+static const struct actor_ops ops = {
+	.tell = tell,
+	.give_end = give_end,
+	.hurry = hurry,
+	.state = state_of,
+	.info = get_info,
+	.memory = memory_of,
+	.free = free_actor,
+};
+
+static int open_control(struct cpu_actor *cpu)
+{
+	size_t bytes = rk_ring_bytes(CPU_CONTROL_SLOTS);
+	struct rk_ring ring;
+
+	cpu->control_memory = aligned_alloc(RK_PAGE_BYTES, bytes);
+	if (!cpu->control_memory)
+		return rk_fail(ENOMEM, "actor '%s': no memory for its control ring",
+			       cpu->base.name);
+	rk_ring_format(&ring, cpu->control_memory, bytes, CPU_CONTROL_SLOTS, 0, cpu->base.name);
+	rk_ring_tx_open(&cpu->control, &ring);
+	rk_ring_rx_open(&cpu->ctx.control, &ring, NULL);
+	cpu->control.consumer = rk_worker_wake(cpu->base.worker);
+	return 0;
+}
+
+static int create_memory(struct cpu_actor *cpu, const struct rk_actor_type *type, const char *name)
+{
+	size_t state_bytes = (type->state_bytes + RK_CACHE_LINE_BYTES) / RK_CACHE_LINE_BYTES *
+			     RK_CACHE_LINE_BYTES;
+
+	cpu->base.name = strdup(name);
+	cpu->state = aligned_alloc(RK_CACHE_LINE_BYTES, state_bytes);
+	if (!cpu->base.name || !cpu->state)
+		return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state", name,
+			       type->state_bytes);
+	memset(cpu->state, 0, state_bytes);
+	return 0;
+}
+
+int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
+		     const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+{
+	int worker = runtime_worker_index(runtime, opts->worker, (int)runtime->next_worker);
+	const char *name = opts->name ? opts->name : type->name;
+	struct cpu_actor *cpu;
+	int result;
+
+	if (worker < 0)
+		return worker;
+	cpu = aligned_alloc(RK_CACHE_LINE_BYTES, sizeof(*cpu));
+	if (!cpu)
+		return rk_fail(ENOMEM, "actor '%s': no memory", name);
+	memset(cpu, 0, sizeof(*cpu));
+	*actor = &cpu->base;
+	cpu->base = (struct rk_actor){.ops = &ops,
+				      .runtime = runtime,
+				      .type = type,
+				      .worker = runtime->worker[worker],
+				      .max_links = RK_MAX_LINKS};
+	result = create_memory(cpu, type, name);
+	if (result)
+		return result;
+	cpu_actor_prepare(&cpu->ctx, type, cpu->state, cpu->base.worker);
+	cpu->ctx.owner = cpu;
+	cpu->ctx.stopped = actor_stopped;
+	cpu->ctx.done = on_done;
+	return open_control(cpu);
+}
+
+int actor_cpu_start(struct rk_actor *actor)
+{
+	struct rk_runtime *runtime = actor->runtime;
+	int worker = 0, result;
+
+	while (runtime->worker[worker] != actor->worker)
+		worker++;
+	result = runtime_add_task(runtime, worker, &cpu_of(actor)->ctx.task);
+	if (result)
+		return result;
+	/* Worker 0 polls the ports that do not say where. */
+	runtime->next_worker++;
+	if (runtime->next_worker % runtime->workers == 0)
+		runtime->next_worker++;
+	return 0;
+}

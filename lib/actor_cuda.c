@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+/* Actors of the cuda backend, and the GPUs that a runtime has opened. */
+#include "runtime.h"
+#include "clock.h"
+#include "rk_error.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+RK_STATIC_ASSERT(RK_MAX_GPU_LINKS == RK_GPU_LINKS, "the backend takes as many links as we promise");
+
+#define OBEYED_NS 1000000000ULL
+
+struct gpu_actor {
+	struct rk_actor base;
+	struct cuda_actor *cuda;
+	bool live; /* counted as such */
+};
+
+static struct gpu_actor *gpu_of(const struct rk_actor *actor)
+{
+	return (struct gpu_actor *)(uintptr_t)actor;
+}
+
+struct cuda_actor *actor_cuda_of(const struct rk_actor *actor)
+{
+	return gpu_of(actor)->cuda;
+}
+
+static void on_stopped(void *owner)
+{
+	struct gpu_actor *actor = owner;
+
+	if (actor->cuda->failed) {
+		rk_fail(EIO, "%s", actor->cuda->gpu->failure);
+		runtime_failed(actor->base.runtime, -EIO);
+	}
+	actor_stopped(&actor->base);
+}
+
+static void on_done(void *owner)
+{
+	struct gpu_actor *actor = owner;
+
+	runtime_task_done(actor->base.runtime);
+}
+
+static int tell(struct rk_actor *actor, const struct rk_msg *msg)
+{
+	return cuda_actor_tell(gpu_of(actor)->cuda, msg);
+}
+
+/* Slots in shared memory are cleared by their consumer before the producer may know of them. */
+static int await_obedience(struct rk_actor *actor)
+{
+	struct cuda_actor *cuda = gpu_of(actor)->cuda;
+	uint64_t end_ns = now_ns() + OBEYED_NS;
+
+	while (!cuda_actor_obeyed(cuda)) {
+		if (cuda_actor_phase(cuda) >= RK_GPU_CLOSING || now_ns() > end_ns)
+			return rk_fail(EPIPE, "actor '%s': it does not take its inbox", actor->name);
+		sched_yield();
+	}
+	return 0;
+}
+
+static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
+{
+	struct rk_msg msg = {.type = inbox ? RK_GPU_INBOX : RK_GPU_OUTBOX, .slots = 1};
+	struct rk_gpu_ring ring = link->memory.device;
+	int result;
+
+	ring.rank = inbox ? link->memory.producer_rank : link->memory.consumer_rank;
+	memcpy(msg.body, &ring, sizeof(ring));
+	result = cuda_actor_tell(gpu_of(actor)->cuda, &msg);
+	return !result && inbox && ring.place == RK_GPU_SHARED ? await_obedience(actor) : result;
+}
+
+static void hurry(struct rk_actor *actor, enum cpu_hurry how)
+{
+	static const enum rk_gpu_hurry as[] = {
+		[CPU_PATIENT] = RK_GPU_PATIENT,
+		[CPU_HURRY] = RK_GPU_HURRY,
+		[CPU_LET_GO] = RK_GPU_LET_GO,
+	};
+
+	cuda_actor_hurry(gpu_of(actor)->cuda, as[how]);
+}
+
+static enum rk_actor_state state_of(const struct rk_actor *actor)
+{
+	const struct cuda_actor *cuda = gpu_of(actor)->cuda;
+
+	if (__atomic_load_n(&cuda->failed, __ATOMIC_RELAXED))
+		return RK_ACTOR_FAILED;
+	switch (cuda_actor_phase(cuda)) {
+	case RK_GPU_EMPTY:
+	case RK_GPU_RUNNING:
+		return RK_ACTOR_RUNNING;
+	case RK_GPU_DRAINING:
+		return RK_ACTOR_DRAINING;
+	default:
+		return RK_ACTOR_STOPPED;
+	}
+}
+
+static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
+{
+	struct rk_gpu_counters from;
+
+	cuda_actor_counters(gpu_of(actor)->cuda, &from);
+	info->received = from.received;
+	info->received_slots = from.received_slots;
+	info->sent = from.sent;
+	info->sent_slots = from.sent_slots;
+	info->dropped_no_outbox = from.dropped_no_outbox;
+	info->dropped_closed = from.dropped_closed;
+	info->dropped_bad = from.dropped_bad;
+	info->dropped_stopped = from.dropped_stopped;
+}
+
+static const void *memory_of(struct rk_actor *actor)
+{
+	return cuda_actor_state(gpu_of(actor)->cuda);
+}
+
+static void free_actor(struct rk_actor *actor)
+{
+	cuda_actor_free(gpu_of(actor)->cuda);
+	free(actor->name);
+	free(actor);
+}
+
+static const struct actor_ops ops = {
+	.tell = tell,
+	.give_end = give_end,
+	.hurry = hurry,
+	.state = state_of,
+	.info = get_info,
+	.memory = memory_of,
+	.free = free_actor,
+};
+
+/* GPU @ordinal, opened at its first use. */
+static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **gpu)
+{
+	const struct cuda_gpu_opts opts = {
+		.ordinal = ordinal,
+		.blocks = runtime->opts.gpu_blocks,
+		.provider = runtime->opts.gpu_provider,
+		.calibrate = runtime->opts.gpu_calibrate,
+	};
+	int result;
+
+	if (ordinal < 0 || ordinal >= RK_MAX_GPUS)
+		return rk_fail(EINVAL, "GPU %d: give one from 0 to %d", ordinal, RK_MAX_GPUS - 1);
+	if (!runtime->gpu[ordinal]) {
+		result = cuda_gpu_open(&runtime->gpu[ordinal], &opts);
+		if (result)
+			return result;
+		runtime_add_note(runtime, runtime->gpu[ordinal]->note);
+	}
+	*gpu = runtime->gpu[ordinal];
+	return 0;
+}
+
+static int check_place(const struct rk_actor_opts *opts, const char *name)
+{
+	if (opts->where == RK_WHERE_ANY)
+		return 0;
+	if (!opts->other || !opts->other->gpu || opts->other->gpu->gpu.ordinal != opts->gpu)
+		return rk_fail(EINVAL, "actor '%s': a place seen from another: give an actor on GPU %d",
+			       name, opts->gpu);
+	return 0;
+}
+
+int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
+		      const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+{
+	static const enum cuda_where where[] = {
+		[RK_WHERE_ANY] = CUDA_ANYWHERE,
+		[RK_WHERE_BLOCK] = CUDA_BESIDE,
+		[RK_WHERE_CLUSTER] = CUDA_CLUSTER,
+		[RK_WHERE_APART] = CUDA_APART,
+	};
+	const char *name = opts->name ? opts->name : type->name;
+	struct gpu_actor *actor = calloc(1, sizeof(*actor));
+	struct cuda_actor_opts cuda_opts = {
+		.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP,
+		.where = where[opts->where],
+		.other = opts->where && opts->other ? actor_cuda_of(opts->other) : NULL,
+		.stopped = on_stopped,
+		.done = on_done,
+		.owner = actor,
+	};
+	int result;
+
+	if (!actor)
+		return rk_fail(ENOMEM, "actor '%s': no memory", name);
+	*out = &actor->base;
+	actor->base = (struct rk_actor){
+		.ops = &ops, .runtime = runtime, .type = type, .max_links = RK_MAX_GPU_LINKS};
+	actor->base.name = strdup(name);
+	if (!actor->base.name)
+		return rk_fail(ENOMEM, "actor '%s': no memory", name);
+	result = check_place(opts, name);
+	if (!result)
+		result = open_gpu(runtime, opts->gpu, &actor->base.gpu);
+	/* Live from before it is told: it may be over before we come back. */
+	runtime->live++;
+	if (!result)
+		result = cuda_actor_open(&actor->cuda, actor->base.gpu, type, name, &cuda_opts);
+	if (result)
+		runtime->live--;
+	return result;
+}

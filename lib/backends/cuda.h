@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cuda.h - the cuda backend: persistent kernels and the actors at their seats; private.
+ *
+ *   struct cuda_gpu      one GPU: three pieces of memory, kernels, and a thread that watches
+ *     struct cuda_kernel   one launch: a module with a table of handlers, and a grid of seats
+ *       struct cuda_actor    what sits at one seat, or at all seats of a block
+ *
+ * All memory is allocated before the first launch, for an allocation may wait behind a kernel:
+ *   near   of the GPU, mapped here: the host writes, the GPU polls (control, slots to the GPU)
+ *   host   of the host, registered with the GPU: the GPU writes, the host polls
+ *   deep   of the GPU alone: states, what waits, rings between its actors
+ */
+#ifndef RK_BACKENDS_CUDA_H
+#define RK_BACKENDS_CUDA_H
+
+#include "backends/arena.h"
+#include "gpu_layout.h"
+#include "gpudirect/cuda.h"
+#include "gpudirect/rk_region.h"
+#include "ring/rk_ring.h"
+#include "rk_handler.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define CUDA_NOTE_BYTES 1024
+
+struct cuda_kernel;
+
+/* One kind of memory: where the host and the GPU see it. */
+struct cuda_memory {
+	struct rk_region *region; /* NULL: the GPU's alone */
+	char *host;
+	uint64_t gpu_addr;
+	struct arena arena;
+};
+
+enum cuda_kind { CUDA_NEAR, CUDA_HOST, CUDA_DEEP, CUDA_KINDS, CUDA_NEAREST };
+
+/* A part of a GPU's memory. */
+struct cuda_part {
+	enum cuda_kind kind;
+	uint64_t at;
+	uint64_t bytes;
+	void *host; /* NULL for CUDA_DEEP */
+	uint64_t gpu_addr;
+};
+
+/**
+ * struct cuda_gpu_opts - zero is the default
+ * @ordinal: as CUDA counts
+ * @blocks: of each kernel; 0: CUDA_BLOCKS
+ * @provider: of the near memory; NULL: the first that works
+ * @near_bytes: 0: CUDA_NEAR_BYTES; likewise the next two
+ * @calibrate: measure where latency is lowest
+ */
+struct cuda_gpu_opts {
+	int ordinal;
+	unsigned int blocks;
+	const char *provider;
+	size_t near_bytes;
+	size_t host_bytes;
+	size_t deep_bytes;
+	bool calibrate;
+};
+
+#define CUDA_BLOCKS 4
+#define CUDA_NEAR_BYTES ((size_t)64 << 20)
+#define CUDA_HOST_BYTES ((size_t)64 << 20)
+#define CUDA_DEEP_BYTES ((size_t)256 << 20)
+#define CUDA_CALIBRATED 256 /* pages of near memory that are measured */
+
+/* What calibration found: cycles from an SM to a page, at the least over some loads. */
+struct cuda_calibration {
+	unsigned int sms;
+	unsigned int pages;
+	uint64_t page_bytes;
+	uint32_t *cycles; /* [sm * pages + page]; NULL: not measured */
+	struct cuda_part part;
+	bool taken[CUDA_CALIBRATED];
+	uint32_t least;
+	uint32_t median;
+	uint32_t most;
+};
+
+struct cuda_gpu {
+	struct rk_cuda_gpu gpu;
+	char name[64];
+	int major;
+	int minor;
+	int multiprocessors;
+	struct cuda_memory memory[CUDA_KINDS];
+	struct rk_cuda_stream *copies;
+	struct cuda_calibration calibration;
+	unsigned int blocks; /* of a kernel to come */
+	char note[CUDA_NOTE_BYTES];
+
+	pthread_mutex_t mutex; /* guards all below, and the arenas */
+	struct cuda_kernel *kernels;
+	uint64_t next_serial;
+	unsigned int blocks_taken;
+	int failed; /* negative errno: a kernel died, and all that ran on this GPU with it */
+	char failure[CUDA_NOTE_BYTES];
+	pthread_t watcher;
+	bool watching;
+	bool ending;
+};
+
+/* --- The GPU (cuda_gpu.c) --- */
+
+/*
+ * Open GPU @opts->ordinal: memory, and the watcher's thread. No kernel runs yet.
+ * 0; -ENODEV without a driver or such a GPU, or one that is too old; -ENOMEM; said in rk_errmsg().
+ */
+int cuda_gpu_open(struct cuda_gpu **gpu, const struct cuda_gpu_opts *opts);
+
+/* End the kernels (all actors have stopped, or are let go), free everything. */
+void cuda_gpu_close(struct cuda_gpu *gpu);
+
+/* A part of the memory, zeroed. 0; -ENOMEM, said in rk_errmsg() with @what. Mutex not held. */
+int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const char *what,
+	      struct cuda_part *part);
+void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part);
+
+/* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
+int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
+
+/* Copy device memory here, beside running kernels. 0 or -errno, said in rk_errmsg(). */
+int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes);
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes);
+
+/* Measure SMs against pages of near memory. 0 or -errno, said in rk_errmsg(). (cuda_calibrate.c) */
+int cuda_calibrate(struct cuda_gpu *gpu);
+
+/* The free calibrated page that is nearest to @sm, zeroed; given back by cuda_give(). 0 or -ENOSPC. */
+int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *part);
+
+/* --- Kernels (cuda_kernel.c) --- */
+
+struct cuda_seat {
+	struct cuda_actor *actor; /* who sits here; a block actor at each seat of its block */
+	struct rk_ring_tx control;
+	uint64_t told;
+	uint64_t beat; /* as last seen, and when it last changed */
+	uint64_t beat_ns;
+	struct rk_ring_sleep sleep;
+};
+
+struct cuda_kernel {
+	struct cuda_gpu *gpu;
+	struct cuda_kernel *next;
+	const struct rk_actor_type *type; /* NULL: the shipped ones */
+	struct rk_cuda_module *module;
+	struct rk_cuda_stream *stream;
+	unsigned int blocks;
+	unsigned int cluster; /* blocks of a cluster */
+	unsigned int pool_bytes; /* shared memory of a block for rings */
+	uint64_t scratch_bytes;
+	struct cuda_part seats_part;
+	struct cuda_part markers_part;
+	struct cuda_part status_part;
+	struct rk_gpu_seat *seats;	  /* written, never read */
+	struct rk_gpu_marker *markers;	  /* read after a fault only */
+	struct rk_gpu_status *status;
+	struct cuda_seat *seat; /* blocks * RK_GPU_WARPS */
+	struct arena *pool;	/* of each block's shared memory */
+	bool abandoned; /* it did not end when it was told to: its memory stays */
+};
+
+/*
+ * The kernel that has @type in its table; launched if there is none. Callers take turns. 0; -ENOENT when
+ * the type has no code for GPUs; -EBUSY when the grid does not fit beside what runs; -EINVAL with
+ * the compiler's words; said in rk_errmsg().
+ */
+int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
+		    struct cuda_kernel **kernel, uint32_t *handler);
+
+/* Tell every seat to leave, wait, free; a kernel that does not end is abandoned. */
+void cuda_kernel_close(struct cuda_kernel *kernel);
+
+/* The machine code of a module: in the library, or compiled for @type. 0 or -errno, said. */
+struct cuda_code {
+	void *image; /* given to the driver; freed by cuda_code_free() when @compiled */
+	bool compiled;
+};
+int cuda_code_get(struct cuda_code *code, const struct cuda_gpu *gpu,
+		  const struct rk_actor_type *type);
+void cuda_code_free(struct cuda_code *code);
+
+/* --- Actors (cuda_actor.c) --- */
+
+enum cuda_where {
+	CUDA_ANYWHERE,
+	CUDA_BESIDE,  /* at a seat of the same block as another actor */
+	CUDA_CLUSTER, /* in another block of the same cluster */
+	CUDA_APART,   /* in a block of another cluster, or in none of its cluster */
+};
+
+struct cuda_actor_opts {
+	enum rk_gpu_group group;
+	enum cuda_where where;
+	const struct cuda_actor *other;
+	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */
+	void (*done)(void *owner);    /* the seat is empty again */
+	void *owner;
+};
+
+struct cuda_actor {
+	struct cuda_gpu *gpu;
+	struct cuda_kernel *kernel;
+	const struct rk_actor_type *type;
+	char *name;
+	unsigned int seat; /* the first */
+	uint64_t serial;
+	struct cuda_actor_opts opts;
+	struct cuda_part state;
+	struct cuda_part scratch;
+	void *state_copy; /* once asked for */
+	struct rk_gpu_counters counters; /* once done */
+	bool told_stopped;
+	bool told_finished;
+	bool done;
+	bool failed;
+};
+
+/*
+ * Spawn an actor at a free seat. 0; -EBUSY when all seats are taken; what cuda_kernel_for() and
+ * cuda_take() return; said in rk_errmsg(). @actor is freed by cuda_actor_free().
+ */
+int cuda_actor_open(struct cuda_actor **actor, struct cuda_gpu *gpu,
+		    const struct rk_actor_type *type, const char *name,
+		    const struct cuda_actor_opts *opts);
+
+/* One control message. Callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
+int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg);
+
+/* Whether it has obeyed all that it was told. Callers take turns. */
+bool cuda_actor_obeyed(struct cuda_actor *actor);
+
+void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry);
+
+/* enum rk_gpu_phase; RK_GPU_EMPTY before the seat took it. Any thread. */
+enum rk_gpu_phase cuda_actor_phase(const struct cuda_actor *actor);
+
+/* The multiprocessor that it runs on. */
+unsigned int cuda_actor_sm(const struct cuda_actor *actor);
+
+void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters *counters);
+
+/* Its state once it has stopped, copied here; NULL before, and after a failure. Callers take turns. */
+const void *cuda_actor_state(struct cuda_actor *actor);
+
+/* What happened since the last call, each told once. The watcher's; mutex held. */
+enum { CUDA_STOPPED = 1, CUDA_FINISHED = 2 };
+unsigned int cuda_actor_watch(struct cuda_actor *actor);
+
+void cuda_actor_free(struct cuda_actor *actor);
+
+#endif

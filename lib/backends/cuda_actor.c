@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/* One actor at its seat, as the host sees it: a free seat, control messages, phases, the end. */
+#include "backends/cuda.h"
+#include "clock.h"
+#include "rk_error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct cuda_seat *seat_of(const struct cuda_actor *actor)
+{
+	return &actor->kernel->seat[actor->seat];
+}
+
+static struct rk_gpu_status *status_of(const struct cuda_actor *actor)
+{
+	return &actor->kernel->status[actor->seat];
+}
+
+/* --- Seats; the GPU's mutex held --- */
+
+static bool block_is_empty(const struct cuda_kernel *kernel, unsigned int block)
+{
+	for (unsigned int i = 0; i < RK_GPU_WARPS; i++)
+		if (kernel->seat[block * RK_GPU_WARPS + i].actor)
+			return false;
+	return true;
+}
+
+/* Whether a seat of @block is where @opts want it. */
+static bool block_fits(const struct cuda_kernel *kernel, unsigned int block,
+		       const struct cuda_actor_opts *opts)
+{
+	unsigned int other;
+
+	if (opts->where == CUDA_ANYWHERE)
+		return true;
+	if (opts->other->kernel != kernel)
+		return opts->where == CUDA_APART;
+	other = opts->other->seat / RK_GPU_WARPS;
+	switch (opts->where) {
+	case CUDA_BESIDE:
+		return block == other;
+	case CUDA_CLUSTER:
+		return block != other && block / kernel->cluster == other / kernel->cluster;
+	default:
+		return block / kernel->cluster != other / kernel->cluster;
+	}
+}
+
+/* The first free seat, or the first seat of an empty block; -1 when there is none. */
+static int find_seat(const struct cuda_kernel *kernel, const struct cuda_actor_opts *opts)
+{
+	for (unsigned int block = 0; block < kernel->blocks; block++) {
+		if (!block_fits(kernel, block, opts))
+			continue;
+		if (opts->group == RK_GPU_GROUP_BLOCK) {
+			if (block_is_empty(kernel, block))
+				return (int)(block * RK_GPU_WARPS);
+			continue;
+		}
+		for (unsigned int i = 0; i < RK_GPU_WARPS; i++)
+			if (!kernel->seat[block * RK_GPU_WARPS + i].actor)
+				return (int)(block * RK_GPU_WARPS + i);
+	}
+	return -1;
+}
+
+static void occupy(struct cuda_actor *actor, struct cuda_actor *who)
+{
+	unsigned int seats = actor->opts.group == RK_GPU_GROUP_BLOCK ? RK_GPU_WARPS : 1;
+
+	for (unsigned int i = 0; i < seats; i++)
+		actor->kernel->seat[actor->seat + i].actor = who;
+	seat_of(actor)->beat_ns = 0;
+}
+
+static int take_seat(struct cuda_actor *actor)
+{
+	int seat;
+
+	pthread_mutex_lock(&actor->gpu->mutex);
+	seat = actor->gpu->failed ? -1 : find_seat(actor->kernel, &actor->opts);
+	if (seat >= 0) {
+		actor->seat = (unsigned int)seat;
+		actor->serial = ++actor->gpu->next_serial;
+		occupy(actor, actor);
+	}
+	pthread_mutex_unlock(&actor->gpu->mutex);
+	if (actor->gpu->failed)
+		return rk_fail(EIO, "actor '%s': %s", actor->name, actor->gpu->failure);
+	if (seat < 0)
+		return rk_fail(EBUSY,
+			       "actor '%s': no free %s where it is wanted on GPU %d, whose kernel has "
+			       "%u blocks of %d: open the runtime with more blocks",
+			       actor->name, actor->opts.group == RK_GPU_GROUP_BLOCK ? "block" : "seat",
+			       actor->gpu->gpu.ordinal, actor->kernel->blocks, RK_GPU_WARPS);
+	return 0;
+}
+
+/* --- Control --- */
+
+static int send(struct cuda_actor *actor, const struct rk_msg *msg)
+{
+	struct cuda_seat *seat = seat_of(actor);
+	int sent = rk_ring_send(&seat->control, msg);
+
+	if (sent <= 0)
+		return sent ? sent : -EAGAIN;
+	/* First the message, and all that this thread sent before, then the count. */
+	rk_codec_flush();
+	seat->told++;
+	__atomic_store_n(&actor->kernel->seats[actor->seat].told, seat->told, __ATOMIC_RELAXED);
+	__atomic_store_n(&actor->kernel->seats[actor->seat].empty_told, seat->told, __ATOMIC_RELAXED);
+	rk_codec_flush();
+	return 0;
+}
+
+int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg)
+{
+	struct rk_msg cells[RK_RING_PAGES + 1];
+
+	if (actor->failed || actor->gpu->failed || cuda_actor_phase(actor) >= RK_GPU_CLOSING)
+		return rk_fail(EPIPE, "actor '%s': it has stopped", actor->name);
+	memcpy(cells, msg, (size_t)msg->slots * RK_CELL_BYTES);
+	/* The seat passes over what is for an actor that sat there before. */
+	cells[0].tag = (uint32_t)actor->serial;
+	return send(actor, cells);
+}
+
+bool cuda_actor_obeyed(struct cuda_actor *actor)
+{
+	return rk_ring_tx_free(&seat_of(actor)->control) == RK_GPU_CONTROL_SLOTS;
+}
+
+void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry)
+{
+	/* The word is the actor's own: an empty seat, or the next actor, does not mind it. */
+	if (hurry == RK_GPU_PATIENT)
+		return;
+	__atomic_store_n(&actor->kernel->seats[actor->seat].hurry, actor->serial << 8 | hurry,
+			 __ATOMIC_RELAXED);
+	rk_codec_flush();
+}
+
+static int send_spawn(struct cuda_actor *actor, uint32_t handler)
+{
+	struct rk_msg msg = {.type = RK_GPU_SPAWN, .slots = 1};
+	struct rk_gpu_spawn spawn = {
+		.state = actor->state.gpu_addr,
+		.scratch = actor->scratch.gpu_addr,
+		.serial = actor->serial,
+		.state_bytes = (actor->type->state_bytes + 15) / 16 * 16,
+		.handler = handler,
+		.group = actor->opts.group,
+	};
+
+	memcpy(msg.body, &spawn, sizeof(spawn));
+	return send(actor, &msg);
+}
+
+int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct rk_actor_type *type,
+		    const char *name, const struct cuda_actor_opts *opts)
+{
+	struct cuda_actor *actor = calloc(1, sizeof(*actor));
+	uint32_t handler;
+	int result;
+
+	*out = actor;
+	if (!actor || !(actor->name = strdup(name)))
+		return rk_fail(ENOMEM, "actor '%s': no memory", name);
+	actor->gpu = gpu;
+	actor->type = type;
+	actor->opts = *opts;
+	result = cuda_kernel_for(gpu, type, &actor->kernel, &handler);
+	if (!result)
+		result = cuda_take(gpu, CUDA_DEEP, type->state_bytes + 16, "an actor's state",
+				   &actor->state);
+	if (!result)
+		result = cuda_take(gpu, CUDA_DEEP, actor->kernel->scratch_bytes, "what an actor sends",
+				   &actor->scratch);
+	if (!result)
+		result = take_seat(actor);
+	if (!result)
+		result = send_spawn(actor, handler);
+	return result;
+}
+
+/* --- Watching --- */
+
+enum rk_gpu_phase cuda_actor_phase(const struct cuda_actor *actor)
+{
+	uint64_t word;
+
+	if (__atomic_load_n(&actor->done, __ATOMIC_ACQUIRE)) /* A3: R3 */
+		return RK_GPU_DONE;
+	/* A2: pairs with R2 in kernels/gpu_actor.cuh: the state is as RK_MSG_STOP left it. */
+	word = __atomic_load_n(&status_of(actor)->serial_phase, __ATOMIC_ACQUIRE);
+	return word >> 8 == actor->serial ? (enum rk_gpu_phase)(word & 0xff) : RK_GPU_EMPTY;
+}
+
+unsigned int cuda_actor_sm(const struct cuda_actor *actor)
+{
+	return (unsigned int)__atomic_load_n(&status_of(actor)->place, __ATOMIC_RELAXED) - 1;
+}
+
+void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters *counters)
+{
+	const uint64_t *from = (const uint64_t *)&status_of(actor)->counters;
+
+	if (__atomic_load_n(&actor->done, __ATOMIC_ACQUIRE)) { /* A3: R3 */
+		*counters = actor->counters;
+		return;
+	}
+	/* Relaxed: each is a count of its own. */
+	for (unsigned int i = 0; i < sizeof(*counters) / sizeof(uint64_t); i++)
+		((uint64_t *)counters)[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+/* The seat is empty: keep what the actor leaves, and let the next one sit down. */
+static void finish(struct cuda_actor *actor)
+{
+	struct rk_gpu_counters counters;
+
+	cuda_actor_counters(actor, &counters);
+	actor->counters = counters;
+	occupy(actor, NULL);
+	/* R3: pairs with A3 above: whoever sees it done sees its counters. */
+	__atomic_store_n(&actor->done, true, __ATOMIC_RELEASE);
+}
+
+unsigned int cuda_actor_watch(struct cuda_actor *actor)
+{
+	enum rk_gpu_phase phase = cuda_actor_phase(actor);
+	unsigned int news = 0;
+
+	if (actor->gpu->failed)
+		__atomic_store_n(&actor->failed, true, __ATOMIC_RELAXED);
+	if ((phase >= RK_GPU_CLOSING || actor->failed) && !actor->told_stopped) {
+		actor->told_stopped = true;
+		news |= CUDA_STOPPED;
+	}
+	/* A handler that never returns keeps its seat; for everyone else the actor is over. */
+	if (phase == RK_GPU_DONE || actor->gpu->failed)
+		finish(actor);
+	if ((actor->done || actor->failed) && !actor->told_finished) {
+		actor->told_finished = true;
+		news |= CUDA_FINISHED;
+	}
+	return news;
+}
+
+const void *cuda_actor_state(struct cuda_actor *actor)
+{
+	void *copy = actor->state_copy;
+
+	if (cuda_actor_phase(actor) < RK_GPU_CLOSING || actor->gpu->failed)
+		return NULL;
+	if (copy)
+		return copy;
+	copy = malloc(actor->type->state_bytes + 16);
+	if (copy && cuda_copy_out(actor->gpu, copy, actor->state.gpu_addr, actor->type->state_bytes)) {
+		free(copy);
+		copy = NULL;
+	}
+	return actor->state_copy = copy;
+}
+
+void cuda_actor_free(struct cuda_actor *actor)
+{
+	if (!actor)
+		return;
+	if (actor->serial && !actor->done) {
+		pthread_mutex_lock(&actor->gpu->mutex);
+		occupy(actor, NULL);
+		pthread_mutex_unlock(&actor->gpu->mutex);
+	}
+	cuda_give(actor->gpu, &actor->state);
+	cuda_give(actor->gpu, &actor->scratch);
+	free(actor->state_copy);
+	free(actor->name);
+	free(actor);
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+/* One GPU: its memory in three pieces, and the thread that watches its kernels and actors. */
+#include "backends/cuda.h"
+#include "clock.h"
+#include "rk_error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WATCH_NS 200000
+#define QUERY_EVERY 5	/* watches between two questions to the driver */
+#define STUCK_NS 2000000000ULL
+
+static const char *const kind_names[CUDA_KINDS] = {"near", "host", "deep"};
+
+static void add_note(struct cuda_gpu *gpu, const char *note)
+{
+	size_t used = strlen(gpu->note);
+
+	if (*note && !strstr(gpu->note, note))
+		snprintf(gpu->note + used, sizeof(gpu->note) - used, "%s%s", used ? "; " : "", note);
+}
+
+/* --- Memory --- */
+
+static int open_region(struct cuda_gpu *gpu, enum cuda_kind kind, size_t bytes,
+		       const struct rk_region_opts *opts)
+{
+	struct cuda_memory *memory = &gpu->memory[kind];
+	int result = rk_region_open(&memory->region, bytes, opts);
+	const struct rk_region_info *info;
+
+	if (result)
+		return rk_fail_within(result, "GPU %d: %s memory", gpu->gpu.ordinal,
+				      kind_names[kind]);
+	info = rk_region_info(memory->region);
+	memory->host = info->host_addr;
+	memory->gpu_addr = info->gpu_addr;
+	memory->arena.size = info->bytes;
+	add_note(gpu, info->note);
+	return 0;
+}
+
+static int open_deep(struct cuda_gpu *gpu, size_t bytes)
+{
+	const struct rk_cuda *cuda = gpu->gpu.cuda;
+	int error = rk_cuda_enter(&gpu->gpu);
+
+	if (error)
+		return error;
+	error = cuda->mem_alloc(&gpu->memory[CUDA_DEEP].gpu_addr, bytes);
+	if (!error)
+		gpu->memory[CUDA_DEEP].arena.size = bytes;
+	if (!error)
+		error = cuda->fill(gpu->memory[CUDA_DEEP].gpu_addr, 0, bytes);
+	if (!error)
+		error = cuda->stream_create(&gpu->copies, RK_CUDA_STREAM_NON_BLOCKING, 0);
+	rk_cuda_leave(&gpu->gpu);
+	return error ? rk_cuda_fail(cuda, error, "GPU %d: %zu MiB of memory", gpu->gpu.ordinal,
+				    bytes >> 20) :
+		       0;
+}
+
+static int open_memory(struct cuda_gpu *gpu, const struct cuda_gpu_opts *opts)
+{
+	const struct rk_region_opts near = {.size = sizeof(near),
+					    .on_gpu = true,
+					    .gpu = opts->ordinal,
+					    .provider = opts->provider};
+	const struct rk_region_opts host = {
+		.size = sizeof(host), .cuda = true, .gpu = opts->ordinal};
+	int result = open_region(gpu, CUDA_NEAR,
+				 opts->near_bytes ? opts->near_bytes : CUDA_NEAR_BYTES, &near);
+
+	if (!result)
+		result = open_region(gpu, CUDA_HOST,
+				     opts->host_bytes ? opts->host_bytes : CUDA_HOST_BYTES, &host);
+	return result ? result :
+			open_deep(gpu, opts->deep_bytes ? opts->deep_bytes : CUDA_DEEP_BYTES);
+}
+
+static int copy(struct cuda_gpu *gpu, int (*start)(struct cuda_gpu *, const void *), const void *how,
+		const char *what)
+{
+	const struct rk_cuda *cuda = gpu->gpu.cuda;
+	int error = rk_cuda_enter(&gpu->gpu);
+
+	if (error)
+		return error;
+	error = start(gpu, how);
+	if (!error)
+		error = cuda->stream_synchronize(gpu->copies);
+	rk_cuda_leave(&gpu->gpu);
+	return error ? rk_cuda_fail(cuda, error, "GPU %d: %s", gpu->gpu.ordinal, what) : 0;
+}
+
+struct transfer {
+	void *host;
+	const void *from;
+	uint64_t gpu_addr;
+	size_t bytes;
+};
+
+static int start_out(struct cuda_gpu *gpu, const void *how)
+{
+	const struct transfer *t = how;
+
+	return gpu->gpu.cuda->copy_to_host_async(t->host, t->gpu_addr, t->bytes, gpu->copies);
+}
+
+static int start_in(struct cuda_gpu *gpu, const void *how)
+{
+	const struct transfer *t = how;
+
+	return gpu->gpu.cuda->copy_to_gpu_async(t->gpu_addr, t->from, t->bytes, gpu->copies);
+}
+
+static int start_zero(struct cuda_gpu *gpu, const void *how)
+{
+	const struct transfer *t = how;
+
+	return gpu->gpu.cuda->fill_async(t->gpu_addr, 0, t->bytes, gpu->copies);
+}
+
+int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes)
+{
+	const struct transfer t = {.host = to, .gpu_addr = from, .bytes = bytes};
+
+	return copy(gpu, start_out, &t, "copy out");
+}
+
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes)
+{
+	const struct transfer t = {.from = from, .gpu_addr = to, .bytes = bytes};
+
+	return copy(gpu, start_in, &t, "copy in");
+}
+
+int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const char *what,
+	      struct cuda_part *part)
+{
+	struct cuda_memory *memory = &gpu->memory[kind];
+	struct transfer t = {.bytes = bytes};
+	int result;
+
+	pthread_mutex_lock(&gpu->mutex);
+	result = arena_take(&memory->arena, bytes, &part->at);
+	pthread_mutex_unlock(&gpu->mutex);
+	if (result)
+		return rk_fail(ENOMEM,
+			       "GPU %d: no room for %s, %llu bytes, in %llu MiB of %s memory: ask "
+			       "for more when the runtime opens",
+			       gpu->gpu.ordinal, what, (unsigned long long)bytes,
+			       (unsigned long long)memory->arena.size >> 20, kind_names[kind]);
+	part->kind = kind;
+	part->bytes = bytes;
+	part->host = memory->host ? memory->host + part->at : NULL;
+	part->gpu_addr = t.gpu_addr = memory->gpu_addr + part->at;
+	if (part->host) {
+		memset(part->host, 0, bytes);
+		rk_codec_flush();
+		return 0;
+	}
+	return copy(gpu, start_zero, &t, what);
+}
+
+void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part)
+{
+	if (!part->bytes)
+		return;
+	pthread_mutex_lock(&gpu->mutex);
+	if (part->kind == CUDA_NEAREST)
+		gpu->calibration.taken[part->at] = false;
+	else
+		arena_give(&gpu->memory[part->kind].arena, part->bytes, part->at);
+	pthread_mutex_unlock(&gpu->mutex);
+}
+
+static int enable_peer(struct cuda_gpu *from, struct cuda_gpu *to)
+{
+	const struct rk_cuda *cuda = from->gpu.cuda;
+	int can = 0, error = cuda->device_can_access_peer(&can, from->gpu.device, to->gpu.device);
+
+	if (!error && !can)
+		return rk_fail(EOPNOTSUPP,
+			       "GPU %d cannot reach the memory of GPU %d: put the ring in the host's",
+			       from->gpu.ordinal, to->gpu.ordinal);
+	if (!error)
+		error = rk_cuda_enter(&from->gpu);
+	if (error)
+		return rk_cuda_fail(cuda, error, "GPU %d: peer access", from->gpu.ordinal);
+	error = cuda->ctx_enable_peer(to->gpu.context, 0);
+	rk_cuda_leave(&from->gpu);
+	if (error && error != RK_CUDA_PEER_ALREADY_ENABLED)
+		return rk_cuda_fail(cuda, error, "GPU %d: access to the memory of GPU %d",
+				    from->gpu.ordinal, to->gpu.ordinal);
+	return 0;
+}
+
+int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other)
+{
+	int result = enable_peer(one, other);
+
+	return result ? result : enable_peer(other, one);
+}
+
+/* --- The watcher --- */
+
+/* Whose handler was running when the GPU failed, and what the driver says. */
+static void note_failure(struct cuda_gpu *gpu, struct cuda_kernel *kernel, int error)
+{
+	char *text = gpu->failure;
+	size_t room = sizeof(gpu->failure), used;
+	const char *before = "";
+
+	gpu->failed = rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: its kernel died",
+				   gpu->gpu.ordinal);
+	used = (size_t)snprintf(text, room, "%s; handler running then: ", rk_errmsg());
+	for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS && used < room; i++) {
+		struct cuda_actor *actor = kernel->seat[i].actor;
+
+		if (!actor || actor->seat != i || kernel->markers[i].inside != actor->serial)
+			continue;
+		used += (size_t)snprintf(text + used, room - used, "%s'%s'", before, actor->name);
+		before = ", ";
+	}
+	if (!*before && used < room)
+		snprintf(text + used, room - used, "none");
+}
+
+/* Ask the driver how the kernels are. Mutex held. */
+static void query(struct cuda_gpu *gpu)
+{
+	if (gpu->failed || rk_cuda_enter(&gpu->gpu))
+		return;
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next) {
+		int error = gpu->gpu.cuda->stream_query(kernel->stream);
+
+		if (error && error != RK_CUDA_NOT_READY && !gpu->failed)
+			note_failure(gpu, kernel, error);
+	}
+	rk_cuda_leave(&gpu->gpu);
+}
+
+/* A seat that does not come round although its handler was called: the handler never returns. */
+static void watch_beat(struct cuda_kernel *kernel, unsigned int index)
+{
+	struct cuda_seat *seat = &kernel->seat[index];
+	uint64_t beat = __atomic_load_n(&kernel->status[index].beat, __ATOMIC_RELAXED);
+	uint64_t now = now_ns();
+
+	if (beat != seat->beat || !seat->beat_ns) {
+		seat->beat = beat;
+		seat->beat_ns = now;
+	} else if (now - seat->beat_ns > STUCK_NS && !seat->actor->failed) {
+		seat->actor->failed = true;
+		snprintf(kernel->gpu->failure, sizeof(kernel->gpu->failure),
+			 "actor '%s': its handler has not come back for %llu s: it keeps its seat on "
+			 "GPU %d until the process ends",
+			 seat->actor->name, STUCK_NS / 1000000000ULL, kernel->gpu->gpu.ordinal);
+	}
+}
+
+/* Who calls back may take locks of its own, so the mutex is not held then. */
+static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
+{
+	struct cuda_gpu *gpu = kernel->gpu;
+	struct cuda_actor_opts tell = {0};
+	struct cuda_actor *actor;
+	unsigned int news = 0;
+
+	pthread_mutex_lock(&gpu->mutex);
+	actor = kernel->seat[index].actor;
+	if (actor && actor->seat == index) {
+		if (!gpu->failed && cuda_actor_phase(actor) != RK_GPU_EMPTY)
+			watch_beat(kernel, index);
+		tell = actor->opts;
+		news = cuda_actor_watch(actor);
+	}
+	pthread_mutex_unlock(&gpu->mutex);
+	if (news & CUDA_STOPPED)
+		tell.stopped(tell.owner);
+	if (news & CUDA_FINISHED)
+		tell.done(tell.owner);
+}
+
+static void *run_watcher(void *argument)
+{
+	const struct timespec nap = {.tv_nsec = WATCH_NS};
+	struct cuda_gpu *gpu = argument;
+	unsigned int round = 0;
+
+	for (;;) {
+		struct cuda_kernel *kernel;
+		bool ending;
+
+		pthread_mutex_lock(&gpu->mutex);
+		ending = gpu->ending;
+		if (++round % QUERY_EVERY == 0)
+			query(gpu);
+		kernel = gpu->kernels; /* only ever grows at its head, until the watcher has ended */
+		pthread_mutex_unlock(&gpu->mutex);
+		for (; kernel; kernel = kernel->next)
+			for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS; i++)
+				if (kernel->seat[i].actor)
+					watch_seat(kernel, i);
+		if (ending)
+			return NULL;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* --- Opening and closing --- */
+
+static int identify(struct cuda_gpu *gpu)
+{
+	const struct rk_cuda *cuda = gpu->gpu.cuda;
+
+	gpu->major = rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_COMPUTE_MAJOR);
+	gpu->minor = rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_COMPUTE_MINOR);
+	gpu->multiprocessors = rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_MULTIPROCESSORS);
+	if (cuda->device_name(gpu->name, sizeof(gpu->name), gpu->gpu.device))
+		snprintf(gpu->name, sizeof(gpu->name), "GPU %d", gpu->gpu.ordinal);
+	if (gpu->major < 7)
+		return rk_fail(ENODEV,
+			       "GPU %d (%s): compute capability %d.%d: actors need 7.0 or later",
+			       gpu->gpu.ordinal, gpu->name, gpu->major, gpu->minor);
+	if (rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_KERNEL_TIMEOUT))
+		return rk_fail(ENODEV,
+			       "GPU %d (%s): a display runs on it, whose watchdog ends every kernel "
+			       "after seconds: use another GPU, or run without the display",
+			       gpu->gpu.ordinal, gpu->name);
+	return 0;
+}
+
+int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
+{
+	struct cuda_gpu *gpu = calloc(1, sizeof(*gpu));
+	int result;
+
+	if (!gpu)
+		return rk_fail(ENOMEM, "GPU %d: no memory", opts->ordinal);
+	pthread_mutex_init(&gpu->mutex, NULL);
+	gpu->blocks = opts->blocks ? opts->blocks : CUDA_BLOCKS;
+	result = rk_cuda_gpu_open(&gpu->gpu, opts->ordinal);
+	if (!result)
+		result = identify(gpu);
+	if (!result)
+		result = open_memory(gpu, opts);
+	if (!result && opts->calibrate)
+		result = cuda_calibrate(gpu);
+	if (!result) {
+		result = pthread_create(&gpu->watcher, NULL, run_watcher, gpu);
+		gpu->watching = !result;
+		if (result)
+			result = rk_fail(result, "GPU %d: its watcher's thread: %s", opts->ordinal,
+					 strerror(result));
+	}
+	if (result) {
+		cuda_gpu_close(gpu);
+		return result;
+	}
+	*out = gpu;
+	return 0;
+}
+
+static void free_memory(struct cuda_gpu *gpu)
+{
+	if (gpu->memory[CUDA_DEEP].gpu_addr && !rk_cuda_enter(&gpu->gpu)) {
+		if (gpu->copies)
+			gpu->gpu.cuda->stream_destroy(gpu->copies);
+		gpu->gpu.cuda->mem_free(gpu->memory[CUDA_DEEP].gpu_addr);
+		rk_cuda_leave(&gpu->gpu);
+	}
+	rk_region_close(gpu->memory[CUDA_HOST].region);
+	rk_region_close(gpu->memory[CUDA_NEAR].region);
+}
+
+/* A context that a fault has spoilt serves nobody any more: the next to open gets a new one. */
+static void renew_context(struct cuda_gpu *gpu)
+{
+	if (gpu->failed)
+		gpu->gpu.cuda->primary_reset(gpu->gpu.device);
+}
+
+void cuda_gpu_close(struct cuda_gpu *gpu)
+{
+	bool abandoned = false;
+
+	if (!gpu)
+		return;
+	if (gpu->watching) {
+		pthread_mutex_lock(&gpu->mutex);
+		gpu->ending = true;
+		pthread_mutex_unlock(&gpu->mutex);
+		pthread_join(gpu->watcher, NULL);
+	}
+	while (gpu->kernels) {
+		struct cuda_kernel *kernel = gpu->kernels;
+
+		gpu->kernels = kernel->next;
+		cuda_kernel_close(kernel);
+		abandoned |= kernel->abandoned;
+		if (!kernel->abandoned)
+			free(kernel);
+	}
+	/* What an abandoned kernel may still touch stays until the process ends. */
+	if (!abandoned && gpu->gpu.cuda) {
+		free_memory(gpu);
+		renew_context(gpu);
+		rk_cuda_gpu_close(&gpu->gpu);
+	}
+	for (unsigned int kind = 0; kind < CUDA_KINDS; kind++)
+		arena_free(&gpu->memory[kind].arena);
+	free(gpu->calibration.cycles);
+	pthread_mutex_destroy(&gpu->mutex);
+	free(gpu);
+}

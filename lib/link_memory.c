@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The memory of a link's ring. By the law: slots with the consumer, credit with the producer. Between
+ * the host and a GPU each lies in memory that its owner polls near and the other writes across the
+ * bus; where the GPU's memory has no CPU mapping, `near` is the host's and the GPU reads across.
+ */
+#include "link_memory.h"
+#include "runtime.h"
+#include "rk_error.h"
+
+#include <inttypes.h>
+
+enum { SLOTS_PART, CREDIT_PART, SLEEP_PART };
+enum { SHARED_SLOTS = 128 };
+
+static int take(struct link_memory *memory, int index, struct cuda_gpu *gpu, enum cuda_kind kind,
+		uint64_t bytes)
+{
+	memory->owner[index] = gpu;
+	return cuda_take(gpu, kind, bytes, "a ring", &memory->parts[index]);
+}
+
+static bool is_far(const struct cuda_gpu *gpu)
+{
+	return rk_region_info(gpu->memory[CUDA_NEAR].region)->write_combined;
+}
+
+static void describe(struct link_memory *memory, uint64_t slots)
+{
+	memory->device.slots = memory->parts[SLOTS_PART].gpu_addr;
+	memory->device.credit = memory->parts[CREDIT_PART].gpu_addr;
+	memory->device.capacity_log2 = (uint32_t)__builtin_ctzll(slots);
+	memory->device.place = RK_GPU_GLOBAL;
+}
+
+/* Between the host and a GPU, whose @actor is the consumer, or NULL. */
+static int across(struct link_memory *memory, struct cuda_gpu *from, struct cuda_gpu *to,
+		  const struct cuda_actor *actor, uint64_t slots, const char *name)
+{
+	struct cuda_gpu *gpu = to ? to : from;
+	struct rk_ring_parts parts = {.size = sizeof(parts), .device = true};
+	int result = -ENOSPC;
+
+	/* A short ring fits the page that is nearest to where the actor sits. */
+	if (actor && slots * RK_SLOT_BYTES <= RK_PAGE_BYTES) {
+		memory->owner[SLOTS_PART] = gpu;
+		result = cuda_take_nearest(gpu, cuda_actor_sm(actor), &memory->parts[SLOTS_PART]);
+	}
+	if (result)
+		result = take(memory, SLOTS_PART, gpu, to ? CUDA_NEAR : CUDA_HOST,
+			      slots * RK_SLOT_BYTES);
+	if (!result)
+		result = take(memory, CREDIT_PART, gpu, to ? CUDA_HOST : CUDA_NEAR,
+			      sizeof(struct rk_ring_credit));
+	if (!result)
+		result = take(memory, SLEEP_PART, gpu, CUDA_HOST, sizeof(struct rk_ring_sleep));
+	if (result)
+		return result;
+	parts.slots = memory->parts[SLOTS_PART].host;
+	parts.credit = memory->parts[CREDIT_PART].host;
+	parts.sleep = memory->parts[SLEEP_PART].host;
+	parts.slots_far = to && is_far(gpu);
+	parts.credit_far = !to && is_far(gpu);
+	describe(memory, slots);
+	return rk_ring_place(&memory->ring, &parts, slots, 0, name);
+}
+
+/* Between two actors on GPUs, in memory of the consumer's GPU, or of the host. */
+static int between(struct link_memory *memory, struct cuda_gpu *from, struct cuda_gpu *to,
+		   uint64_t slots, enum cuda_kind kind)
+{
+	int result = take(memory, SLOTS_PART, to, kind, slots * RK_SLOT_BYTES);
+
+	if (!result)
+		result = take(memory, CREDIT_PART, from, kind, sizeof(struct rk_ring_credit));
+	if (!result && from != to && kind == CUDA_DEEP)
+		result = cuda_join_peers(from, to);
+	if (!result)
+		describe(memory, slots);
+	return result;
+}
+
+static unsigned int block_of(const struct cuda_actor *actor)
+{
+	return actor->seat / RK_GPU_WARPS;
+}
+
+/* In the shared memory of the blocks; -ENOSPC when their pools have no room. */
+static int shared(struct link_memory *memory, const struct cuda_actor *from,
+		  const struct cuda_actor *to, uint64_t slots)
+{
+	struct arena *slots_pool = &to->kernel->pool[block_of(to)];
+	struct arena *credit_pool = &from->kernel->pool[block_of(from)];
+
+	if (arena_take(slots_pool, slots * RK_SLOT_BYTES, &memory->device.slots))
+		return -ENOSPC;
+	memory->pool[SLOTS_PART] = slots_pool;
+	memory->parts[SLOTS_PART].bytes = slots * RK_SLOT_BYTES;
+	if (arena_take(credit_pool, sizeof(struct rk_ring_credit), &memory->device.credit))
+		return -ENOSPC;
+	memory->pool[CREDIT_PART] = credit_pool;
+	memory->parts[CREDIT_PART].bytes = sizeof(struct rk_ring_credit);
+	memory->device.capacity_log2 = (uint32_t)__builtin_ctzll(slots);
+	memory->device.place = RK_GPU_SHARED;
+	memory->producer_rank = (uint16_t)(block_of(from) % from->kernel->cluster);
+	memory->consumer_rank = (uint16_t)(block_of(to) % to->kernel->cluster);
+	return 0;
+}
+
+/* The nearest memory that both reach. */
+static enum rk_ring_place nearest(const struct cuda_actor *from, const struct cuda_actor *to)
+{
+	if (from->kernel != to->kernel)
+		return RK_PLACE_GPU;
+	if (block_of(from) == block_of(to))
+		return RK_PLACE_BLOCK;
+	if (block_of(from) / from->kernel->cluster == block_of(to) / to->kernel->cluster)
+		return RK_PLACE_CLUSTER;
+	return RK_PLACE_GPU;
+}
+
+static const char *const places[] = {"nearest", "block", "cluster", "gpu", "host"};
+
+static int on_gpus(struct link_memory *memory, const struct cuda_actor *from,
+		   const struct cuda_actor *to, uint64_t slots, enum rk_ring_place place)
+{
+	enum rk_ring_place near = nearest(from, to), wanted = place ? place : near;
+	uint64_t in_shared = slots ? slots : SHARED_SLOTS;
+
+	if (!slots)
+		slots = RK_LINK_SLOTS;
+	if (wanted < near)
+		return rk_fail(EINVAL,
+			       "link from actor '%s' to '%s': place %s: they share no such memory: the "
+			       "nearest is %s",
+			       from->name, to->name, places[wanted], places[near]);
+	if (wanted <= RK_PLACE_CLUSTER) {
+		int result = shared(memory, from, to, in_shared);
+
+		if (!result || place)
+			return result ? rk_fail(ENOMEM,
+						"link from actor '%s' to '%s': no room for %" PRIu64
+						" slots in shared memory: give fewer",
+						from->name, to->name, in_shared) :
+					0;
+	}
+	return between(memory, from->gpu, to->gpu, slots,
+		       wanted == RK_PLACE_HOST ? CUDA_HOST : CUDA_DEEP);
+}
+
+static int on_host(struct link_memory *memory, uint64_t slots, const char *name)
+{
+	int result = rk_region_open(&memory->region, rk_ring_bytes(slots), NULL);
+
+	if (result)
+		return rk_fail_within(result, "link '%s'", name);
+	return rk_ring_format(&memory->ring, rk_region_info(memory->region)->host_addr,
+			      rk_ring_bytes(slots), slots, 0, name);
+}
+
+int link_memory_open(struct link_memory *memory, const struct rk_actor *from,
+		     const struct rk_actor *to, uint64_t slots, enum rk_ring_place place,
+		     const char *name)
+{
+	struct cuda_gpu *from_gpu = from ? from->gpu : NULL, *to_gpu = to ? to->gpu : NULL;
+
+	if (slots && !rk_ring_bytes(slots))
+		return rk_fail(EINVAL,
+			       "link '%s': capacity %" PRIu64 " slots: give a power of two from "
+			       "%d to %llu",
+			       name, slots, RK_RING_MIN_CAPACITY, RK_RING_MAX_CAPACITY);
+	if ((from_gpu || to_gpu) && slots >> RK_GPU_CAPACITY_LOG2 > 1)
+		return rk_fail(EINVAL, "link '%s': capacity %" PRIu64 " slots: with a GPU at an end at "
+			       "most %d", name, slots, 1 << RK_GPU_CAPACITY_LOG2);
+	if (from_gpu && to_gpu)
+		return on_gpus(memory, actor_cuda_of(from), actor_cuda_of(to), slots, place);
+	if (place)
+		return rk_fail(EINVAL, "link '%s': place %s: for links between actors on GPUs only",
+			       name, places[place]);
+	if (!slots)
+		slots = RK_LINK_SLOTS;
+	return from_gpu || to_gpu ? across(memory, from_gpu, to_gpu,
+					   to_gpu ? actor_cuda_of(to) : NULL, slots, name) :
+				    on_host(memory, slots, name);
+}
+
+void link_memory_close(struct link_memory *memory)
+{
+	for (int i = 0; i < 3; i++) {
+		if (memory->owner[i])
+			cuda_give(memory->owner[i], &memory->parts[i]);
+	}
+	if (memory->pool[SLOTS_PART])
+		arena_give(memory->pool[SLOTS_PART], memory->parts[SLOTS_PART].bytes,
+			   memory->device.slots);
+	if (memory->pool[CREDIT_PART])
+		arena_give(memory->pool[CREDIT_PART], memory->parts[CREDIT_PART].bytes,
+			   memory->device.credit);
+	rk_region_close(memory->region);
+}
