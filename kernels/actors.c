@@ -146,6 +146,7 @@ static const struct rk_actor_type types[] = {
 		.name = "l2_forward",
 		.summary = "reads the headers of frames, drops or rewrites and forwards them",
 		.handle = rk_l2_forward,
+		.batch = rk_l2_forward_batch,
 		.state_bytes = sizeof(struct rk_l2_state),
 		.args = l2_args,
 		.counters = l2_counters,

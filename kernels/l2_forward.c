@@ -264,6 +264,22 @@ static RK_DEVICE enum rk_l2_drop judge(struct rk_l2_state *s, const struct rk_fr
 	return drop ? drop : read_frame(s, &r);
 }
 
+static RK_DEVICE enum rk_l2_drop judge_head(struct rk_l2_state *s, const struct rk_frame_head *head)
+{
+	struct reading r;
+
+	r.data = head->data;
+	r.rest = (const uint8_t *)0;
+	r.bytes = head->bytes < RK_FRAME_HEAD_BYTES ? head->bytes : (uint32_t)RK_FRAME_HEAD_BYTES;
+	r.frame_bytes = head->bytes;
+	r.at = r.end = r.addresses = r.addresses_bytes = r.protocol = 0;
+	if (head->flags & RK_FRAME_F_IP_BAD)
+		return RK_L2_IP_CHECKSUM;
+	if (head->flags & RK_FRAME_F_L4_BAD)
+		return RK_L2_L4_CHECKSUM;
+	return read_frame(s, &r);
+}
+
 static RK_DEVICE void put_mac(uint8_t *at, uint64_t mac)
 {
 	for (uint32_t i = 0; i < 6; i++)
@@ -286,6 +302,16 @@ static RK_DEVICE void rewrite(const struct rk_l2_state *s, uint8_t *data)
 		put_mac(data, s->args[RK_L2_DESTINATION_MAC]);
 }
 
+static RK_DEVICE void count_answer(struct rk_l2_state *s, enum rk_l2_drop drop)
+{
+	if (drop) {
+		s->counters.dropped[drop]++;
+		s->counters.dropped[RK_L2_FORWARD]++;
+	} else {
+		s->counters.forwarded++;
+	}
+}
+
 static RK_DEVICE void answer(struct rk_ctx *ctx, struct rk_l2_state *s, const struct rk_msg *msg,
 			     const struct rk_frame *frame, enum rk_l2_drop drop)
 {
@@ -303,13 +329,79 @@ static RK_DEVICE void answer(struct rk_ctx *ctx, struct rk_l2_state *s, const st
 		if (frame->inline_bytes >= ETHERNET_BYTES)
 			rewrite(s, (uint8_t *)(out + 1));
 	}
-	if (!rk_send(ctx, 0, RK_FRAME, msg->tag, s->out, bytes)) {
+	if (rk_send(ctx, 0, RK_FRAME, msg->tag, s->out, bytes))
+		count_answer(s, drop);
+	else
 		s->counters.sends_dropped++;
-	} else if (drop) {
-		s->counters.dropped[drop]++;
-		s->counters.dropped[RK_L2_FORWARD]++;
+}
+
+/* Decide on @head, and note the decision in it. */
+static RK_DEVICE enum rk_l2_drop mark_head(struct rk_l2_state *s, struct rk_frame_head *head)
+{
+	enum rk_l2_drop drop = judge_head(s, head);
+
+	s->counters.frames++;
+	s->counters.bytes += head->bytes;
+	if (drop) {
+		head->flags |= (uint8_t)RK_FRAME_F_DROP;
 	} else {
-		s->counters.forwarded++;
+		head->port ^= (uint8_t)s->args[RK_L2_PORT_XOR];
+		rewrite(s, head->data);
+	}
+	return drop;
+}
+
+static RK_DEVICE void answer_head(struct rk_ctx *ctx, struct rk_l2_state *s,
+				  const struct rk_msg *msg)
+{
+	struct rk_frame_head head = *(const struct rk_frame_head *)rk_msg_payload(msg);
+	enum rk_l2_drop drop = mark_head(s, &head);
+
+	if (rk_send(ctx, 0, RK_FRAME_HEAD, msg->tag, &head, (uint32_t)sizeof(head)))
+		count_answer(s, drop);
+	else
+		s->counters.sends_dropped++;
+}
+
+/* A head fills its cell: one with an extension is none. */
+static RK_DEVICE int is_head(const struct rk_msg *msg)
+{
+	return msg->type == RK_FRAME_HEAD && msg->slots == 1 && !msg->flags;
+}
+
+/* Decide on @run heads and send them; what nobody takes was not decided. */
+static RK_DEVICE void send_heads(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_msg *msgs,
+				 uint32_t run)
+{
+	struct rk_l2_counters *c = &s->counters;
+	uint64_t before[RK_L2_DROPS], forwarded = c->forwarded;
+
+	for (uint32_t i = 0; i < RK_L2_DROPS; i++)
+		before[i] = c->dropped[i];
+	for (uint32_t i = 0; i < run; i++)
+		count_answer(s, mark_head(s, (struct rk_frame_head *)msgs[i].body));
+	if (!run || rk_send_batch(ctx, 0, msgs, run))
+		return;
+	for (uint32_t i = 0; i < RK_L2_DROPS; i++)
+		c->dropped[i] = before[i];
+	c->forwarded = forwarded;
+	c->sends_dropped += run;
+}
+
+RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				   uint32_t count)
+{
+	uint32_t at = 0;
+
+	while (at < count) {
+		uint32_t run = 0;
+
+		while (at + run < count && is_head(&msgs[at + run]))
+			run++;
+		send_heads(ctx, (struct rk_l2_state *)state, &msgs[at], run);
+		at += run;
+		if (at < count)
+			rk_l2_forward(ctx, state, &msgs[at++]);
 	}
 }
 
@@ -329,6 +421,10 @@ RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_ms
 	}
 	if (msg->type < RK_MSG_PACKET)
 		return;
+	if (is_head(msg)) {
+		answer_head(ctx, s, msg);
+		return;
+	}
 	frame = rk_frame_of(msg);
 	if (!frame) {
 		s->counters.messages_ignored++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * l2_forward.h - the actor behind a NIC: reads the headers of each frame, decides, rewrites its
- * addresses and sends it on. In: RK_FRAME. Out, on outbox 0: the same, with a verdict.
+ * addresses and sends it on. In: RK_FRAME or RK_FRAME_HEAD. Out, on outbox 0: the same, with a
+ * verdict.
  *
  * Headers: Ethernet, any number of VLAN tags, IPv4 with options, IPv6 with extension headers, UDP
  * and TCP. Checksums: of the IPv4 header always; of UDP and TCP where the whole frame can be
@@ -56,7 +57,7 @@ enum rk_l2_arg {
 
 /**
  * struct rk_l2_counters - what happened so far; all u64
- * @frames: RK_FRAME messages
+ * @frames: RK_FRAME and RK_FRAME_HEAD messages
  * @bytes: of them
  * @forwarded: sent on
  * @dropped: by enum rk_l2_drop; [RK_L2_FORWARD] is their sum
@@ -92,11 +93,23 @@ RK_BEGIN_DECLS
  * rk_l2_forward() - the handler
  * @ctx: the actor's context
  * @state: struct rk_l2_state
- * @msg: RK_MSG_START, RK_FRAME; others are counted and left
+ * @msg: RK_MSG_START, RK_FRAME, RK_FRAME_HEAD; others are counted and left
  *
  * Context: called by a backend, host or device; all work is the leader's.
  */
 RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
+
+/**
+ * rk_l2_forward_batch() - the same for heads that came in a row
+ * @ctx: the actor's context
+ * @state: struct rk_l2_state
+ * @msgs: one cell each
+ * @count: messages
+ *
+ * Context: called by a backend on the host; one lane.
+ */
+RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				   uint32_t count);
 
 RK_END_DECLS
 

@@ -14,14 +14,23 @@
  * buffer before the port (or the queue of an application) that lent it is closed.
  *
  * A port believes nothing of what comes back: a buffer it did not lend, or had back already, is
- * counted and left alone. Compiles for host and device.
+ * counted and left alone.
+ *
+ * RK_FRAME_HEAD is for actors that look at headers alone: one cell, whatever the length of the
+ * frame, which stays where it is. So a batch handler takes many at once, and nothing is copied but
+ * the headers. Compiles for host and device.
  */
 #ifndef RK_FRAME_H
 #define RK_FRAME_H
 
 #include "rk_msg.h"
 
-enum { RK_FRAME = RK_MSG_USER + 0x30 }; /* struct rk_frame, then its inline bytes */
+enum {
+	RK_FRAME = RK_MSG_USER + 0x30,	    /* struct rk_frame, then its inline bytes */
+	RK_FRAME_HEAD = RK_MSG_USER + 0x31, /* struct rk_frame_head; rk_msg.tag names the frame */
+};
+
+enum { RK_FRAME_HEAD_BYTES = 44 }; /* Ethernet, IPv4, UDP or the ports of TCP; a tag more for these */
 
 enum rk_frame_verdict {
 	RK_FRAME_FORWARD = 0, /* as it comes from a port */
@@ -33,6 +42,7 @@ enum rk_frame_flag {
 	RK_FRAME_F_SPLIT = 1 << 1,     /* the buffer holds what follows the inline bytes, not all */
 	RK_FRAME_F_IP_BAD = 1 << 2,    /* the NIC met a wrong checksum of the IP header */
 	RK_FRAME_F_L4_BAD = 1 << 3,    /* the NIC met a wrong checksum of UDP or TCP */
+	RK_FRAME_F_DROP = 1 << 7,      /* of a head, set by its actor: the verdict */
 };
 
 /**
@@ -66,6 +76,22 @@ struct rk_frame {
 };
 
 RK_STATIC_ASSERT(sizeof(struct rk_frame) == 32, "64 bytes of a frame and a time fit two cells");
+
+/**
+ * struct rk_frame_head - payload of RK_FRAME_HEAD, which has no extension
+ * @bytes: of the frame
+ * @port: it came from, and then that it leaves by
+ * @flags: enum rk_frame_flag
+ * @data: its first bytes, zeros behind a shorter one; as they come back, it leaves with them
+ */
+struct rk_frame_head {
+	uint16_t bytes;
+	uint8_t port;
+	uint8_t flags;
+	uint8_t data[RK_FRAME_HEAD_BYTES];
+};
+
+RK_STATIC_ASSERT(sizeof(struct rk_frame_head) == RK_MSG_BODY_BYTES, "one cell, wholly used");
 
 /* The inline bytes of @frame. */
 RK_HD const uint8_t *rk_frame_data(const struct rk_frame *frame)

@@ -105,11 +105,12 @@ static void open_port(struct forwarder *f, const char *vdev)
 		check(rk_fail(EIO, "%s does not start", vdev), "device");
 }
 
-static void open_actor(struct forwarder *f, const char *type, int cpu)
+static void open_actor(struct forwarder *f, const char *type, int cpu, bool heads)
 {
 	const struct rk_runtime_opts opts = {.size = sizeof(opts), .workers = 1, .cpus = &cpu};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = RING_SLOTS};
 	struct rk_dpdk_queue_opts queue = {.size = sizeof(queue),
+					   .heads = heads,
 					   .pool = rk_dpdk_pool_mempool(f->pool)};
 	struct rk_actor *actor;
 
@@ -219,53 +220,77 @@ static double rate_of(const struct forwarder *f, uint64_t ns)
 	return (double)f->sent * 1e9 / (double)ns;
 }
 
+/* What one way through the port gave, over the rounds. */
+struct way {
+	const char *name;
+	const char *actor;
+	bool heads;
+	struct series rate, ns, ratio;
+};
+
+static void measure_way(struct way *way, const int *cpus, struct series *bare)
+{
+	struct forwarder f;
+
+	memset(&f, 0, sizeof(f));
+	open_port(&f, "net_null0,size=64");
+	open_actor(&f, way->actor, cpus[1], way->heads);
+	run(&f, options.ns / 5); /* to warm up */
+	run(&f, options.ns);
+	add(&way->rate, rate_of(&f, options.ns));
+	/* The median burst: other work of the machine that comes between is no cost of ours. */
+	add(&way->ns,
+	    (double)rk_hist_percentile(f.cost, 50) * 1e9 / (double)rte_get_tsc_hz() / BURST);
+	add(bare, bare_rate(&f, options.ns / 5));
+	close_forwarder(&f);
+}
+
 /* net_null: everything in turn, round by round, on the same two CPUs. */
 static void measure_null(const int *cpus)
 {
-	struct series ours = {.count = 0}, floor = {.count = 0}, ns = {.count = 0};
-	struct series bare = {.count = 0}, ratio = {.count = 0};
-	struct forwarder f = {.port = 0};
+	static struct way ways[] = {
+		{.name = "heads, echo", .actor = "echo", .heads = true},
+		{.name = "heads, l2_forward", .actor = "l2_forward", .heads = true},
+		{.name = "whole frames inline, echo", .actor = "echo"},
+	};
+	enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+	static struct series floor, bare;
+	double beyond;
 
 	for (unsigned int i = 0; i < options.rounds; i++) {
 		struct testpmd testpmd;
 		double peer;
 
-		memset(&f, 0, sizeof(f));
-		open_port(&f, "net_null0,size=64");
-		open_actor(&f, "echo", cpus[1]);
-		run(&f, options.ns / 5); /* to warm up */
-		run(&f, options.ns);
-		add(&ours, rate_of(&f, options.ns));
-		/* The median burst: other work of the machine that comes between is no cost of ours. */
-		add(&ns, (double)rk_hist_percentile(f.cost, 50) * 1e9 / (double)rte_get_tsc_hz() / BURST);
-		add(&bare, bare_rate(&f, options.ns / 5));
-		close_forwarder(&f);
+		bare.count = i; /* the last way's stand for the round */
+		for (unsigned int k = 0; k < WAYS; k++, bare.count = i)
+			measure_way(&ways[k], cpus, &bare);
+		bare.count = i + 1;
 		if (testpmd_start(&testpmd, cpus[1], cpus[0], "net_null0,size=64", "macswap"))
 			exit(1);
 		testpmd_rate(&testpmd, options.ns / 5);
 		peer = testpmd_rate(&testpmd, options.ns);
 		testpmd_stop(&testpmd);
 		add(&floor, peer);
-		if (peer > 0)
-			add(&ratio, ours.value[ours.count - 1] / peer);
+		for (unsigned int k = 0; k < WAYS; k++)
+			add(&ways[k].ratio, peer > 0 ? ways[k].rate.value[i] / peer : 0);
 	}
 	if (!options.json) {
-		printf("net_null, 64 bytes, bursts of %d, medians of %u rounds, M frames/s:\n", BURST,
-		       options.rounds);
-		printf("  port, ring, echo on its own CPU, ring, port   %8.2f\n",
-		       median(&ours) / 1e6);
-		printf("  testpmd macswap                               %8.2f\n",
-		       median(&floor) / 1e6);
-		printf("  the driver alone                              %8.2f\n",
-		       median(&bare) / 1e6);
-		printf("  both ways through the port, full bursts, ns   %8.2f\n", median(&ns));
+		printf("net_null, 64 bytes, bursts of %d, medians of %u rounds; the actor on a CPU of "
+		       "its own\n  %-34s %12s %24s\n",
+		       BURST, options.rounds, "", "M frames/s", "ns a frame in the port");
+		for (unsigned int k = 0; k < WAYS; k++)
+			printf("  %-34s %12.2f %24.1f\n", ways[k].name,
+			       median(&ways[k].rate) / 1e6, median(&ways[k].ns));
+		printf("  %-34s %12.2f\n  %-34s %12.2f\n", "testpmd macswap",
+		       median(&floor) / 1e6, "receive and transmit, no more", median(&bare) / 1e6);
 	}
-	judge("null_echo_mpps", median(&ours) / 1e6, '-', 0);
-	judge("null_testpmd_mpps", median(&floor) / 1e6, '-', 0);
-	judge("null_echo_vs_testpmd", median(&ratio), 'g', 0.9);
+	judge("null_echo_vs_testpmd", median(&ways[0].ratio), 'g', 0.9);
+	judge("null_l2_forward_vs_testpmd", median(&ways[1].ratio), '-', 0);
+	judge("null_inline_echo_vs_testpmd", median(&ways[2].ratio), '-', 0);
 	/* The port thread's time for a frame, driver and port, less testpmd's for its own. */
-	judge("null_port_ns_beyond_testpmd",
-	      median(&ns) + 1e9 / median(&bare) - 1e9 / median(&floor), 'l', 15);
+	beyond = 1e9 / median(&bare) - 1e9 / median(&floor);
+	judge("null_port_ns_beyond_testpmd", median(&ways[0].ns) + beyond, 'l', 15);
+	judge("null_inline_port_ns_beyond_testpmd", median(&ways[2].ns) + beyond, '-', 0);
 }
 
 /* memif: a testpmd makes frames on one CPU and counts what comes back. */
@@ -303,7 +328,7 @@ static double memif_rate_of_ours(const int *cpus, const char *directory)
 	snprintf(client, sizeof(client), "net_memif0,role=client,socket-abstract=no,socket=%s/r",
 		 directory);
 	open_port(&f, server);
-	open_actor(&f, "echo", cpus[1]);
+	open_actor(&f, "echo", cpus[1], true);
 	if (testpmd_start(&generator, cpus[1], cpus[CPUS - 1], client, "txonly"))
 		exit(1);
 	run(&f, 1000000000);
@@ -334,8 +359,8 @@ static void measure_memif(const int *cpus)
 	rmdir(directory);
 	if (!options.json)
 		printf("memif, 64 bytes, made by testpmd on a CPU of its own, M frames/s:\n"
-		       "  port, ring, echo on its own CPU, ring, port   %8.2f\n"
-		       "  testpmd macswap                               %8.2f\n",
+		       "  heads, echo                        %12.2f\n"
+		       "  testpmd macswap                    %12.2f\n",
 		       median(&ours) / 1e6, median(&floor) / 1e6);
 	judge("memif_echo_vs_testpmd", median(&ratio), 'g', 0.9);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ int testpmd_start(struct testpmd *testpmd, int main_cpu, int cpu, const char *vd
 		return -1;
 	testpmd->pid = fork();
 	if (!testpmd->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		dup2(out[1], 2);

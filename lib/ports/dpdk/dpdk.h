@@ -127,6 +127,27 @@ struct rte_mbuf *dpdk_mbuf_of(struct dpdk_decoder *decoder, const uint8_t *data,
 
 void dpdk_decoder_close(struct dpdk_decoder *decoder);
 
+/* --- heads.c: frames that stay where they are while their heads travel; one thread's --- */
+
+struct dpdk_heads;
+
+struct dpdk_heads *dpdk_heads_open(uint64_t slots);
+/* Frees what is on loan; returns how many. */
+uint64_t dpdk_heads_close(struct dpdk_heads *heads);
+uint64_t dpdk_heads_loans(const struct dpdk_heads *heads);
+
+/*
+ * Lend up to @count of @mbufs, build their messages at @cells; *@messages of them were built, and
+ * *@bytes are in these frames. Returns mbufs done with: lent, or refused, counted and freed.
+ */
+uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
+			 struct rte_mbuf **mbufs, uint32_t count, void *cells, uint64_t now_ns,
+			 uint32_t *messages, uint64_t *bytes);
+
+/* The frame of @msg if it is to be transmitted, else NULL; when it was lent is in *@time_ns. */
+struct rte_mbuf *dpdk_heads_redeem(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
+				   const struct rk_msg *msg, uint64_t *time_ns);
+
 /* --- queue.c --- */
 
 /* rk_dpdk_queue_stats() without a count of what is on loan now, which takes a look at each buffer. */

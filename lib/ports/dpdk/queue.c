@@ -30,6 +30,7 @@ struct rk_dpdk_queue {
 	struct rk_ring_rx *from;
 	struct dpdk_encoder encoder;
 	struct dpdk_decoder decoder;
+	struct dpdk_heads *heads; /* NULL: whole frames */
 	struct rk_dpdk_stats stats;
 	struct rk_hist *latency[RK_DPDK_LATENCIES];
 	struct dpdk_watched watched;
@@ -98,6 +99,9 @@ static int check(const char *name, const struct rk_dpdk_queue_opts *opts, uint32
 	if (opts->from_actor && !opts->pool)
 		return rk_fail(EINVAL, "queue '%s': from_actor without a pool for what comes back",
 			       name);
+	if (opts->heads && (!opts->to_actor || !opts->from_actor))
+		return rk_fail(EINVAL, "queue '%s': heads: their frames come back: give both rings",
+			       name);
 	if (inline_bytes > most)
 		return rk_fail(EINVAL, "queue '%s': inline_bytes %u: at most %u", name,
 			       inline_bytes, most);
@@ -127,7 +131,11 @@ static int prepare(struct rk_dpdk_queue *queue, const char *name,
 		if (result)
 			return rk_fail(-result, "queue '%s': no memory for latencies", name);
 	}
-	if (queue->to && !opts->copy) {
+	if (opts->heads) {
+		queue->heads = dpdk_heads_open(1ULL << queue->to->capacity_log2);
+		if (!queue->heads)
+			return rk_fail(ENOMEM, "queue '%s': no memory for its loans", name);
+	} else if (queue->to && !opts->copy) {
 		queue->encoder.owner = dpdk_owner_new();
 		if (!queue->encoder.owner)
 			return rk_fail(ENOSPC, "queue '%s': %d queues are open: close one", name,
@@ -143,6 +151,7 @@ static void free_queue(struct rk_dpdk_queue *queue)
 {
 	for (uint32_t i = 0; i < RK_DPDK_LATENCIES; i++)
 		rk_hist_close(queue->latency[i]);
+	dpdk_heads_close(queue->heads);
 	dpdk_owner_free(queue->encoder.owner);
 	free(queue);
 }
@@ -193,6 +202,16 @@ struct batch {
 	bool lent;
 };
 
+/* Build heads of as many of @mbufs as @room cells take. */
+static void build_heads(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint32_t count,
+			uint32_t room, uint64_t now_ns, struct batch *batch)
+{
+	batch->done = dpdk_heads_lend(queue->heads, &queue->stats, mbufs,
+				      count < room ? count : room, queue->gather, now_ns,
+				      &batch->messages, &batch->bytes);
+	batch->cells = batch->messages;
+}
+
 /* Build as many of @mbufs as @room cells take; mbufs that are done with go to @spent. */
 static void build(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
 		  uint32_t room, uint64_t now_ns, struct batch *batch, struct rte_mbuf **spent,
@@ -227,16 +246,18 @@ static uint16_t enqueue(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, ui
 {
 	struct rte_mbuf *spent[DPDK_BURST];
 	struct batch batch = {.cells = 0};
-	uint32_t spent_count = 0;
+	uint32_t spent_count = 0, room;
 
 	/* The credit is the consumer's line: fetched when what is known may not do. */
 	if (queue->room < RK_MSG_MAX_SLOTS || queue->room < (uint64_t)count * CELLS_USUAL)
 		look_at_credit(queue);
 	if (queue->to->closed)
 		return 0;
-	build(queue, mbufs, count,
-	      queue->room < DPDK_GATHER_CELLS ? (uint32_t)queue->room : DPDK_GATHER_CELLS, now_ns,
-	      &batch, spent, &spent_count);
+	room = queue->room < DPDK_GATHER_CELLS ? (uint32_t)queue->room : DPDK_GATHER_CELLS;
+	if (queue->heads)
+		build_heads(queue, mbufs, count, room, now_ns, &batch);
+	else
+		build(queue, mbufs, count, room, now_ns, &batch, spent, &spent_count);
 	if (batch.lent)
 		dpdk_publish_loans();
 	/* There is room for all of it: only this end fills the ring. */
@@ -273,16 +294,22 @@ uint16_t rk_dpdk_enqueue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mb
 
 /* --- Back from it --- */
 
-static void note_latency(struct rk_dpdk_queue *queue, const struct rk_msg *msg)
+static void note_latency(struct rk_dpdk_queue *queue, uint64_t sent_ns)
 {
-	uint64_t sent_ns, now_ns;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
-	if (!(msg->flags & RK_MSG_F_TIME) || msg->type != RK_FRAME)
-		return;
-	memcpy(&sent_ns, msg->body, sizeof(sent_ns));
-	now_ns = clock_ns(CLOCK_MONOTONIC);
-	if (sent_ns <= now_ns)
+	if (sent_ns <= now_ns) /* an actor may err */
 		rk_hist_record(queue->latency[RK_DPDK_RX_TO_TX], now_ns - sent_ns);
+}
+
+/* When the frame of @msg was received, as it says; 0 if it does not. */
+static uint64_t time_of(const struct rk_msg *msg)
+{
+	uint64_t sent_ns = 0;
+
+	if (msg->flags & RK_MSG_F_TIME && msg->type == RK_FRAME)
+		memcpy(&sent_ns, msg->body, sizeof(sent_ns));
+	return sent_ns;
 }
 
 /* More cells to take frames from; false when there are none. */
@@ -292,33 +319,48 @@ static bool receive(struct rk_dpdk_queue *queue)
 
 	queue->back_done = 0;
 	queue->back_cells = cells > 0 ? (uint32_t)cells : 0;
-	if (cells > 0)
-		note_latency(queue, (const struct rk_msg *)queue->back);
 	return cells > 0;
+}
+
+/* The frame of @msg: 1 to transmit, 0 none, -1 not now. When it was lent is in *@time_ns. */
+static int take_back(struct rk_dpdk_queue *queue, const struct rk_msg *msg, struct rte_mbuf **mbuf,
+		     uint64_t *time_ns)
+{
+	if (queue->heads && rk_likely(msg->type == RK_FRAME_HEAD)) {
+		*mbuf = dpdk_heads_redeem(queue->heads, &queue->stats, msg, time_ns);
+		return *mbuf != NULL;
+	}
+	if (msg->type < RK_MSG_PACKET)
+		return 0;
+	*time_ns = time_of(msg);
+	return dpdk_decode(&queue->decoder, msg, mbuf);
 }
 
 uint16_t rk_dpdk_dequeue_burst(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, time_ns = 0, first_ns = 0;
 	uint16_t have = 0;
 
 	if (queue->probed)
 		look_at_credit(queue);
 	while (have < count) {
 		const struct rk_msg *msg;
-		int decoded = 0;
+		int taken;
 
 		if (queue->back_done == queue->back_cells && !receive(queue))
 			break;
 		msg = (const struct rk_msg *)(queue->back + queue->back_done * RK_CELL_BYTES);
-		if (msg->type >= RK_MSG_PACKET)
-			decoded = dpdk_decode(&queue->decoder, msg, &mbufs[have]);
-		if (decoded < 0)
+		taken = take_back(queue, msg, &mbufs[have], &time_ns);
+		if (taken < 0)
 			break;
-		if (decoded)
+		if (!have)
+			first_ns = time_ns;
+		if (taken)
 			bytes += rte_pktmbuf_pkt_len(mbufs[have++]);
 		queue->back_done += msg->slots;
 	}
+	if (first_ns)
+		note_latency(queue, first_ns);
 	port_count(&queue->stats.opackets, have);
 	port_count(&queue->stats.obytes, bytes);
 	return have;
@@ -346,7 +388,8 @@ void dpdk_queue_counts(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *
 void rk_dpdk_queue_stats(const struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stats)
 {
 	dpdk_queue_counts(queue, stats);
-	stats->reference_packets = dpdk_owner_loans(queue->encoder.owner);
+	stats->reference_packets =
+		dpdk_owner_loans(queue->encoder.owner) + dpdk_heads_loans(queue->heads);
 }
 
 const struct rk_hist *rk_dpdk_queue_latency(const struct rk_dpdk_queue *queue,
@@ -361,7 +404,9 @@ void rk_dpdk_queue_close(struct rk_dpdk_queue *queue, struct rk_dpdk_stats *stat
 		return;
 	dpdk_unwatch(&queue->watched);
 	dpdk_decoder_close(&queue->decoder);
-	port_count(&queue->stats.reclaimed_packets, dpdk_owner_reclaim(queue->encoder.owner));
+	port_count(&queue->stats.reclaimed_packets, dpdk_heads_close(queue->heads) +
+							    dpdk_owner_reclaim(queue->encoder.owner));
+	queue->heads = NULL;
 	if (stats)
 		rk_dpdk_queue_stats(queue, stats);
 	free_queue(queue);

@@ -17,6 +17,9 @@
  * until rk_dpdk_queue_close(), whatever became of the actor. A longer frame from elsewhere, or in
  * several segments, is copied whole into as many slots as it takes.
  *
+ * With `heads` every frame is one slot, its first 44 bytes, and every mbuf of any pool is on loan
+ * (RK_FRAME_HEAD): the fastest way, for actors that look at headers alone.
+ *
  * A full ring is back-pressure: rk_dpdk_enqueue_burst() takes fewer, as rte_eth_tx_burst() does,
  * and the rest stays the application's.
  *
@@ -73,6 +76,8 @@ struct rk_dpdk_pool_opts {
  * @pool: for frames that come back inline; not needed without @from_actor
  * @inline_bytes: see above; 0: RK_DPDK_INLINE_BYTES, at most RK_MSG_MAX_SLOTS cells
  * @copy: lend no mbufs: every frame goes inline
+ * @heads: give heads alone; needs both rings. At most as many frames are on loan as the ring to the
+ *	actor has slots, and 65536; then enqueuing takes fewer
  * @index: told to the actor as struct rk_frame::queue
  */
 struct rk_dpdk_queue_opts {
@@ -82,6 +87,7 @@ struct rk_dpdk_queue_opts {
 	struct rte_mempool *pool;
 	uint16_t inline_bytes;
 	bool copy;
+	bool heads;
 	uint16_t index;
 };
 
