@@ -10,6 +10,7 @@ enum {
 	IPV6_BYTES = 40,
 	UDP_BYTES = 8,
 	TCP_BYTES = 20,
+	PORTS_BYTES = 4, /* both begin with their ports */
 	ETHERTYPE_IPV4 = 0x0800,
 	ETHERTYPE_IPV6 = 0x86dd,
 	PROTOCOL_TCP = 6,
@@ -108,13 +109,15 @@ static RK_DEVICE enum rk_l2_drop read_tcp(struct rk_l2_state *s, const struct re
 
 	if (r->end - r->at < TCP_BYTES)
 		return RK_L2_MALFORMED;
-	if (!has(r, TCP_BYTES, &drop))
+	if (!has(r, PORTS_BYTES, &drop))
 		return drop;
 	s->counters.kinds[RK_L2_TCP]++;
-	head = (uint32_t)(r->data[r->at + 12] >> 4) * 4;
-	if (head < TCP_BYTES || head > r->end - r->at)
-		return RK_L2_MALFORMED;
-	drop = check_l4(r, r->end - r->at);
+	if (has(r, TCP_BYTES, &drop)) {
+		head = (uint32_t)(r->data[r->at + 12] >> 4) * 4;
+		if (head < TCP_BYTES || head > r->end - r->at)
+			return RK_L2_MALFORMED;
+		drop = check_l4(r, r->end - r->at);
+	}
 	if (!drop && s->args[RK_L2_DROP_TCP_PORT] &&
 	    get16(r->data + r->at + 2) == s->args[RK_L2_DROP_TCP_PORT])
 		drop = RK_L2_RULE;

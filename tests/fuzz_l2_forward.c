@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Bytes to frames to l2_forward: nothing out of bounds, every frame answered once and accounted
- * for. Input: u8 flags, u8 inline bytes, u16 offset within the region, then the frame; what is
+ * for, as a whole and as a head. Input: u8 flags, u8 inline bytes, u16 offset within the region, then the frame; what is
  * beyond the inline bytes is the region.
  */
 #include "l2_aid.h"
@@ -23,6 +23,11 @@ static void on_send(void *user, uint32_t outbox, uint16_t type, uint32_t tag, co
 {
 	const struct rk_frame *frame = payload;
 
+	if (type == RK_FRAME_HEAD) {
+		CHECK(outbox == 0 && tag == 3 && bytes == sizeof(struct rk_frame_head));
+		++*(uint32_t *)user;
+		return;
+	}
 	CHECK(outbox == 0 && type == RK_FRAME && tag == 3);
 	CHECK(bytes == sizeof(*frame) + frame->inline_bytes);
 	CHECK(frame->verdict <= RK_FRAME_DROP);
@@ -65,10 +70,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rk_l2_forward(&ctx, &state, msg);
 	free(msg);
 	free(payload);
+	msg = aid_message(RK_FRAME_HEAD, 0, 3, "", 0);
+	((struct rk_frame_head *)msg->body)->bytes = front.bytes;
+	memcpy(((struct rk_frame_head *)msg->body)->data, data + 4,
+	       bytes < RK_FRAME_HEAD_BYTES ? bytes : RK_FRAME_HEAD_BYTES);
+	rk_l2_forward(&ctx, &state, msg);
+	free(msg);
 	for (int i = RK_L2_FORWARD + 1; i < RK_L2_DROPS; i++)
 		dropped += state.counters.dropped[i];
-	CHECK(sent == 1 && state.counters.frames == 1);
-	CHECK(state.counters.forwarded + state.counters.dropped[RK_L2_FORWARD] == 1);
+	CHECK(sent == 2 && state.counters.frames == 2);
+	CHECK(state.counters.forwarded + state.counters.dropped[RK_L2_FORWARD] == 2);
 	CHECK(dropped == state.counters.dropped[RK_L2_FORWARD]);
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <cmocka.h>
 
 struct last_sent {
@@ -289,6 +290,73 @@ static void test_references_are_checked_and_summed(void **unused)
 	(void)unused;
 }
 
+static uint32_t batch_sent;
+static struct rk_msg batch_last[8];
+
+static void keep_batch(void *user, uint32_t outbox, uint16_t type, uint32_t tag,
+		       const void *payload, uint32_t bytes)
+{
+	(void)user;
+	assert_int_equal(outbox, 0);
+	assert_int_equal(bytes, RK_MSG_BODY_BYTES);
+	batch_last[batch_sent].type = type;
+	batch_last[batch_sent].tag = tag;
+	memcpy(batch_last[batch_sent++].body, payload, bytes);
+}
+
+/* Heads in a row, with a stranger among them: the same verdicts as of whole frames. */
+static void test_heads_are_judged_in_batches(void **unused)
+{
+	static const struct l2_shape shapes[] = {
+		{.payload_bytes = 18}, {.payload_bytes = 900}, {.ipv6 = 1}, {.tcp = 1, .port = 9},
+		{.tags = 1},	       {.payload_bytes = 18}};
+	struct rk_ctx ctx = {.on_send = keep_batch};
+	struct rk_msg msgs[7];
+	struct rk_frame_head *head;
+
+	(void)unused;
+	start(RK_L2_SWAP_MACS, 1);
+	state.args[RK_L2_PORT_XOR] = 1;
+	state.args[RK_L2_DROP_TCP_PORT] = 9;
+	memset(msgs, 0, sizeof(msgs));
+	for (uint32_t i = 0; i < 6; i++) {
+		head = (struct rk_frame_head *)msgs[i].body;
+		l2_build(&frame, &shapes[i]);
+		msgs[i] = (struct rk_msg){.type = RK_FRAME_HEAD, .slots = 1, .tag = 100 + i};
+		head->bytes = (uint16_t)frame.bytes;
+		head->port = 4;
+		memcpy(head->data, frame.data, RK_FRAME_HEAD_BYTES);
+	}
+	((struct rk_frame_head *)msgs[5].body)->data[24] ^= 1; /* IP checksum */
+	msgs[6] = msgs[0];
+	msgs[0] = (struct rk_msg){.type = RK_MSG_USER, .slots = 1};
+	batch_sent = 0;
+	rk_l2_forward_batch(&ctx, &state, msgs, 7);
+	assert_int_equal(batch_sent, 6);
+	for (uint32_t i = 0; i < 6; i++) {
+		bool dropped = i == 2 || i == 4;
+
+		head = (struct rk_frame_head *)batch_last[i].body;
+		assert_int_equal(batch_last[i].type, RK_FRAME_HEAD);
+		assert_int_equal(batch_last[i].tag, i == 5 ? 100 : 101 + i);
+		assert_int_equal(!!(head->flags & RK_FRAME_F_DROP), dropped);
+		assert_int_equal(head->port, dropped ? 4 : 5);
+		assert_int_equal(head->data[5], dropped ? 0x0b : 0x0a);
+	}
+	assert_int_equal(state.counters.frames, 6);
+	assert_int_equal(state.counters.forwarded, 4);
+	assert_int_equal(state.counters.dropped[RK_L2_RULE], 1);
+	assert_int_equal(state.counters.dropped[RK_L2_IP_CHECKSUM], 1);
+	assert_int_equal(state.counters.messages_ignored, 1);
+	/* One by one it is the same; nobody there to take them is counted. */
+	ctx.refuse = 1;
+	rk_l2_forward_batch(&ctx, &state, &msgs[1], 3);
+	rk_l2_forward(&ctx, &state, &msgs[1]);
+	assert_int_equal(state.counters.sends_dropped, 4);
+	assert_int_equal(state.counters.forwarded, 4);
+	assert_int_equal(state.counters.dropped[RK_L2_FORWARD], 2);
+}
+
 static void test_only_frames_and_only_the_leader(void **unused)
 {
 	struct rk_ctx other = {.lane = 1, .on_send = keep_last};
@@ -321,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_rules_drop_by_port),
 		cmocka_unit_test(test_fragments_and_strangers_pass),
 		cmocka_unit_test(test_references_are_checked_and_summed),
+		cmocka_unit_test(test_heads_are_judged_in_batches),
 		cmocka_unit_test(test_only_frames_and_only_the_leader),
 	};
 

@@ -513,6 +513,141 @@ static void test_conservation_at_random(void **unused)
 	}
 }
 
+static void open_heads(uint64_t capacity)
+{
+	struct rk_dpdk_queue_opts opts = {.size = sizeof(opts),
+					  .to_actor = &to.tx,
+					  .from_actor = &from.rx,
+					  .pool = mempool,
+					  .heads = true};
+
+	aid_ring_open(&to, capacity);
+	aid_ring_open(&from, capacity);
+	assert_int_equal(rk_dpdk_queue_open(&queue, "q", &opts), 0);
+}
+
+static struct rk_frame_head *take_head(void)
+{
+	assert_int_equal(rk_ring_recv(&to.rx, cells, 1), 1);
+	assert_int_equal(cells->type, RK_FRAME_HEAD);
+	assert_int_equal(cells->flags, 0);
+	return (struct rk_frame_head *)cells->body;
+}
+
+/* Of every length and pool, in any number of segments: the head travels, the mbuf stays. */
+static void test_heads_travel_alone(void **unused)
+{
+	struct rk_dpdk_stats stats;
+
+	(void)unused;
+	open_heads(64);
+	for (uint32_t bytes = 1; bytes < 9000; bytes += 1 + bytes / 9) {
+		struct rte_mbuf *lent = aid_frame(bytes & 1 ? mempool : plain, bytes, bytes);
+		struct rk_frame_head *head;
+		uint8_t expected[9000];
+		uint32_t shown = bytes < RK_FRAME_HEAD_BYTES ? bytes : RK_FRAME_HEAD_BYTES;
+
+		aid_fill(expected, bytes, bytes);
+		give(lent);
+		head = take_head();
+		assert_int_equal(head->bytes, bytes);
+		assert_int_equal(head->port, 6);
+		assert_memory_equal(head->data, expected, shown);
+		for (uint32_t i = shown; i < RK_FRAME_HEAD_BYTES; i++)
+			assert_int_equal(head->data[i], 0);
+		head->data[0] ^= 0x55;
+		head->port = 9;
+		answer();
+		assert_ptr_equal(get_back(), lent);
+		assert_int_equal(lent->port, 9);
+		*rte_pktmbuf_mtod(lent, uint8_t *) ^= 0x55;
+		assert_true(aid_is(lent, bytes, bytes));
+		rte_pktmbuf_free(lent);
+	}
+	stats = close_queue();
+	assert_int_equal(stats.ipackets, stats.opackets);
+	assert_int_equal(stats.oerrors, 0);
+}
+
+static void test_heads_are_lent_once(void **unused)
+{
+	struct rk_dpdk_stats stats;
+	uint32_t tag;
+
+	(void)unused;
+	open_heads(64);
+	give(aid_frame(plain, 500, 1));
+	take_head();
+	tag = cells->tag;
+	for (uint32_t i = 0; i < 100; i++) {
+		cells->tag = tag ^ 1U << chance(32);
+		answer();
+		assert_null(get_back());
+	}
+	cells->tag = tag;
+	answer();
+	answer();
+	rte_pktmbuf_free(get_back());
+	assert_null(get_back());
+	/* The same place is lent again: the old tag does not fit it. */
+	give(aid_frame(plain, 500, 2));
+	answer();
+	assert_null(get_back());
+	take_head();
+	((struct rk_frame_head *)cells->body)->flags |= RK_FRAME_F_DROP;
+	answer();
+	assert_null(get_back());
+	assert_int_equal(rte_mempool_in_use_count(plain), 0);
+	stats = close_queue();
+	assert_int_equal(stats.tx_reference_errors, 102);
+	assert_int_equal(stats.tx_dropped_packets, 1);
+	assert_int_equal(stats.opackets, 1);
+}
+
+/* Any bursts, verdicts and orders of return, more frames than places, an actor that dies. */
+static void test_heads_at_random(void **unused)
+{
+	(void)unused;
+	for (uint32_t round = 0; round < 60; round++) {
+		uint64_t capacity = 2 << chance(7), given = 0, back = 0;
+		struct rk_msg held[256];
+		uint32_t holds = 0;
+		struct rk_dpdk_stats stats;
+
+		open_heads(capacity);
+		for (uint32_t step = 0; step < 400; step++) {
+			struct rte_mbuf *mbufs[40];
+			uint16_t burst = (uint16_t)chance(40), taken;
+
+			for (uint16_t i = 0; i < burst; i++)
+				mbufs[i] = aid_frame(plain, 60 + (uint32_t)chance(900), i);
+			taken = rk_dpdk_enqueue_burst(queue, mbufs, burst);
+			rte_pktmbuf_free_bulk(mbufs + taken, (unsigned int)(burst - taken));
+			given += taken;
+			while (holds < 256 && chance(8) && rk_ring_recv(&to.rx, &held[holds], 1))
+				holds++;
+			while (holds && chance(8)) {
+				uint32_t which = (uint32_t)chance(holds);
+				struct rk_frame_head *head =
+					(struct rk_frame_head *)held[which].body;
+
+				head->flags |= chance(4) ? 0 : RK_FRAME_F_DROP;
+				if (!rk_ring_send(&from.tx, &held[which]))
+					break;
+				held[which] = held[--holds];
+			}
+			taken = rk_dpdk_dequeue_burst(queue, mbufs, (uint16_t)chance(40));
+			rte_pktmbuf_free_bulk(mbufs, taken);
+			back += taken;
+		}
+		stats = close_queue();
+		assert_int_equal(stats.ipackets, given);
+		assert_int_equal(stats.opackets, back);
+		assert_int_equal(given, back + stats.tx_dropped_packets + stats.reclaimed_packets);
+		assert_int_equal(stats.oerrors, 0);
+	}
+}
+
 static void test_latencies_are_sampled(void **unused)
 {
 	struct rk_dpdk_stats stats;
@@ -619,6 +754,9 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_taken_for_an_actor_that_refuses),
 		cmocka_unit_test(test_an_empty_pool_delays_and_loses_none),
 		cmocka_unit_test(test_conservation_at_random),
+		cmocka_unit_test(test_heads_travel_alone),
+		cmocka_unit_test(test_heads_are_lent_once),
+		cmocka_unit_test(test_heads_at_random),
 		cmocka_unit_test(test_latencies_are_sampled),
 		cmocka_unit_test(test_options_that_cannot_be),
 		cmocka_unit_test(test_a_pool_waits_for_its_mbufs),

@@ -105,7 +105,7 @@ static int check(const char *name, const struct rk_dpdk_queue_opts *opts, uint32
 	if (inline_bytes > most)
 		return rk_fail(EINVAL, "queue '%s': inline_bytes %u: at most %u", name,
 			       inline_bytes, most);
-	if (opts->to_actor &&
+	if (opts->to_actor && !opts->heads &&
 	    rk_msg_cells(RK_MSG_F_TIME, (uint32_t)sizeof(struct rk_frame) + inline_bytes) >
 		    opts->to_actor->max_slots)
 		return rk_fail(EINVAL,
