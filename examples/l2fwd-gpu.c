@@ -53,7 +53,7 @@ static struct rk_runtime *runtime;
 static struct {
 	uint32_t mask;
 	unsigned int ports_per_lcore, period_s;
-	bool keep_macs;
+	bool keep_macs, heads;
 	uint64_t drop_udp_port, drop_tcp_port;
 } options = {.ports_per_lcore = 1, .period_s = 10};
 
@@ -291,6 +291,7 @@ static void start_actor(struct port *port)
 						 .arg_count = RK_L2_ARGS};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = RING_SLOTS};
 	struct rk_dpdk_queue_opts queue_opts = {.size = sizeof(queue_opts),
+						.heads = options.heads,
 						.pool = rk_dpdk_pool_mempool(pool)};
 	char name[RK_DPDK_NAME_BYTES];
 
@@ -358,6 +359,7 @@ static void usage(const char *program)
 		 "  -q NQ                  ports per lcore (default 1)\n"
 		 "  -T PERIOD              seconds between statistics, 0: at the end (default 10)\n"
 		 "  --no-mac-updating      leave the addresses\n"
+		 "  --heads                actors get the first 44 bytes of frames, which is faster\n"
 		 "  --drop-udp-port PORT   the actor drops datagrams to this port\n"
 		 "  --drop-tcp-port PORT   and segments to this one\n",
 		 program);
@@ -366,6 +368,7 @@ static void usage(const char *program)
 static void parse(int count, char **words)
 {
 	static const struct option longs[] = {{"no-mac-updating", no_argument, NULL, 'n'},
+					      {"heads", no_argument, NULL, 'h'},
 					      {"drop-udp-port", required_argument, NULL, 'u'},
 					      {"drop-tcp-port", required_argument, NULL, 't'},
 					      {NULL, 0, NULL, 0}};
@@ -381,6 +384,8 @@ static void parse(int count, char **words)
 			options.period_s = (unsigned int)strtoul(optarg, NULL, 10);
 		else if (option == 'n')
 			options.keep_macs = true;
+		else if (option == 'h')
+			options.heads = true;
 		else if (option == 'u')
 			options.drop_udp_port = strtoul(optarg, NULL, 10);
 		else if (option == 't')

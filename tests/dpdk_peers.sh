@@ -123,6 +123,18 @@ END
 [ $result = 0 ] && python3 "$work/conserved.py" "$work/server.log" 2>>"$work/server.log"
 verdict $? "l2fwd-gpu: received = given to actors = came back = sent + dropped; every mbuf is back"
 
+# shellcheck disable=SC2086
+start server $l2fwd -l 0 $eal --vdev "$(memif server h)" -- -p 1 -T 0 --no-mac-updating --heads
+server=$pid
+wait_for "$work/h"
+# shellcheck disable=SC2086
+timeout -s KILL 60 $traffic -l 1 $eal --vdev "$(memif client h)" -- "$FRAMES" >"$work/traffic.log" 2>&1
+result=$?
+end "$server"
+[ $? = 0 ] && [ $result = 0 ] && has 'mbufs not returned: 0' server &&
+	has "queue opackets +$FRAMES" server
+verdict $? "memif: $FRAMES frames through l2fwd-gpu --heads and back"
+
 # --- The same by URI, with echo: what goes by reference goes from one port to another ---
 
 start server $rk -j run workers 1 from "$(port "$(memif server b)" ,frames)" actor echo \

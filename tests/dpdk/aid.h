@@ -121,9 +121,10 @@ AID struct rte_mbuf *aid_frame(struct rte_mempool *pool, uint32_t bytes, uint32_
 AID bool aid_is(const struct rte_mbuf *mbuf, uint32_t bytes, uint32_t number)
 {
 	static uint8_t expected[65536], got[65536];
+	const char *reason;
 	const void *at;
 
-	if (rte_pktmbuf_pkt_len(mbuf) != bytes)
+	if (rte_mbuf_check(mbuf, 1, &reason) || rte_pktmbuf_pkt_len(mbuf) != bytes)
 		return false;
 	aid_fill(expected, bytes, number);
 	at = rte_pktmbuf_read(mbuf, 0, bytes, got);
