@@ -5,7 +5,8 @@
  *
  *   traffic EAL-ARGUMENTS -- COUNT [LONGEST]
  *
- * Ends with "frames N back N wrong 0", and 1 if anything was missing or wrong.
+ * Prints "frames N back N wrong 0", keeps its device open until its standard input ends, and ends
+ * with 1 if anything was missing or wrong.
  */
 #include "clock.h"
 
@@ -167,6 +168,8 @@ int main(int argc, char **argv)
 	       (unsigned long long)back, (unsigned long long)wrong, (unsigned long long)first);
 	printf("mbufs not returned: %u\n", rte_mempool_in_use_count(pool));
 	fflush(stdout);
+	while (getchar() != EOF)
+		;
 	rte_eth_dev_stop(0);
 	rte_eth_dev_close(0);
 	rte_eal_cleanup();
