@@ -40,6 +40,7 @@ struct rk_gpu_desk {
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t hot_outbox; /* the one that was sent to last */
+	uint32_t next_inbox; /* to be looked at */
 	uint32_t phase;
 	uint32_t hurry;
 	uint32_t event;
@@ -55,8 +56,8 @@ struct rk_gpu_desk {
 	uint64_t beat;
 };
 
-/* A block's shared memory; the rings between its actors follow. */
-struct rk_gpu_shared {
+/* A block's shared memory; the rings between its actors follow, aligned as slots are. */
+struct RK_ALIGNED(RK_SLOT_BYTES) rk_gpu_shared {
 	uint8_t cells[RK_GPU_WARPS][RK_POLL_SLOTS * RK_CELL_BYTES];
 	struct rk_gpu_desk desk[RK_GPU_WARPS];
 	uint32_t plain[2][RK_GPU_WARPS];
@@ -119,7 +120,14 @@ static __device__ __forceinline__ bool rk_leader_says(const struct rk_ctx *ctx, 
 /* The host's word about hurry, if it is about this actor. */
 static __device__ __forceinline__ uint32_t rk_hurry_for(const struct rk_gpu_desk *desk, uint64_t word)
 {
-	return word >> 8 == desk->spawn.serial ? (uint32_t)(word & 0xff) : RK_GPU_PATIENT;
+	uint32_t hurry = (uint32_t)(word & 0xff);
+
+	return word >> 8 == desk->spawn.serial && hurry != RK_GPU_PAUSE ? hurry : RK_GPU_PATIENT;
+}
+
+static __device__ __forceinline__ bool rk_is_paused(const struct rk_gpu_desk *desk, uint64_t word)
+{
+	return word == (desk->spawn.serial << 8 | RK_GPU_PAUSE);
 }
 
 static __device__ __forceinline__ uint32_t rk_hurry_of(const struct rk_gpu_desk *desk)
@@ -277,7 +285,7 @@ static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t 
 	if (!ctx->hot || rk_likely((uint32_t)(ctx->out.limit - ctx->out.position) >= wanted))
 		return ctx->hot;
 	if (ctx->lane == 0)
-		now = rk_load_words(ctx->out.credit);
+		now = rk_load_words_of(ctx->out.credit, ctx->out.shared);
 	now.w0 = rk_agree(ctx, now.w0);
 	now.w1 = rk_agree(ctx, now.w1);
 	rk_believe(&ctx->out, now);
@@ -415,12 +423,16 @@ static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t o
  */
 static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 {
-	uint64_t said = rk_agree(ctx, (uint64_t)ctx->slow << 63 |
-					      (uint64_t)ctx->staged_messages << 32 | ctx->staged);
-	uint32_t staged = (uint32_t)said;
+	uint64_t said;
+	uint32_t staged;
 
+	if (!rk_leader_says(ctx, ctx->slow || ctx->staged))
+		return;
+	said = rk_agree(ctx, (uint64_t)ctx->slow << 63 | (uint64_t)ctx->staged_messages << 32 |
+				     ctx->staged);
+	staged = (uint32_t)said;
 	ctx->slow = said >> 63;
-	if (!ctx->slow && (!staged || (!last && staged < RK_STAGING_FULL)))
+	if (!ctx->slow && !last && staged < RK_STAGING_FULL)
 		return;
 	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
 		if (ctx->lane < RK_GPU_WARP_LANES)
@@ -495,10 +507,11 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->position = rx->credited = ring->position;
 	rx->capacity_log2 = ring->capacity_log2;
 	rx->closed = 0;
+	rx->shared = ring->place == RK_GPU_SHARED;
 	/* Slots in shared memory are the consumer's to clear, before the producer knows of them. */
 	if (ring->place == RK_GPU_SHARED)
 		for (uint64_t at = 0; at < RK_SLOT_BYTES << ring->capacity_log2; at += 8)
-			rk_store_word(slots + at, 0);
+			rk_store_word_to(slots + at, 0, true);
 	desk->inboxes++;
 }
 
@@ -515,40 +528,53 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->limit = ring->position + (1ull << ring->capacity_log2);
 	tx->capacity_log2 = ring->capacity_log2;
 	tx->closed = 0;
-	if (ring->place == RK_GPU_SHARED) {
-		rk_store_word(credit, 0);
-		rk_store_word(credit + 8, 0);
+	tx->shared = ring->place == RK_GPU_SHARED;
+	if (tx->shared) {
+		rk_store_word_to(credit, 0, true);
+		rk_store_word_to(credit + 8, 0, true);
 	}
 	desk->outboxes++;
 }
 
-/* Generic address of @offset in the shared memory of the cluster's block @rank; of our own: -1. */
-static __device__ uint64_t rk_shared_address(uint64_t offset, int rank)
+/* Address of @offset in the rings' part of the shared memory of the cluster's block @rank. */
+static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
 {
 	extern __shared__ uint8_t rk_block_memory[];
-	uint64_t address = (uint64_t)(rk_block_memory + sizeof(struct rk_gpu_shared) + offset);
+	uint32_t address = (uint32_t)__cvta_generic_to_shared(rk_block_memory) +
+			   (uint32_t)sizeof(struct rk_gpu_shared) + (uint32_t)offset;
 
 #if __CUDA_ARCH__ >= 900
-	if (rank >= 0)
-		asm volatile("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"(address), "r"(rank));
+	asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
 #endif
 	(void)rank;
 	return address;
 }
 
+static __device__ uint32_t rk_own_rank()
+{
+	uint32_t rank = 0;
+
+#if __CUDA_ARCH__ >= 900
+	asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+	return rank;
+}
+
 static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, const uint64_t *cell)
 {
 	const struct rk_gpu_ring *ring = (const struct rk_gpu_ring *)(cell + 1);
-	bool shared = ring->place == RK_GPU_SHARED;
+	uint32_t own = rk_own_rank(), consumer = type == RK_GPU_INBOX ? own : ring->rank;
+	uint32_t producer = type == RK_GPU_INBOX ? ring->rank : own;
+	uint64_t slots = ring->slots, credit = ring->credit;
 
+	if (ring->place == RK_GPU_SHARED) {
+		slots = rk_shared_address(slots, consumer);
+		credit = rk_shared_address(credit, producer);
+	}
 	if (type == RK_GPU_INBOX)
-		rk_add_inbox(desk, ring,
-			     shared ? rk_shared_address(ring->slots, -1) : ring->slots,
-			     shared ? rk_shared_address(ring->credit, ring->rank) : ring->credit);
+		rk_add_inbox(desk, ring, slots, credit);
 	else
-		rk_add_outbox(desk, ring,
-			      shared ? rk_shared_address(ring->slots, ring->rank) : ring->slots,
-			      shared ? rk_shared_address(ring->credit, -1) : ring->credit);
+		rk_add_outbox(desk, ring, slots, credit);
 }
 
 /* The seat's control ring, as this end of it stands. */
@@ -560,7 +586,7 @@ static __device__ struct rk_gpu_rx rk_control_ring(const struct rk_gpu_desk *des
 	rx.credit = desk->status;
 	rx.position = rx.credited = desk->control_position;
 	rx.capacity_log2 = 6;
-	rx.closed = 0;
+	rx.closed = rx.shared = 0;
 	return rx;
 }
 
@@ -581,23 +607,26 @@ static __device__ bool rk_take_control(struct rk_gpu_desk *desk, uint64_t *cell)
 	return true;
 }
 
-/* What was obeyed is done before the host learns so: it may then tell the other end of a link. */
-static __device__ void rk_control_done(struct rk_gpu_desk *desk)
+/* Give back what was obeyed. Slots that this seat cleared for a link are clear before the host learns
+ * so, and tells the other end.
+ */
+static __device__ void rk_control_done(struct rk_gpu_desk *desk, bool cleared)
 {
-	__threadfence_system();
-	rk_give_credit(desk->status + offsetof(struct rk_gpu_status, consumed),
-		       desk->control_position);
+	struct rk_gpu_rx rx = rk_control_ring(desk);
+
+	if (cleared)
+		__threadfence_system();
+	rk_give_credit(&rx);
 }
 
+/* Time and tag in one store: whoever sees the tag sees the time. */
 static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)
 {
-	uint64_t now_ns;
+	struct rk_words answer;
 
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now_ns));
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, gpu_ns), now_ns);
-	/* The host reads the time once it has seen the tag; both lie in one line. */
-	__threadfence_system();
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, probe), tag);
+	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(answer.w0));
+	answer.w1 = tag;
+	rk_store_words(desk->status + offsetof(struct rk_gpu_status, gpu_ns), answer);
 }
 
 /* Do what the message says. Words for an earlier actor of the seat are passed over. */
@@ -634,7 +663,7 @@ static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 	if (!rk_take_control(desk, cell))
 		return false;
 	rk_obey_cell(desk, cell);
-	rk_control_done(desk);
+	rk_control_done(desk, (cell[0] & 0xffff) == RK_GPU_INBOX);
 	return true;
 }
 
@@ -648,12 +677,13 @@ static __device__ void rk_publish(struct rk_gpu_desk *desk)
 		rk_store_word(to + 8 * i, from[i]);
 }
 
-/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with the phase. */
+/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with a last phase. */
 static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phase)
 {
 	desk->phase = phase;
 	rk_publish(desk);
-	__threadfence_system();
+	if (phase >= RK_GPU_CLOSING)
+		__threadfence_system();
 	rk_store_word(desk->status + offsetof(struct rk_gpu_status, serial_phase),
 		      desk->spawn.serial << 8 | phase);
 }

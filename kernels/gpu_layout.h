@@ -44,6 +44,14 @@ enum rk_gpu_hurry {
 	RK_GPU_PATIENT,
 	RK_GPU_HURRY,  /* stop now; wait for no room */
 	RK_GPU_LET_GO, /* and do not wait for outboxes to take RK_MSG_CLOSED */
+	RK_GPU_PAUSE,  /* no hurry: leave the seat as it is; the kernel ends, and is resumed */
+};
+
+/* What an empty seat is told when no actor is to come. */
+enum rk_gpu_leave {
+	RK_GPU_STAY,
+	RK_GPU_LEAVE,
+	RK_GPU_TRAP, /* end the kernel by a fault, for a seat whose handler never returns */
 };
 
 enum rk_gpu_group { RK_GPU_GROUP_WARP, RK_GPU_GROUP_BLOCK };
@@ -99,7 +107,7 @@ struct rk_gpu_ring {
  * @hurry: serial << 8 | enum rk_gpu_hurry, for the actor of that serial
  * @told: control messages ever sent; written after them
  * @empty_told: the same, for an empty seat
- * @leave: not 0: the warp returns when the seat is empty
+ * @leave: enum rk_gpu_leave, for an empty seat
  */
 struct rk_gpu_seat {
 	struct rk_slot control[RK_GPU_CONTROL_SLOTS];
@@ -164,17 +172,25 @@ struct rk_gpu_status {
  * @status: struct rk_gpu_status, likewise
  * @nap_ns: how long an empty seat sleeps between two looks: a spawn waits for it, a busy neighbour
  *	gains, and so does the bus where seats lie in memory of the host
+ * @image: where blocks leave their shared memory when they end, one behind the other
+ * @image_bytes: of each; a multiple of 16
+ * @resume: take it up again from there
  */
 struct rk_gpu_params {
 	uint64_t seats;
 	uint64_t markers;
 	uint64_t status;
 	uint64_t nap_ns;
+	uint64_t image;
+	uint32_t image_bytes;
+	uint32_t resume;
 };
 
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 128, "two lines");
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, hurry) % 16 == 0, "loaded with @told at once");
 
 #endif

@@ -33,13 +33,15 @@ static __device__ __forceinline__ uint64_t rk_tag_at(uint64_t position, uint32_t
 	return (uint64_t)((((uint32_t)position >> capacity_log2) + 1) << 24) << 32;
 }
 
+/* Where it says @shared, addresses are of the shared memory of the cluster's blocks. */
 struct rk_gpu_rx {
 	uint64_t slots;
 	uint64_t credit;
 	uint64_t position;
 	uint64_t credited;
 	uint32_t capacity_log2;
-	uint32_t closed;
+	uint16_t closed;
+	uint16_t shared;
 };
 
 struct rk_gpu_tx {
@@ -48,7 +50,8 @@ struct rk_gpu_tx {
 	uint64_t position;
 	uint64_t limit; /* position up to which slots are known to be free */
 	uint32_t capacity_log2;
-	uint32_t closed;
+	uint16_t closed;
+	uint16_t shared;
 };
 
 /* --- Words --- */
@@ -57,7 +60,7 @@ static __device__ __forceinline__ struct rk_words rk_load_words(uint64_t address
 {
 	struct rk_words words;
 
-	asm volatile("ld.relaxed.sys.v2.u64 {%0, %1}, [%2];"
+	asm volatile("ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2];"
 		     : "=l"(words.w0), "=l"(words.w1)
 		     : "l"(address));
 	return words;
@@ -65,21 +68,70 @@ static __device__ __forceinline__ struct rk_words rk_load_words(uint64_t address
 
 static __device__ __forceinline__ void rk_store_words(uint64_t address, struct rk_words words)
 {
-	asm volatile("st.relaxed.sys.v2.u64 [%0], {%1, %2};" ::"l"(address), "l"(words.w0),
+	asm volatile("st.relaxed.sys.global.v2.u64 [%0], {%1, %2};" ::"l"(address), "l"(words.w0),
 		     "l"(words.w1));
+}
+
+/* The same of shared memory, which has its own instructions: system scope traps there. */
+static __device__ __forceinline__ struct rk_words rk_load_words_of(uint64_t address, bool shared)
+{
+	struct rk_words words;
+
+	if (!shared)
+		return rk_load_words(address);
+#if __CUDA_ARCH__ >= 900
+	asm volatile("ld.relaxed.cluster.shared::cluster.v2.u64 {%0, %1}, [%2];"
+		     : "=l"(words.w0), "=l"(words.w1)
+		     : "r"((uint32_t)address));
+#else
+	asm volatile("ld.volatile.shared.v2.u64 {%0, %1}, [%2];"
+		     : "=l"(words.w0), "=l"(words.w1)
+		     : "r"((uint32_t)address));
+#endif
+	return words;
+}
+
+static __device__ __forceinline__ void rk_store_words_to(uint64_t address, struct rk_words words,
+							 bool shared)
+{
+	if (!shared) {
+		rk_store_words(address, words);
+		return;
+	}
+#if __CUDA_ARCH__ >= 900
+	asm volatile("st.relaxed.cluster.shared::cluster.v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
+		     "l"(words.w0), "l"(words.w1));
+#else
+	asm volatile("st.volatile.shared.v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
+		     "l"(words.w0), "l"(words.w1));
+#endif
 }
 
 static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
 {
 	uint64_t word;
 
-	asm volatile("ld.relaxed.sys.u64 %0, [%1];" : "=l"(word) : "l"(address));
+	asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(word) : "l"(address));
 	return word;
 }
 
 static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t word)
 {
-	asm volatile("st.relaxed.sys.u64 [%0], %1;" ::"l"(address), "l"(word));
+	asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(word));
+}
+
+static __device__ __forceinline__ void rk_store_word_to(uint64_t address, uint64_t word, bool shared)
+{
+	if (!shared) {
+		rk_store_word(address, word);
+		return;
+	}
+#if __CUDA_ARCH__ >= 900
+	asm volatile("st.relaxed.cluster.shared::cluster.u64 [%0], %1;" ::"r"((uint32_t)address),
+		     "l"(word));
+#else
+	asm volatile("st.volatile.shared.u64 [%0], %1;" ::"r"((uint32_t)address), "l"(word));
+#endif
 }
 
 /* --- Receiving --- */
@@ -106,8 +158,9 @@ static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
 static __device__ __forceinline__ struct rk_words
 rk_poll_load(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane)
 {
-	return rk_load_words(rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
-			     lane % 4 * sizeof(struct rk_words));
+	return rk_load_words_of(rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
+					lane % 4 * sizeof(struct rk_words),
+				rx->shared);
 }
 
 /*
@@ -148,9 +201,10 @@ static __device__ __forceinline__ void rk_put_cells(uint8_t *cells, uint32_t lan
  * decides whether it happens, so a fence, which would wait for this warp's replies to cross the
  * bus, has nothing to add.
  */
-static __device__ __forceinline__ void rk_give_credit(uint64_t credit, uint64_t position)
+static __device__ __forceinline__ void rk_give_credit(struct rk_gpu_rx *rx)
 {
-	rk_store_word(credit, position);
+	rk_store_word_to(rx->credit, rx->position, rx->shared);
+	rx->credited = rx->position;
 }
 
 static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *rx)
@@ -158,10 +212,10 @@ static __device__ __forceinline__ bool rk_credit_is_due(const struct rk_gpu_rx *
 	return (uint32_t)(rx->position - rx->credited) << 3 >> rx->capacity_log2;
 }
 
-/* Take nothing more from the ring of @credit; its producer learns why when it next looks there. */
-static __device__ __forceinline__ void rk_refuse(uint64_t credit, uint32_t reason)
+/* Take nothing more from a ring; its producer learns why when it next looks at the credit. */
+static __device__ __forceinline__ void rk_refuse(const struct rk_gpu_rx *rx, uint32_t reason)
 {
-	rk_store_word(credit + 8, reason);
+	rk_store_word_to(rx->credit + 8, reason, rx->shared);
 }
 
 /* One cell by one lane; false when it is not there. For control and long messages. */
@@ -171,7 +225,7 @@ static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t positio
 	uint64_t tag = rk_tag_at(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
 
 	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
-		struct rk_words two = rk_load_words(at + 8 * i);
+		struct rk_words two = rk_load_words_of(at + 8 * i, rx->shared);
 
 		word[i] = two.w0;
 		word[i + 1] = two.w1;
@@ -201,14 +255,14 @@ static __device__ __forceinline__ void rk_believe(struct rk_gpu_tx *tx, struct r
 	else
 		tx->limit = now.w0 + capacity;
 	if (now.w1)
-		tx->closed = (uint32_t)now.w1;
+		tx->closed = (uint16_t)now.w1;
 }
 
 /* Slots that may be written now; asks for the credit when @wanted are not known to be free. */
 static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
 {
 	if (tx->limit - tx->position < wanted && !tx->closed)
-		rk_believe(tx, rk_load_words(tx->credit));
+		rk_believe(tx, rk_load_words_of(tx->credit, tx->shared));
 	return tx->closed ? 0 : tx->limit - tx->position;
 }
 
@@ -232,8 +286,10 @@ static __device__ __forceinline__ void rk_store_cells(const struct rk_gpu_tx *tx
 		pieces.four[1] = four[1];
 		pieces.four[2] = four[2];
 		pieces.two = *(const uint16_t *)(cell + rk_lane_two(k));
-		rk_store_words(rk_slot_at(tx->slots, position + i, tx->capacity_log2) + 16 * k,
-			       rk_lane_pack(k, pieces, rk_tag_at(position + i, tx->capacity_log2)));
+		rk_store_words_to(
+			rk_slot_at(tx->slots, position + i, tx->capacity_log2) + 16 * k,
+			rk_lane_pack(k, pieces, rk_tag_at(position + i, tx->capacity_log2)),
+			tx->shared);
 	}
 }
 
@@ -249,7 +305,7 @@ static __device__ __forceinline__ void rk_store_cell(const struct rk_gpu_tx *tx,
 
 		words.w0 = rk_slot_word(cell, i) | tag;
 		words.w1 = rk_slot_word(cell, i + 1) | tag;
-		rk_store_words(at + 8 * i, words);
+		rk_store_words_to(at + 8 * i, words, tx->shared);
 	}
 }
 

@@ -13,7 +13,9 @@
 
 #define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
 #define RK_BUSY_TURNS 64    /* and while messages come */
+#define RK_LAST_POLLS 4	    /* of all inboxes, before an actor that is to stop does */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
+#define RK_BLOCK_SLOTS (RK_GPU_WARPS * RK_POLL_SLOTS)
 
 /* A warp, or a block, as the group that calls a handler. */
 struct rk_warp_group {
@@ -35,9 +37,10 @@ struct rk_block_group {
 struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
 	struct rk_words words; /* of the slots at the ring's position, asked for before */
+	struct rk_words ahead; /* of those behind a block's full reach, asked for in good time */
 	uint32_t plain;	       /* messages in the group's cells */
 	bool special;	       /* the next one is there, but is not plain */
-	bool told;	       /* the host has said something; in the leader, then in all */
+	bool told;	       /* there is something else to do; in one lane, then in all */
 };
 
 static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
@@ -57,6 +60,22 @@ static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t
 				   lane % RK_GPU_WARP_LANES);
 }
 
+/* Ask for the slots behind those that were just found; the position is theirs. */
+static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group, struct rk_gpu_turn *turn,
+						   uint32_t lane)
+{
+	rk_ask(turn, lane);
+}
+
+static __device__ __forceinline__ void rk_ask_next(struct rk_block_group, struct rk_gpu_turn *turn,
+						   uint32_t lane)
+{
+	if (turn->plain == RK_BLOCK_SLOTS)
+		turn->words = turn->ahead;
+	else
+		rk_ask(turn, lane);
+}
+
 /* Judge what was asked for. A warp's is one load of eight slots. */
 static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
 					       struct rk_gpu_turn *turn, uint8_t *cells)
@@ -69,7 +88,7 @@ static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_c
 		__syncwarp();
 	} else {
 		turn->special = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, false);
-		turn->told = __any_sync(RK_FULL_WARP, turn->told && ctx->lane == 0);
+		turn->told = __any_sync(RK_FULL_WARP, turn->told);
 	}
 }
 
@@ -82,14 +101,20 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
 	bool reach = warp * RK_POLL_SLOTS < 1u << turn->rx.capacity_log2;
 	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
-	uint32_t fresh = rk_poll_judge(&turn->rx, position, in_warp, turn->words, false);
-	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last;
+	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine = plain;
 
-	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, reach ? plain : 0,
+	if (plain == RK_POLL_SLOTS)
+		turn->ahead = rk_poll_load(&turn->rx, position + RK_BLOCK_SLOTS, in_warp);
+	else if (rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
+		mine |= 0x100;
+	if (!reach)
+		mine = 0;
+	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, mine & 0xff,
 		     turn->words);
+	if (warp == 0 && __any_sync(RK_FULL_WARP, turn->told))
+		mine |= 0x200;
 	if (in_warp == 0)
-		each[warp] = (reach ? plain | (fresh > plain ? 0x100u : 0) : 0) |
-			     (turn->told && warp == 0 ? 0x200u : 0);
+		each[warp] = mine;
 	__syncthreads();
 	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
 	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_POLL_SLOTS);
@@ -148,7 +173,7 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 
 	if (!slots || (type == RK_MSG_PAD && beyond)) {
 		if (lane == 0)
-			rk_refuse(rx.credit, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
+			rk_refuse(&rx, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
 		return RK_SPECIAL_CLOSED;
 	}
 	if (type == RK_MSG_PAD)
@@ -160,16 +185,67 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
 }
 
+/*
+ * What else to keep an eye on while one inbox is polled: lane 0 the host's words, lane 1 + i the next
+ * slot of inbox i. Each is one load a poll, and judged a poll late, so that no message waits for it.
+ */
+struct rk_gpu_watch {
+	uint64_t address;
+	uint64_t quiet;	 /* @seen.w1 of lane 0, or the tag of a slot that has not come */
+	uint64_t serial; /* lane 0's */
+	struct rk_words seen;
+	bool shared;
+	bool here; /* this lane has something to watch */
+};
+
+static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch,
+						      const struct rk_gpu_desk *desk, uint32_t lane,
+						      uint32_t polled)
+{
+	const struct rk_gpu_rx *rx = &desk->rx[lane - 1];
+
+	*watch = (struct rk_gpu_watch){};
+	watch->here = lane == 0;
+	watch->address = desk->seat + offsetof(struct rk_gpu_seat, hurry);
+	watch->quiet = watch->seen.w1 = desk->control_taken;
+	watch->serial = desk->spawn.serial;
+	if (lane >= 1 && lane <= desk->inboxes && lane - 1 != polled && !rx->closed) {
+		watch->here = true;
+		watch->address = rk_slot_at(rx->slots, rx->position, rx->capacity_log2);
+		watch->quiet = rk_tag_at(rx->position, rx->capacity_log2);
+		watch->seen.w0 = ~watch->quiet;
+		watch->shared = rx->shared;
+	}
+}
+
+/* Whether there was something to see. */
+static __device__ __forceinline__ bool rk_watch_judge(const struct rk_gpu_watch *watch, uint32_t lane)
+{
+	if (!watch->here)
+		return false;
+	if (lane == 0)
+		return watch->seen.w1 != watch->quiet || watch->seen.w0 >> 8 == watch->serial;
+	return !((watch->seen.w0 ^ watch->quiet) & RK_WORD_TAG_MASK);
+}
+
+static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch)
+{
+	if (watch->here)
+		watch->seen = rk_load_words_of(watch->address, watch->shared);
+}
+
 /* --- Handling --- */
 
 /* Why the loop over plain messages ended. */
 enum rk_gpu_pause {
 	RK_PAUSE_IDLE,	  /* nothing came for a while */
 	RK_PAUSE_BUSY,	  /* much came */
-	RK_PAUSE_TOLD,	  /* the host has said something */
+	RK_PAUSE_TOLD,	  /* the host has said something, or another inbox has a message */
 	RK_PAUSE_SPECIAL, /* the next message is not plain */
 	RK_PAUSE_WAITING, /* something that was sent waits */
 };
+
+enum rk_gpu_aside { RK_ASIDE_NOTHING, RK_ASIDE_OBEYED, RK_ASIDE_PAUSED };
 
 template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life {
 	static __device__ __forceinline__ void call(struct rk_ctx *ctx, void *state,
@@ -207,26 +283,24 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		uint8_t *cells = rk_shared()->cells[seat];
 		void *state = (void *)desk->spawn.state;
 		uint64_t serial = desk->spawn.serial, marker = desk->marker;
-		uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, hurry);
-		uint64_t told = desk->control_taken, received = 0;
+		uint64_t received = 0;
 		uint32_t idle = 0, busy = 0, pause;
 		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane};
-		struct rk_words host = {0, told};
+		struct rk_gpu_watch watch;
 		struct rk_gpu_turn turn;
 
 		turn.rx = desk->rx[index];
 		rk_hold(&ctx);
+		rk_watch_begin(&watch, desk, lane, index);
 		rk_ask(&turn, lane);
 		for (;;) {
-			/* Judged one poll late, so that no message waits for these words. */
-			turn.told = host.w1 != told || host.w0 >> 8 == serial; /* in a hurry */
-			if (lane == 0)
-				host = rk_load_words(words_at);
+			turn.told = rk_watch_judge(&watch, lane);
+			rk_watch_ask(&watch);
 			rk_poll(GROUP(), &ctx, &turn, cells);
 			if (turn.plain) {
 				turn.rx.position += turn.plain;
 				/* Asked for now, the next are there when this is done. */
-				rk_ask(&turn, lane);
+				rk_ask_next(GROUP(), &turn, lane);
 				if (lane == 0)
 					rk_store_word(marker, serial);
 				handle_plain(&ctx, state, cells, turn.plain);
@@ -235,7 +309,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				received += turn.plain;
 				if (rk_credit_is_due(&turn.rx)) {
 					if (lane == 0)
-						rk_give_credit(turn.rx.credit, turn.rx.position);
+						rk_give_credit(&turn.rx);
 					turn.rx.credited = turn.rx.position;
 				}
 				idle = 0;
@@ -252,7 +326,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				rk_ask(&turn, lane);
 				if (turn.rx.position != turn.rx.credited) {
 					if (lane == 0)
-						rk_give_credit(turn.rx.credit, turn.rx.position);
+						rk_give_credit(&turn.rx);
 					turn.rx.credited = turn.rx.position;
 				}
 				pause = RK_PAUSE_TOLD;
@@ -295,53 +369,68 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
 			desk->counters.received_slots += what >> 8;
 			if (rk_credit_is_due(rx)) {
-				rk_give_credit(rx->credit, rx->position);
-				rx->credited = rx->position;
+				rk_give_credit(rx);
 			}
 		}
 		GROUP::sync();
 	}
 
-	/* One look at every inbox; true if something came. */
+	/* The next inbox that is open; the number of inboxes when there is none. */
+	static __device__ __forceinline__ uint32_t next_inbox(const struct rk_gpu_desk *desk)
+	{
+		uint32_t inboxes = desk->inboxes;
+
+		for (uint32_t i = 0; i < inboxes; i++) {
+			uint32_t index = (desk->next_inbox + i) % inboxes;
+
+			if (!desk->rx[index].closed)
+				return index;
+		}
+		return inboxes;
+	}
+
+	/*
+	 * Take from one inbox, with an eye on the others, for as long as it gives. True if something
+	 * came; false: nothing was in any.
+	 */
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
-		uint32_t inboxes = desk->inboxes;
-		bool came = false;
+		uint32_t index = next_inbox(desk), pause;
+		bool hasty = desk->phase == RK_GPU_DRAINING;
 
-		for (uint32_t i = 0; i < inboxes && !desk->waiting_cells; i++) {
-			uint32_t pause;
-
-			if (desk->rx[i].closed)
-				continue;
-			pause = flow(seat, lane, i, inboxes == 1 ? RK_IDLE_POLLS : 1, RK_BUSY_TURNS);
-			if (pause == RK_PAUSE_SPECIAL)
-				take_special(seat, lane, i);
-			came |= pause != RK_PAUSE_IDLE && pause != RK_PAUSE_TOLD;
-		}
-		return came;
+		if (desk->waiting_cells || index == desk->inboxes)
+			return false;
+		pause = flow(seat, lane, index, hasty ? RK_LAST_POLLS : RK_IDLE_POLLS, RK_BUSY_TURNS);
+		if (pause == RK_PAUSE_SPECIAL)
+			take_special(seat, lane, index);
+		else if (lane == 0)
+			desk->next_inbox = index + 1;
+		GROUP::sync();
+		return pause != RK_PAUSE_IDLE;
 	}
 
 	/* --- Control --- */
 
 	/*
-	 * The leader's: what is not messages: control, hurry, what waits, the beat. True when
-	 * something was done.
+	 * The leader's: what is not messages: control, hurry, what waits, the beat.
 	 */
-	static __device__ __noinline__ bool look_aside(struct rk_gpu_desk *desk)
+	static __device__ __noinline__ enum rk_gpu_aside look_aside(struct rk_gpu_desk *desk)
 	{
 		const struct rk_words host =
 			rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
-		bool done = false;
+		enum rk_gpu_aside found = RK_ASIDE_NOTHING;
 
 		desk->event = RK_GPU_NOTHING;
 		desk->hurry = rk_hurry_for(desk, host.w0);
 		while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 && rk_obey(desk))
-			done = true;
+			found = RK_ASIDE_OBEYED;
 		rk_drain(desk);
 		rk_beat(desk);
 		rk_publish(desk);
-		return done;
+		if (desk->event == RK_GPU_NOTHING && rk_is_paused(desk, host.w0))
+			found = RK_ASIDE_PAUSED;
+		return found;
 	}
 
 	/* One message to the handler, with no outbox held. All lanes, between barriers. */
@@ -387,25 +476,32 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			return tx->closed;
 		cell[1] = desk->hurry ? 2 /* RK_CLOSE_STOPPED */ : 1 /* RK_CLOSE_DONE */;
 		rk_store_cell(tx, tx->position++, cell);
-		tx->closed = (uint32_t)cell[1];
+		tx->closed = (uint16_t)cell[1];
 		return true;
 	}
 
-	/* The leader's: close all outboxes, or give up when let go. */
-	static __device__ void close_outboxes(struct rk_gpu_desk *desk)
+	/* The leader's: close all outboxes, or give up when let go. False when paused before. */
+	static __device__ __noinline__ bool close_outboxes(struct rk_gpu_desk *desk)
 	{
 		bool all;
 
 		do {
+			uint64_t word =
+				rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, hurry));
+
+			if (rk_is_paused(desk, word))
+				return false;
 			all = true;
-			desk->hurry = rk_hurry_of(desk);
+			desk->hurry = rk_hurry_for(desk, word);
 			rk_drain(desk);
 			for (uint32_t i = 0; i < desk->outboxes; i++)
 				all &= close_outbox(desk, &desk->tx[i]);
 			rk_beat(desk);
 		} while (!all && desk->hurry != RK_GPU_LET_GO);
+		return true;
 	}
 
+	/* RK_MSG_STOP to the handler, then no more messages. */
 	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		if (lane == 0) {
@@ -420,16 +516,27 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			for (uint32_t i = 0; i < desk->inboxes; i++)
 				if (!desk->rx[i].closed)
-					rk_refuse(desk->rx[i].credit, 2 /* RK_CLOSE_STOPPED */);
+					rk_refuse(&desk->rx[i], 2 /* RK_CLOSE_STOPPED */);
 			rk_enter(desk, RK_GPU_CLOSING);
-			close_outboxes(desk);
-			rk_enter(desk, RK_GPU_DONE);
-			desk->spawn.serial = 0;
 		}
 		GROUP::sync();
 	}
 
-	/* --- From spawn to done --- */
+	/* False when paused before all that was sent is out. */
+	static __device__ __noinline__ bool finish(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (lane == 0) {
+			desk->share[0] = close_outboxes(desk);
+			if (desk->share[0]) {
+				rk_enter(desk, RK_GPU_DONE);
+				desk->spawn.serial = 0;
+			}
+		}
+		GROUP::sync();
+		return desk->share[0];
+	}
+
+	/* --- From spawn to done, or from pause to pause --- */
 
 	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
 	{
@@ -438,7 +545,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
-			desk->inboxes = desk->outboxes = desk->hot_outbox = 0;
+			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = 0;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
@@ -448,25 +555,28 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
-	static __device__ __noinline__ void run(uint32_t seat, uint32_t lane)
+	/* @resume: go on where a pause came. Return: true when paused: the desk holds all there is. */
+	static __device__ __noinline__ bool run(uint32_t seat, uint32_t lane, bool resume)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		bool came;
 
-		begin(desk, lane);
-		for (;;) {
+		if (!resume)
+			begin(desk, lane);
+		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
 			if (lane == 0)
 				desk->share[0] = look_aside(desk);
 			GROUP::sync();
+			if (desk->share[0] == RK_ASIDE_PAUSED)
+				return true;
 			if (desk->event == RK_GPU_START)
 				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
 			if (desk->hurry || (!came && !desk->share[0] && is_over(desk)))
-				break;
+				stop(desk, lane);
 			GROUP::sync();
 		}
-		GROUP::sync();
-		stop(desk, lane);
+		return !finish(desk, lane);
 	}
 };
 

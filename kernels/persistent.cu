@@ -29,17 +29,17 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 extern "C" __device__ const uint32_t rk_sizes[2] = {sizeof(struct rk_gpu_shared),
 						    sizeof(struct rk_gpu_scratch)};
 
-/* Run the actor whose spawn message lies on the desk. */
+/* Run the actor whose spawn message lies on the desk. Return: true when it was paused. */
 template <class GROUP>
-static __device__ void rk_dispatch(uint32_t seat, uint32_t lane)
+static __device__ bool rk_dispatch(uint32_t seat, uint32_t lane, bool resume)
 {
 	switch (rk_shared()->desk[seat].spawn.handler) {
-#define RK_CASE(index, handle, batch)                            \
-	case index:                                              \
-		rk_life<GROUP, handle, batch>::run(seat, lane);  \
-		break;
+#define RK_CASE(index, handle, batch) \
+	case index:                   \
+		return rk_life<GROUP, handle, batch>::run(seat, lane, resume);
 		RK_HANDLERS(RK_CASE)
 	}
+	return false;
 }
 
 /* Take a spawn message from the control ring; any other is for an actor that is gone. One lane. */
@@ -55,7 +55,7 @@ static __device__ bool rk_take_spawn(struct rk_gpu_desk *desk)
 		desk->spawn = *(const struct rk_gpu_spawn *)(cell + 1);
 	else if ((cell[0] & 0xffff) == RK_MSG_PROBE)
 		rk_answer_probe(desk, (uint32_t)(cell[0] >> 32));
-	rk_control_done(desk);
+	rk_control_done(desk, false);
 	return spawn;
 }
 
@@ -69,6 +69,8 @@ static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 
 	if (host.w0 != desk->control_taken)
 		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
+	if (host.w1 == RK_GPU_TRAP)
+		asm volatile("trap;");
 	return host.w1 ? RK_CALL_LEAVE : RK_CALL_NONE;
 }
 
@@ -81,45 +83,102 @@ static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_param
 	desk->seat = params.seats + index * sizeof(struct rk_gpu_seat);
 	desk->marker = params.markers + index * sizeof(struct rk_gpu_marker);
 	desk->status = params.status + index * sizeof(struct rk_gpu_status);
-	desk->control_position = desk->control_taken = desk->beat = 0;
-	desk->spawn.serial = 0;
+	if (!params.resume) {
+		desk->control_position = desk->control_taken = desk->beat = 0;
+		desk->spawn.serial = 0;
+	}
 	rk_store_word(desk->status + offsetof(struct rk_gpu_status, place), sm + 1);
 }
 
-/* A warp at its seat, until it is told to leave. */
-extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1)
-	rk_persistent(struct rk_gpu_params params)
+/* Copy the block's shared memory to or from its image. All threads. */
+static __device__ void rk_copy_image(const struct rk_gpu_params *params, bool load)
+{
+	ulonglong2 *image = (ulonglong2 *)(params->image + (uint64_t)blockIdx.x * params->image_bytes);
+	ulonglong2 *shared = (ulonglong2 *)rk_shared();
+
+	for (uint32_t i = threadIdx.x; i < params->image_bytes / 16; i += blockDim.x) {
+		if (load)
+			shared[i] = image[i];
+		else
+			image[i] = shared[i];
+	}
+}
+
+/* The block actor, of which every warp of the block is a part. Return: true when it was paused. */
+static __device__ bool rk_join(uint64_t *joined, bool resume)
 {
 	struct rk_gpu_shared *shared = rk_shared();
-	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
-	struct rk_gpu_desk *desk = &shared->desk[warp];
-	uint64_t block_serial = 0;
+	bool paused;
 
-	if (lane == 0)
-		rk_sit_down(desk, params, blockIdx.x * RK_GPU_WARPS + warp);
-	if (threadIdx.x == 0)
+	*joined = shared->block_serial;
+	paused = rk_dispatch<rk_block_group>(0, threadIdx.x, resume);
+	__syncthreads();
+	if (threadIdx.x == 0 && !paused)
 		shared->block_serial = 0;
 	__syncthreads();
-	for (;;) {
-		uint32_t call = lane == 0 ? rk_look(desk) : 0;
+	return paused;
+}
 
+/* A warp at its seat, until it is told to leave or its actor is paused. */
+static __device__ void rk_sit(const struct rk_gpu_params *params)
+{
+	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
+	struct rk_gpu_shared *shared = rk_shared();
+	struct rk_gpu_desk *desk = &shared->desk[warp];
+	bool resume = params->resume;
+	uint64_t joined = 0;
+
+	if (resume && !shared->block_serial && desk->spawn.serial &&
+	    rk_dispatch<rk_warp_group>(warp, lane, true))
+		return;
+	for (;;) {
+		uint64_t block_serial = shared->block_serial;
+		uint32_t call;
+
+		if (block_serial && block_serial != joined) {
+			if (rk_join(&joined, resume))
+				return;
+			resume = false;
+			continue;
+		}
+		call = lane == 0 ? rk_look(desk) : 0;
 		call = __shfl_sync(RK_FULL_WARP, call, 0);
 		if (call == RK_CALL_LEAVE)
 			return;
 		if (call == RK_CALL_SPAWN && desk->spawn.group == RK_GPU_GROUP_BLOCK) {
-			__syncwarp();
 			if (lane == 0)
 				shared->block_serial = desk->spawn.serial;
 		} else if (call == RK_CALL_SPAWN) {
-			rk_dispatch<rk_warp_group>(warp, lane);
+			if (rk_dispatch<rk_warp_group>(warp, lane, false))
+				return;
+		} else {
+			__nanosleep((uint32_t)params->nap_ns);
 		}
 		__syncwarp();
-		/* A block actor sits at the first seat; every warp joins it. */
-		if (shared->block_serial != block_serial) {
-			block_serial = shared->block_serial;
-			rk_dispatch<rk_block_group>(0, threadIdx.x);
-		} else if (call == RK_CALL_NONE) {
-			__nanosleep((uint32_t)params.nap_ns);
-		}
 	}
+}
+
+/*
+ * Seats of a block, and of a cluster, end together: until the last has left, the others may write
+ * into its shared memory.
+ */
+extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1)
+	rk_persistent(struct rk_gpu_params params)
+{
+	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
+
+	if (params.resume)
+		rk_copy_image(&params, true);
+	else if (threadIdx.x == 0)
+		rk_shared()->block_serial = 0;
+	__syncthreads();
+	if (lane == 0)
+		rk_sit_down(&rk_shared()->desk[warp], params, blockIdx.x * RK_GPU_WARPS + warp);
+	__syncthreads();
+	rk_sit(&params);
+	__syncthreads();
+#if __CUDA_ARCH__ >= 900
+	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+#endif
+	rk_copy_image(&params, false);
 }

@@ -39,6 +39,13 @@ static void on_stopped(void *owner)
 	actor_stopped(&actor->base);
 }
 
+static bool on_failed(void *owner)
+{
+	struct gpu_actor *actor = owner;
+
+	return links_orphaned(&actor->base);
+}
+
 static void on_done(void *owner)
 {
 	struct gpu_actor *actor = owner;
@@ -191,6 +198,7 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 		.where = where[opts->where],
 		.other = opts->where && opts->other ? actor_cuda_of(opts->other) : NULL,
 		.stopped = on_stopped,
+		.failed = on_failed,
 		.done = on_done,
 		.owner = actor,
 	};

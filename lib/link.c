@@ -145,6 +145,42 @@ static void out_finished(struct rk_task *task)
 
 /* --- Making links --- */
 
+/*
+ * Close a ring for its consumer, in the place of a producer that died: behind its last whole message.
+ * Its credit lies with it, out of reach; what the consumer gave last stands in for it.
+ */
+static bool close_orphan(struct rk_link *link)
+{
+	struct rk_ring_credit credit = {
+		.consumed = __atomic_load_n(&link->rx.credited, __ATOMIC_RELAXED)};
+	struct rk_ring ring = link->memory.ring;
+	struct rk_ring_tx tx;
+
+	ring.credit = &credit;
+	ring.credit_far = false;
+	return rk_ring_tx_open(&tx, &ring) || rk_ring_close(&tx, RK_CLOSE_PEER_DIED);
+}
+
+bool links_orphaned(struct rk_actor *actor)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&actor->runtime->mutex);
+	for (struct rk_link *link = actor->runtime->links; link; link = link->next) {
+		if (link->orphaned || (link->from != actor && link->to != actor))
+			continue;
+		link->orphaned = true;
+		if (link->to == actor && (!link->from || !link->from->gpu))
+			/* Relaxed: the reason publishes nothing but itself. */
+			__atomic_store_n(&link->memory.ring.credit->closed, RK_CLOSE_PEER_DIED,
+					 __ATOMIC_RELAXED);
+		if (link->from == actor && (!link->to || !link->to->gpu))
+			all &= link->orphaned = close_orphan(link);
+	}
+	pthread_mutex_unlock(&actor->runtime->mutex);
+	return all;
+}
+
 int link_free(struct rk_link *link)
 {
 	int in = rk_port_close(link->in_port), out = rk_port_close(link->out_port);
@@ -187,6 +223,8 @@ static int create(struct rk_link **out, struct rk_runtime *runtime, const struct
 		return rk_fail(ENOMEM, "link '%s': no memory", name);
 	memset(link, 0, sizeof(*link));
 	link->runtime = runtime;
+	link->from = ends->from;
+	link->to = ends->to;
 	link->observe = opts->observe;
 	link->observer = opts->observer;
 	*out = link;

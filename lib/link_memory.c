@@ -73,6 +73,8 @@ static int between(struct link_memory *memory, struct cuda_gpu *from, struct cud
 
 	if (!result)
 		result = take(memory, CREDIT_PART, from, kind, sizeof(struct rk_ring_credit));
+	for (int i = SLOTS_PART; !result && i <= CREDIT_PART; i++)
+		result = cuda_zero(memory->owner[i], &memory->parts[i]);
 	if (!result && from != to && kind == CUDA_DEEP)
 		result = cuda_join_peers(from, to);
 	if (!result)

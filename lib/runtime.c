@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The runtime as a whole: its workers, waiting for the end of everything, and taking it down. */
 #include "runtime.h"
+#include "clock.h"
 #include "rk_error.h"
 
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 
 /* For actors on GPUs to let go; one whose handler never returns is left behind then. */
 #define CLOSE_NS 2000000000ULL
+#define STOP_LOOK_NS 50000
 
 void runtime_give_way(struct rk_runtime *runtime)
 {
@@ -241,6 +243,16 @@ int rk_runtime_stop(struct rk_runtime *runtime, enum rk_stop how, uint64_t timeo
 	return wait_for(runtime, nothing_lives, timeout_ns);
 }
 
+/* Most actors stop within microseconds: a sleep would take longer than that. */
+static void look_for_a_while(const struct rk_actor *actor, uint64_t most_ns)
+{
+	uint64_t end_ns = now_ns() + (most_ns < STOP_LOOK_NS ? most_ns : STOP_LOOK_NS);
+	struct rk_spin spin = {0};
+
+	while (!has_stopped(actor) && now_ns() < end_ns)
+		rk_spin_miss(&spin);
+}
+
 int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 {
 	struct rk_runtime *runtime = actor->runtime;
@@ -249,6 +261,9 @@ int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 	pthread_mutex_lock(&runtime->mutex);
 	if (!has_stopped(actor))
 		ask_stop(actor, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
+	pthread_mutex_unlock(&runtime->mutex);
+	look_for_a_while(actor, timeout_ns);
+	pthread_mutex_lock(&runtime->mutex);
 	result = wait_until(runtime, has_stopped, actor, timeout_ns);
 	pthread_mutex_unlock(&runtime->mutex);
 	if (result)

@@ -54,6 +54,9 @@ struct rk_link {
 	struct rk_runtime *runtime;
 	struct rk_link *next;
 	struct link_memory memory;
+	struct rk_actor *from; /* NULL: the host, a port */
+	struct rk_actor *to;
+	bool orphaned; /* its end on a GPU died, and its other end knows */
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -131,6 +134,12 @@ int actor_cpu_start(struct rk_actor *actor);
 int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts);
 struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
+
+/*
+ * @actor died: close the host's ends of its links, with RK_CLOSE_PEER_DIED. False when a ring is too
+ * full to say so: call again. Takes the mutex.
+ */
+bool links_orphaned(struct rk_actor *actor);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);

@@ -118,10 +118,16 @@ int cuda_gpu_open(struct cuda_gpu **gpu, const struct cuda_gpu_opts *opts);
 /* End the kernels (all actors have stopped, or are let go), free everything. */
 void cuda_gpu_close(struct cuda_gpu *gpu);
 
-/* A part of the memory, zeroed. 0; -ENOMEM, said in rk_errmsg() with @what. Mutex not held. */
+/*
+ * A part of the memory; zeroed where the host sees it. 0; -ENOMEM, said in rk_errmsg() with @what.
+ * Mutex not held.
+ */
 int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const char *what,
 	      struct cuda_part *part);
 void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part);
+
+/* Zero a part that the host does not see. 0 or -errno, said in rk_errmsg(). */
+int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part);
 
 /* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
 int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
@@ -156,7 +162,10 @@ struct cuda_kernel {
 	unsigned int blocks;
 	unsigned int cluster; /* blocks of a cluster */
 	unsigned int pool_bytes; /* shared memory of a block for rings */
+	unsigned int shared_bytes;
 	uint64_t scratch_bytes;
+	struct rk_cuda_function *function;
+	struct cuda_part image_part; /* of its blocks' shared memory, while it is paused */
 	struct cuda_part seats_part;
 	struct cuda_part markers_part;
 	struct cuda_part status_part;
@@ -165,19 +174,23 @@ struct cuda_kernel {
 	struct rk_gpu_status *status;
 	struct cuda_seat *seat; /* blocks * RK_GPU_WARPS */
 	struct arena *pool;	/* of each block's shared memory */
-	bool abandoned; /* it did not end when it was told to: its memory stays */
+	int failed;		/* it did not start */
 };
 
 /*
- * The kernel that has @type in its table; launched if there is none. Callers take turns. 0; -ENOENT when
- * the type has no code for GPUs; -EBUSY when the grid does not fit beside what runs; -EINVAL with
+ * The kernel that has @type in its table; launched if there is none. While that happens the other
+ * kernels are paused, for the driver loads no code beside one that runs: for some milliseconds, and
+ * nothing is lost. Callers take turns. 0; -ENOENT when the type has no code for GPUs; -EBUSY when the grid does not fit beside what runs; -EINVAL with
  * the compiler's words; said in rk_errmsg().
  */
 int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 		    struct cuda_kernel **kernel, uint32_t *handler);
 
-/* Tell every seat to leave, wait, free; a kernel that does not end is abandoned. */
-void cuda_kernel_close(struct cuda_kernel *kernel);
+/*
+ * End all kernels, then free them: the driver frees no code beside a kernel that runs. True when all
+ * have ended; otherwise nothing is freed.
+ */
+bool cuda_kernels_close(struct cuda_gpu *gpu);
 
 /* The machine code of a module: in the library, or compiled for @type. 0 or -errno, said. */
 struct cuda_code {
@@ -202,7 +215,8 @@ struct cuda_actor_opts {
 	enum cuda_where where;
 	const struct cuda_actor *other;
 	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */
-	void (*done)(void *owner);    /* the seat is empty again */
+	bool (*failed)(void *owner);  /* it failed: close its links; false: call again */
+	void (*done)(void *owner);    /* the seat is empty again, or lost */
 	void *owner;
 };
 
@@ -220,6 +234,7 @@ struct cuda_actor {
 	struct rk_gpu_counters counters; /* once done */
 	bool told_stopped;
 	bool told_finished;
+	bool closed; /* failed, and its links are closed */
 	bool done;
 	bool failed;
 };
@@ -252,7 +267,7 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 const void *cuda_actor_state(struct cuda_actor *actor);
 
 /* What happened since the last call, each told once. The watcher's; mutex held. */
-enum { CUDA_STOPPED = 1, CUDA_FINISHED = 2 };
+enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4 };
 unsigned int cuda_actor_watch(struct cuda_actor *actor);
 
 void cuda_actor_free(struct cuda_actor *actor);

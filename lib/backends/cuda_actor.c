@@ -240,6 +240,8 @@ unsigned int cuda_actor_watch(struct cuda_actor *actor)
 		actor->told_stopped = true;
 		news |= CUDA_STOPPED;
 	}
+	if (actor->failed && !actor->closed)
+		return news | CUDA_FAILED;
 	/* A handler that never returns keeps its seat; for everyone else the actor is over. */
 	if (phase == RK_GPU_DONE || actor->gpu->failed)
 		finish(actor);

@@ -90,6 +90,8 @@ int cuda_calibrate(struct cuda_gpu *gpu)
 				   (uint64_t)calibration->sms * calibration->pages * sizeof(uint32_t),
 				   "calibration", &cycles);
 	if (!result)
+		result = cuda_zero(gpu, &cycles);
+	if (!result)
 		result = rk_cuda_enter(&gpu->gpu);
 	if (result)
 		return result;

@@ -142,7 +142,6 @@ int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const c
 	      struct cuda_part *part)
 {
 	struct cuda_memory *memory = &gpu->memory[kind];
-	struct transfer t = {.bytes = bytes};
 	int result;
 
 	pthread_mutex_lock(&gpu->mutex);
@@ -157,13 +156,19 @@ int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const c
 	part->kind = kind;
 	part->bytes = bytes;
 	part->host = memory->host ? memory->host + part->at : NULL;
-	part->gpu_addr = t.gpu_addr = memory->gpu_addr + part->at;
+	part->gpu_addr = memory->gpu_addr + part->at;
 	if (part->host) {
 		memset(part->host, 0, bytes);
 		rk_codec_flush();
-		return 0;
 	}
-	return copy(gpu, start_zero, &t, what);
+	return 0;
+}
+
+int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part)
+{
+	const struct transfer t = {.gpu_addr = part->gpu_addr, .bytes = part->bytes};
+
+	return part->host ? 0 : copy(gpu, start_zero, &t, "clear memory");
 }
 
 void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part)
@@ -208,26 +213,34 @@ int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other)
 
 /* --- The watcher --- */
 
-/* Whose handler was running when the GPU failed, and what the driver says. */
-static void note_failure(struct cuda_gpu *gpu, struct cuda_kernel *kernel, int error)
+/* Names of the actors whose handlers were running, as far as there is room. */
+static size_t name_running(const struct cuda_gpu *gpu, char *text, size_t room)
 {
-	char *text = gpu->failure;
-	size_t room = sizeof(gpu->failure), used;
-	const char *before = "";
+	size_t used = 0;
 
-	gpu->failed = rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: its kernel died",
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++) {
+			const struct cuda_actor *actor = kernel->seat[i].actor;
+
+			if (!actor || actor->seat != i ||
+			    kernel->markers[i].inside != actor->serial || used >= room)
+				continue;
+			used += (size_t)snprintf(text + used, room - used, "%s'%s'",
+						 used ? ", " : "", actor->name);
+		}
+	return used;
+}
+
+/* Whose handler was running when the GPU failed, and what the driver says. */
+static void note_failure(struct cuda_gpu *gpu, int error)
+{
+	char names[CUDA_NOTE_BYTES / 2] = "";
+
+	gpu->failed = rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: its kernels died",
 				   gpu->gpu.ordinal);
-	used = (size_t)snprintf(text, room, "%s; handler running then: ", rk_errmsg());
-	for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS && used < room; i++) {
-		struct cuda_actor *actor = kernel->seat[i].actor;
-
-		if (!actor || actor->seat != i || kernel->markers[i].inside != actor->serial)
-			continue;
-		used += (size_t)snprintf(text + used, room - used, "%s'%s'", before, actor->name);
-		before = ", ";
-	}
-	if (!*before && used < room)
-		snprintf(text + used, room - used, "none");
+	name_running(gpu, names, sizeof(names));
+	snprintf(gpu->failure, sizeof(gpu->failure), "%.*s; handler running then: %s",
+		 CUDA_NOTE_BYTES / 2 - 32, rk_errmsg(), *names ? names : "none");
 }
 
 /* Ask the driver how the kernels are. Mutex held. */
@@ -236,10 +249,10 @@ static void query(struct cuda_gpu *gpu)
 	if (gpu->failed || rk_cuda_enter(&gpu->gpu))
 		return;
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next) {
-		int error = gpu->gpu.cuda->stream_query(kernel->stream);
+		int error = kernel->stream ? gpu->gpu.cuda->stream_query(kernel->stream) : 0;
 
 		if (error && error != RK_CUDA_NOT_READY && !gpu->failed)
-			note_failure(gpu, kernel, error);
+			note_failure(gpu, error);
 	}
 	rk_cuda_leave(&gpu->gpu);
 }
@@ -282,6 +295,8 @@ static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
 	pthread_mutex_unlock(&gpu->mutex);
 	if (news & CUDA_STOPPED)
 		tell.stopped(tell.owner);
+	if (news & CUDA_FAILED)
+		actor->closed = tell.failed(tell.owner);
 	if (news & CUDA_FINISHED)
 		tell.done(tell.owner);
 }
@@ -303,7 +318,7 @@ static void *run_watcher(void *argument)
 		kernel = gpu->kernels; /* only ever grows at its head, until the watcher has ended */
 		pthread_mutex_unlock(&gpu->mutex);
 		for (; kernel; kernel = kernel->next)
-			for (unsigned int i = 0; i < kernel->blocks * RK_GPU_WARPS; i++)
+			for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++)
 				if (kernel->seat[i].actor)
 					watch_seat(kernel, i);
 		if (ending)
@@ -378,17 +393,21 @@ static void free_memory(struct cuda_gpu *gpu)
 	rk_region_close(gpu->memory[CUDA_NEAR].region);
 }
 
-/* A context that a fault has spoilt serves nobody any more: the next to open gets a new one. */
+/*
+ * A context that a fault has spoilt serves nobody any more: whoever else holds it, the next to open
+ * gets a new one.
+ */
 static void renew_context(struct cuda_gpu *gpu)
 {
-	if (gpu->failed)
+	unsigned int flags;
+	int active = 0;
+
+	if (gpu->failed && !gpu->gpu.cuda->primary_state(gpu->gpu.device, &flags, &active) && active)
 		gpu->gpu.cuda->primary_reset(gpu->gpu.device);
 }
 
 void cuda_gpu_close(struct cuda_gpu *gpu)
 {
-	bool abandoned = false;
-
 	if (!gpu)
 		return;
 	if (gpu->watching) {
@@ -397,20 +416,11 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 		pthread_mutex_unlock(&gpu->mutex);
 		pthread_join(gpu->watcher, NULL);
 	}
-	while (gpu->kernels) {
-		struct cuda_kernel *kernel = gpu->kernels;
-
-		gpu->kernels = kernel->next;
-		cuda_kernel_close(kernel);
-		abandoned |= kernel->abandoned;
-		if (!kernel->abandoned)
-			free(kernel);
-	}
-	/* What an abandoned kernel may still touch stays until the process ends. */
-	if (!abandoned && gpu->gpu.cuda) {
+	/* What a kernel that does not end may still touch stays until the process ends. */
+	if (gpu->gpu.cuda && cuda_kernels_close(gpu)) {
 		free_memory(gpu);
-		renew_context(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
+		renew_context(gpu);
 	}
 	for (unsigned int kind = 0; kind < CUDA_KINDS; kind++)
 		arena_free(&gpu->memory[kind].arena);

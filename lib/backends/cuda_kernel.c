@@ -39,53 +39,50 @@ static int read_sizes(struct cuda_kernel *kernel, uint32_t sizes[2])
 	size_t bytes;
 	int error = cuda->module_global(&at, &bytes, kernel->module, "rk_sizes");
 
-	if (!error)
-		error = cuda->copy_to_host(sizes, at, 2 * sizeof(*sizes));
-	return error;
+	if (error)
+		return rk_cuda_fail(cuda, error, "GPU %d: the module's sizes",
+				    kernel->gpu->gpu.ordinal);
+	return cuda_copy_out(kernel->gpu, sizes, at, 2 * sizeof(*sizes));
 }
 
-static int load(struct cuda_kernel *kernel, struct rk_cuda_function **function)
+static int load(struct cuda_kernel *kernel, const struct cuda_code *code)
 {
 	const struct rk_cuda *cuda = kernel->gpu->gpu.cuda;
-	const char *name = kernel->type ? kernel->type->name : "shipped";
-	struct cuda_code code;
-	int error, result = cuda_code_get(&code, kernel->gpu, kernel->type);
+	int error = cuda->module_load(&kernel->module, code->image, 0, NULL, NULL);
 
-	if (result)
-		return result;
-	error = cuda->module_load(&kernel->module, code.image, 0, NULL, NULL);
 	if (!error)
-		error = cuda->module_function(function, kernel->module, "rk_persistent");
-	cuda_code_free(&code);
+		error = cuda->module_function(&kernel->function, kernel->module, "rk_persistent");
 	return error ? rk_cuda_fail(cuda, error, "GPU %d (%s, compute capability %d.%d): load the "
 				    "code of actor '%s'",
 				    kernel->gpu->gpu.ordinal, kernel->gpu->name, kernel->gpu->major,
-				    kernel->gpu->minor, name) :
+				    kernel->gpu->minor,
+				    kernel->type ? kernel->type->name : "shipped") :
 		       0;
 }
 
 /* Shared memory of a block: the seats' own, and rings between them as far as there is room. */
-static int size_block(struct cuda_kernel *kernel, struct rk_cuda_function *function)
+static int size_block(struct cuda_kernel *kernel)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	uint32_t most = (uint32_t)rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_SHARED_PER_BLOCK_OPTIN);
 	uint32_t sizes[2];
-	int error = read_sizes(kernel, sizes);
+	int error, result = read_sizes(kernel, sizes);
 
-	if (error)
-		return rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: read the module's sizes",
-				    gpu->gpu.ordinal);
+	if (result)
+		return result;
 	if (sizes[0] > most)
 		return rk_fail(ENODEV, "GPU %d (%s): %u bytes of shared memory a block: %u are needed",
 			       gpu->gpu.ordinal, gpu->name, most, sizes[0]);
 	kernel->pool_bytes = most - sizes[0] < POOL_BYTES ? (most - sizes[0]) / 4096 * 4096 :
 							    POOL_BYTES;
+	kernel->shared_bytes = (sizes[0] + kernel->pool_bytes) / 16 * 16;
 	kernel->scratch_bytes = sizes[1];
-	error = gpu->gpu.cuda->function_set_attribute(function, RK_CUDA_FUNC_MAX_DYNAMIC_SHARED_BYTES,
-						      (int)(sizes[0] + kernel->pool_bytes));
+	error = gpu->gpu.cuda->function_set_attribute(kernel->function,
+						      RK_CUDA_FUNC_MAX_DYNAMIC_SHARED_BYTES,
+						      (int)kernel->shared_bytes);
 	return error ? rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: %u bytes of shared memory a block",
-				    gpu->gpu.ordinal, sizes[0] + kernel->pool_bytes) :
-		       (int)(sizes[0] + kernel->pool_bytes);
+				    gpu->gpu.ordinal, kernel->shared_bytes) :
+		       0;
 }
 
 /* --- The grid --- */
@@ -99,14 +96,13 @@ static int refuse_grid(const struct cuda_kernel *kernel, const char *why)
 		       kernel->blocks, why);
 }
 
-static int check_room(struct cuda_kernel *kernel, struct rk_cuda_function *function,
-		      unsigned int shared_bytes)
+static int check_room(struct cuda_kernel *kernel)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	int each = 0, error;
 
-	error = gpu->gpu.cuda->occupancy(&each, function, RK_GPU_WARPS * RK_GPU_WARP_LANES,
-					 shared_bytes);
+	error = gpu->gpu.cuda->occupancy(&each, kernel->function, RK_GPU_WARPS * RK_GPU_WARP_LANES,
+					 kernel->shared_bytes);
 	if (error)
 		return rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: occupancy", gpu->gpu.ordinal);
 	if (gpu->blocks_taken + kernel->blocks > (unsigned int)(each * gpu->multiprocessors))
@@ -114,15 +110,18 @@ static int check_room(struct cuda_kernel *kernel, struct rk_cuda_function *funct
 	return 0;
 }
 
-static int launch(struct cuda_kernel *kernel, struct rk_cuda_function *function,
-		  unsigned int shared_bytes)
+/* Start the grid; @resume: from the image that it left when it was paused. */
+static int launch(struct cuda_kernel *kernel, bool resume)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	bool near = rk_region_info(gpu->memory[CUDA_NEAR].region)->on_gpu;
 	struct rk_gpu_params params = {.seats = kernel->seats_part.gpu_addr,
 				       .markers = kernel->markers_part.gpu_addr,
 				       .status = kernel->status_part.gpu_addr,
-				       .nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS};
+				       .nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS,
+				       .image = kernel->image_part.gpu_addr,
+				       .image_bytes = kernel->shared_bytes,
+				       .resume = resume};
 	struct rk_cuda_launch_attr cluster = {.id = RK_CUDA_LAUNCH_CLUSTER,
 					      .value.cluster = {kernel->cluster, 1, 1}};
 	struct rk_cuda_launch how = {.grid_x = kernel->blocks,
@@ -131,15 +130,16 @@ static int launch(struct cuda_kernel *kernel, struct rk_cuda_function *function,
 				     .block_x = RK_GPU_WARPS * RK_GPU_WARP_LANES,
 				     .block_y = 1,
 				     .block_z = 1,
-				     .shared_bytes = shared_bytes,
+				     .shared_bytes = kernel->shared_bytes,
+				     .stream = kernel->stream,
 				     .attrs = &cluster,
 				     .attr_count = kernel->cluster > 1};
 	void *arguments[] = {&params};
-	int error = gpu->gpu.cuda->stream_create(&kernel->stream, RK_CUDA_STREAM_NON_BLOCKING, 0);
+	int error;
 
-	how.stream = kernel->stream;
-	if (!error)
-		error = gpu->gpu.cuda->launch_ex(&how, function, arguments, NULL);
+	for (unsigned int i = 0; i < seats_of(kernel); i++)
+		kernel->status[i].place = 0;
+	error = gpu->gpu.cuda->launch_ex(&how, kernel->function, arguments, NULL);
 	return error ? rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: launch %u blocks",
 				    gpu->gpu.ordinal, kernel->blocks) :
 		       0;
@@ -212,31 +212,139 @@ static int open_seats(struct cuda_kernel *kernel)
 	return result;
 }
 
-/* --- Together --- */
+/* --- Pausing --- */
+
+/* Tell every seat to leave, and every actor to pause; or neither. */
+static void tell_seats(struct cuda_kernel *kernel, bool leave)
+{
+	for (unsigned int i = 0; i < seats_of(kernel); i++) {
+		const struct cuda_actor *actor = kernel->seat[i].actor;
+
+		if (actor && actor->seat == i)
+			kernel->seats[i].hurry =
+				actor->serial << 8 | (leave ? RK_GPU_PAUSE : RK_GPU_PATIENT);
+		kernel->seats[i].leave = leave;
+	}
+	rk_codec_flush();
+}
+
+/* Whether the kernel has ended, within @most_ns. */
+static bool await_end(struct cuda_kernel *kernel, uint64_t most_ns)
+{
+	uint64_t end_ns = now_ns() + most_ns;
+
+	while (kernel->gpu->gpu.cuda->stream_query(kernel->stream) == RK_CUDA_NOT_READY)
+		if (!wait_a_little(end_ns))
+			return false;
+	return true;
+}
+
+/* Who keeps a kernel from being paused: an actor whose handler does not come back. */
+static int refuse_pause(struct cuda_kernel *kernel)
+{
+	const char *name = "?";
+
+	for (unsigned int i = 0; i < seats_of(kernel); i++)
+		if (kernel->seat[i].actor && kernel->markers[i].inside)
+			name = kernel->seat[i].actor->name;
+	return rk_fail(EBUSY,
+		       "GPU %d: its kernels do not pause for new code to be loaded: the handler of "
+		       "actor '%s' has not come back",
+		       kernel->gpu->gpu.ordinal, name);
+}
+
+static int pause_all(struct cuda_gpu *gpu)
+{
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		if (!kernel->failed)
+			tell_seats(kernel, true);
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		if (!kernel->failed && !await_end(kernel, END_NS))
+			return refuse_pause(kernel);
+	return 0;
+}
+
+/* Those that have paused go on; one that has not, goes on as far as it can. */
+static int resume_all(struct cuda_gpu *gpu)
+{
+	int result = 0;
+
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel && !result; kernel = kernel->next) {
+		if (kernel->failed)
+			continue;
+		tell_seats(kernel, false);
+		if (gpu->gpu.cuda->stream_query(kernel->stream) != RK_CUDA_NOT_READY)
+			result = launch(kernel, true);
+	}
+	return result;
+}
+
+/* --- Opening and closing --- */
+
+/* All that the driver does only while no kernel runs. */
+static int prepare(struct cuda_kernel *kernel, const struct cuda_code *code)
+{
+	const struct cuda_gpu *gpu = kernel->gpu;
+	int error, result = load(kernel, code);
+
+	if (!result)
+		result = size_block(kernel);
+	if (!result)
+		result = check_room(kernel);
+	if (!result)
+		result = cuda_take(kernel->gpu, CUDA_DEEP,
+				   (uint64_t)kernel->blocks * kernel->shared_bytes,
+				   "the image of a kernel", &kernel->image_part);
+	if (!result)
+		result = open_seats(kernel);
+	if (result)
+		return result;
+	error = gpu->gpu.cuda->stream_create(&kernel->stream, RK_CUDA_STREAM_NON_BLOCKING, 0);
+	return error ? rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: a stream", gpu->gpu.ordinal) : 0;
+}
 
 static int start(struct cuda_kernel *kernel)
 {
-	struct rk_cuda_function *function;
-	int shared_bytes, result = rk_cuda_enter(&kernel->gpu->gpu);
+	struct cuda_gpu *gpu = kernel->gpu;
+	struct cuda_code code;
+	int result = cuda_code_get(&code, gpu, kernel->type), resumed;
 
+	if (!result)
+		result = rk_cuda_enter(&gpu->gpu);
 	if (result)
 		return result;
-	result = load(kernel, &function);
-	shared_bytes = result ? result : size_block(kernel, function);
-	if (shared_bytes > 0)
-		result = check_room(kernel, function, (unsigned int)shared_bytes);
-	else
-		result = shared_bytes;
-	rk_cuda_leave(&kernel->gpu->gpu);
+	result = pause_all(gpu);
 	if (!result)
-		result = open_seats(kernel);
-	if (result || (result = rk_cuda_enter(&kernel->gpu->gpu)))
-		return result;
-	result = launch(kernel, function, (unsigned int)shared_bytes);
+		result = prepare(kernel, &code);
+	if (!result)
+		result = launch(kernel, false);
+	resumed = resume_all(gpu);
+	result = result ? result : resumed;
 	if (!result)
 		result = await_grid(kernel);
-	rk_cuda_leave(&kernel->gpu->gpu);
+	cuda_code_free(&code);
+	rk_cuda_leave(&gpu->gpu);
 	return result;
+}
+
+/* Free what a kernel had that has ended, or never began. In the context. */
+static void free_kernel(struct cuda_kernel *kernel)
+{
+	struct cuda_gpu *gpu = kernel->gpu;
+
+	if (kernel->stream)
+		gpu->gpu.cuda->stream_destroy(kernel->stream);
+	if (kernel->module)
+		gpu->gpu.cuda->module_unload(kernel->module);
+	cuda_give(gpu, &kernel->seats_part);
+	cuda_give(gpu, &kernel->markers_part);
+	cuda_give(gpu, &kernel->status_part);
+	cuda_give(gpu, &kernel->image_part);
+	for (unsigned int i = 0; kernel->pool && i < kernel->blocks; i++)
+		arena_free(&kernel->pool[i]);
+	free(kernel->pool);
+	free(kernel->seat);
+	free(kernel);
 }
 
 static int open_kernel(struct cuda_gpu *gpu, const struct rk_actor_type *type,
@@ -252,24 +360,15 @@ static int open_kernel(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 	kernel->blocks = gpu->blocks;
 	kernel->cluster = gpu->major >= 9 && gpu->blocks % 2 == 0 ? 2 : 1;
 	result = start(kernel);
+	/* Also one that did not start: it ends, and is freed, with the others. */
 	pthread_mutex_lock(&gpu->mutex);
-	if (!result) {
-		kernel->next = gpu->kernels;
-		gpu->kernels = kernel;
-		gpu->blocks_taken += kernel->blocks;
-	}
+	kernel->failed = result;
+	kernel->next = gpu->kernels;
+	gpu->kernels = kernel;
+	gpu->blocks_taken += result ? 0 : kernel->blocks;
 	pthread_mutex_unlock(&gpu->mutex);
-	if (result) {
-		char why[512];
-
-		snprintf(why, sizeof(why), "%s", rk_errmsg());
-		cuda_kernel_close(kernel);
-		if (!kernel->abandoned)
-			free(kernel);
-		return rk_fail(-result, "%s", why);
-	}
 	*out = kernel;
-	return 0;
+	return result;
 }
 
 int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
@@ -282,52 +381,29 @@ int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 		index++;
 	*handler = shipped ? index : 0;
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
-		if (kernel->type == (shipped ? NULL : type)) {
+		if (!kernel->failed && kernel->type == (shipped ? NULL : type)) {
 			*out = kernel;
 			return 0;
 		}
 	return open_kernel(gpu, shipped ? NULL : type, out);
 }
 
-/* Tell all warps to leave; true when the kernel has ended. */
-static bool end(struct cuda_kernel *kernel)
+bool cuda_kernels_close(struct cuda_gpu *gpu)
 {
-	const struct rk_cuda *cuda = kernel->gpu->gpu.cuda;
-	uint64_t end_ns = now_ns() + END_NS;
-	int error;
+	struct cuda_kernel *kernel, *next;
+	bool ended = !rk_cuda_enter(&gpu->gpu);
 
-	for (unsigned int i = 0; i < seats_of(kernel); i++)
-		kernel->seats[i].leave = 1;
-	rk_codec_flush();
-	while ((error = cuda->stream_query(kernel->stream)) == RK_CUDA_NOT_READY)
-		if (!wait_a_little(end_ns))
-			return false;
-	return true;
-}
-
-void cuda_kernel_close(struct cuda_kernel *kernel)
-{
-	struct cuda_gpu *gpu = kernel->gpu;
-
-	if (rk_cuda_enter(&gpu->gpu)) {
-		kernel->abandoned = true;
-		return;
+	if (!ended)
+		return false;
+	for (kernel = gpu->kernels; kernel; kernel = kernel->next)
+		if (kernel->seats)
+			tell_seats(kernel, true);
+	for (kernel = gpu->kernels; kernel; kernel = kernel->next)
+		ended &= !kernel->stream || await_end(kernel, END_NS);
+	for (kernel = gpu->kernels; kernel && ended; kernel = next) {
+		next = kernel->next;
+		free_kernel(kernel);
 	}
-	if (kernel->stream) {
-		kernel->abandoned = !end(kernel);
-		if (!kernel->abandoned)
-			gpu->gpu.cuda->stream_destroy(kernel->stream);
-	}
-	if (kernel->module && !kernel->abandoned)
-		gpu->gpu.cuda->module_unload(kernel->module);
 	rk_cuda_leave(&gpu->gpu);
-	if (kernel->abandoned)
-		return;
-	cuda_give(gpu, &kernel->seats_part);
-	cuda_give(gpu, &kernel->markers_part);
-	cuda_give(gpu, &kernel->status_part);
-	for (unsigned int i = 0; kernel->pool && i < kernel->blocks; i++)
-		arena_free(&kernel->pool[i]);
-	free(kernel->pool);
-	free(kernel->seat);
+	return ended;
 }
