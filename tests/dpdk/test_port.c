@@ -501,6 +501,33 @@ static void test_refusals_name_the_remedy(void **unused)
 	assert_int_equal(rk_port_close(port), 0);
 }
 
+/* Every option that people are told of is one that can be given. */
+static void test_the_kind_says_what_it_takes(void **unused)
+{
+	const struct rk_port_kind *kind = NULL;
+	uint32_t options = 0;
+
+	(void)unused;
+	for (unsigned int i = 0; (kind = rk_port_kind_at(i)) && strcmp(kind->name, "dpdk"); i++)
+		;
+	assert_non_null(kind);
+	assert_null(kind->absent);
+	for (const char *line = kind->options; *line; line += strcspn(line, "\n") + 1) {
+		struct rk_port *port;
+		char text[96];
+
+		if (*line == ' ')
+			continue;
+		snprintf(text, sizeof(text), "dpdk:,%.*s=", (int)strcspn(line, "= "), line);
+		options++;
+		assert_int_equal(rk_port_open(&port, text, RK_PORT_IN, 0), -EINVAL);
+		assert_null(strstr(rk_errmsg(), "no option"));
+		if (!line[strcspn(line, "\n")])
+			break;
+	}
+	assert_int_equal(options, 17);
+}
+
 static int next_device(void **state)
 {
 	(void)state;
@@ -524,6 +551,7 @@ int main(void)
 		TEST(test_an_endless_source_stops_at_its_count),
 		TEST(test_a_consumer_that_went_is_told),
 		TEST(test_refusals_name_the_remedy),
+		TEST(test_the_kind_says_what_it_takes),
 	};
 
 	return cmocka_run_group_tests(tests, aid_open, aid_close);
