@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BURST = 32, ROUNDS_MOST = 31, BARS_MOST = 16, RING_SLOTS = 4096, CPUS = 3 };
+enum { BURST = 32, ROUNDS_MOST = 31, BARS_MOST = 16, RING_SLOTS = 2048, CPUS = 3 };
 
 static const char usage[] =
 	"ringkernel-bench-dpdk [-j] [-r ROUNDS] [-t MILLISECONDS]\n"

@@ -144,6 +144,9 @@ uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 			 struct rte_mbuf **mbufs, uint32_t count, void *cells, uint64_t now_ns,
 			 uint32_t *messages, uint64_t *bytes);
 
+/* Fetch into the cache what the messages behind @msg, of @count heads with it, are about. */
+void dpdk_heads_fetch(const struct dpdk_heads *heads, const struct rk_msg *msg, uint32_t count);
+
 /* The frame of @msg if it is to be transmitted, else NULL; when it was lent is in *@time_ns. */
 struct rte_mbuf *dpdk_heads_redeem(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 				   const struct rk_msg *msg, uint64_t *time_ns);

@@ -14,13 +14,14 @@ enum { MOST = 1 << 16, USE = 1 << 16 /* added to a tag at each use of its place 
 
 struct loan {
 	struct rte_mbuf *mbuf; /* NULL: the place is free */
+	uint8_t *data;	       /* its first byte */
 	uint64_t time_ns;
 	uint32_t tag;
 };
 
 /**
  * struct dpdk_heads - the loans
- * @places: of @loan
+ * @places: of @loan, a power of two
  * @free: of @stack, the places that are free
  */
 struct dpdk_heads {
@@ -88,7 +89,7 @@ static void build(struct rk_msg *msg, const struct loan *loan)
 {
 	struct rk_frame_head *head = (struct rk_frame_head *)msg->body;
 	const struct rte_mbuf *mbuf = loan->mbuf;
-	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	const uint8_t *data = loan->data;
 
 	msg->type = RK_FRAME_HEAD;
 	msg->flags = 0;
@@ -134,6 +135,7 @@ uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 			continue;
 		loan = &heads->loan[heads->stack[--free]];
 		loan->mbuf = mbufs[done];
+		loan->data = rte_pktmbuf_mtod(mbufs[done], uint8_t *);
 		loan->time_ns = now_ns;
 		loan->tag += USE;
 		build(msg++, loan);
@@ -143,6 +145,21 @@ uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 	/* Relaxed: telemetry looks. */
 	__atomic_store_n(&heads->free, free, __ATOMIC_RELAXED);
 	return done;
+}
+
+void dpdk_heads_fetch(const struct dpdk_heads *heads, const struct rk_msg *msg, uint32_t count)
+{
+	enum { LOAN_AHEAD = 8, MBUF_AHEAD = 4 };
+
+	if (count > LOAN_AHEAD)
+		rte_prefetch0(&heads->loan[msg[LOAN_AHEAD].tag & (heads->places - 1)]);
+	if (count > MBUF_AHEAD) {
+		const struct loan *loan =
+			&heads->loan[msg[MBUF_AHEAD].tag & (heads->places - 1)];
+
+		rte_prefetch0(loan->mbuf);
+		rte_prefetch0(loan->data);
+	}
 }
 
 struct rte_mbuf *dpdk_heads_redeem(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
@@ -168,9 +185,9 @@ struct rte_mbuf *dpdk_heads_redeem(struct dpdk_heads *heads, struct rk_dpdk_stat
 		return NULL;
 	}
 	if (rk_likely(head_bytes(mbuf) == RK_FRAME_HEAD_BYTES))
-		memcpy(rte_pktmbuf_mtod(mbuf, void *), head->data, RK_FRAME_HEAD_BYTES);
+		memcpy(loan->data, head->data, RK_FRAME_HEAD_BYTES);
 	else
-		memcpy(rte_pktmbuf_mtod(mbuf, void *), head->data, head_bytes(mbuf));
+		memcpy(loan->data, head->data, head_bytes(mbuf));
 	if (head->port != (uint8_t)mbuf->port)
 		mbuf->port = head->port;
 	return mbuf;

@@ -327,6 +327,7 @@ static int take_back(struct rk_dpdk_queue *queue, const struct rk_msg *msg, stru
 		     uint64_t *time_ns)
 {
 	if (queue->heads && rk_likely(msg->type == RK_FRAME_HEAD)) {
+		dpdk_heads_fetch(queue->heads, msg, queue->back_cells - queue->back_done);
 		*mbuf = dpdk_heads_redeem(queue->heads, &queue->stats, msg, time_ns);
 		return *mbuf != NULL;
 	}
