@@ -18,6 +18,7 @@ enum { DEFAULT_MBUFS = 8191, DEFAULT_DESCRIPTORS = 1024 };
  * struct dpdk_device - a started ethdev
  * @probed: by us, to be removed again
  * @started: to be stopped
+ * @plain: instead of @pool, where the driver takes no buffers but its EAL's
  * @split_pool: for the headers, where the NIC splits
  * @in: by queue, whether a port receives from it; @out: sends to it
  * @soft: frames are spread by @steer; set once
@@ -31,6 +32,7 @@ struct dpdk_device {
 	uint32_t users, queues, hardware_queues;
 	bool probed, started, hwtime;
 	struct rk_dpdk_pool *pool;
+	struct rte_mempool *plain;
 	struct rte_mempool *split_pool;
 	bool in[DEVICE_QUEUES], out[DEVICE_QUEUES];
 	bool soft;
@@ -177,6 +179,33 @@ static int set_split(struct dpdk_device *device, struct rk_port *port,
 	return 0;
 }
 
+/* One queue; with memory of the EAL if the driver refuses that of the region (net_af_xdp does). */
+static int set_up_receive(struct dpdk_device *device, struct rk_port *port,
+			  const struct device_want *want, uint16_t queue, uint16_t descriptors,
+			  const struct rte_eth_rxconf *conf)
+{
+	unsigned int socket = (unsigned int)rte_eth_dev_socket_id(device->port_id);
+	char name[RTE_MEMPOOL_NAMESIZE];
+	int result;
+
+	result = rte_eth_rx_queue_setup(device->port_id, queue, descriptors, socket, conf,
+					conf->rx_nseg ? NULL : dpdk_device_pool(device));
+	if (!result || device->plain || conf->rx_nseg || queue)
+		return result ? fail(device, result, "rte_eth_rx_queue_setup") : 0;
+	snprintf(name, sizeof(name), "rk_plain_%u", device->port_id);
+	device->plain = rte_pktmbuf_pool_create(
+		name, want->mbufs ? (unsigned int)want->mbufs : DEFAULT_MBUFS, 256, 0,
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!device->plain)
+		return fail(device, result, "rte_eth_rx_queue_setup");
+	result = rte_eth_rx_queue_setup(device->port_id, queue, descriptors, socket, conf,
+					device->plain);
+	if (result)
+		return fail(device, result, "rte_eth_rx_queue_setup");
+	note(port, "long frames are copied: this driver takes no buffers of a region", "");
+	return 0;
+}
+
 static int set_up_queues(struct dpdk_device *device, struct rk_port *port,
 			 const struct device_want *want, const struct rte_eth_dev_info *info)
 {
@@ -191,13 +220,8 @@ static int set_up_queues(struct dpdk_device *device, struct rk_port *port,
 	if (result)
 		return fail(device, result, "descriptors");
 	result = set_split(device, port, want, info, &conf, segments);
-	for (uint32_t i = 0; !result && i < device->hardware_queues; i++) {
-		result = rte_eth_rx_queue_setup(
-			device->port_id, (uint16_t)i, rx, (unsigned int)socket, &conf,
-			conf.rx_nseg ? NULL : rk_dpdk_pool_mempool(device->pool));
-		if (result)
-			return fail(device, result, "rte_eth_rx_queue_setup");
-	}
+	for (uint32_t i = 0; !result && i < device->hardware_queues; i++)
+		result = set_up_receive(device, port, want, (uint16_t)i, rx, &conf);
 	for (uint32_t i = 0; !result && i < device->queues; i++) {
 		result = rte_eth_tx_queue_setup(device->port_id, (uint16_t)i, tx,
 						(unsigned int)socket, NULL);
@@ -292,6 +316,7 @@ static void destroy(struct dpdk_device *device)
 			rte_dev_remove(info.device);
 	}
 	retire(device->pool);
+	rte_mempool_free(device->plain);
 	rte_mempool_free(device->split_pool);
 	free(device->name);
 	free(device);
@@ -393,7 +418,7 @@ uint16_t dpdk_device_port_id(const struct dpdk_device *device)
 
 struct rte_mempool *dpdk_device_pool(const struct dpdk_device *device)
 {
-	return rk_dpdk_pool_mempool(device->pool);
+	return device->plain ? device->plain : rk_dpdk_pool_mempool(device->pool);
 }
 
 uint32_t dpdk_device_queues(const struct dpdk_device *device)
