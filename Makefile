@@ -199,7 +199,7 @@ examples: $(examples)
 
 # --- The main job, the tests, the benchmarks ---
 
-.PHONY: run test bench
+.PHONY: run test bench bench-gpu
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
@@ -217,7 +217,7 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
 $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs)
+test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 # A hundred million frames through memif and back; a quarter of an hour or more.
@@ -256,8 +256,23 @@ $(B)/ringkernel-bench: $(bench_objects) $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -o $@ $^ $(CK_LIBS) $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
 
-bench: $(B)/ringkernel-bench $(dpdk_bench)
+bench: $(B)/ringkernel-bench
 	$(B)/ringkernel-bench
+
+# Actors on a GPU: a program of its own, for it needs none of the peers' libraries.
+bench_gpu_src := $(wildcard bench/gpu/*.c)
+$(B)/release/bench/gpu/handlers.o: bench/gpu/handlers.c
+$(B)/release/bench/gpu/baseline.o: bench/gpu/baseline.cu
+$(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) $(B)/release/libringkernel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+bench-gpu: $(B)/ringkernel-bench-gpu
+	$(B)/ringkernel-bench-gpu
+
+.PHONY: bench-dpdk
+bench-dpdk: $(dpdk_bench)
+	$(or $(dpdk_bench),$(error no libdpdk: apt-get install libdpdk-dev dpdk))
 
 # --- Installing ---
 
@@ -300,8 +315,10 @@ help:
 	@echo 'make run PCAP=f   the same with a capture'
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
-	@echo 'make bench        the ring against its peers; builds `ringkernel bench dpdk`, too'
+	@echo 'make bench        the ring against its peers'
+	@echo 'make bench-dpdk   port dpdk against testpmd'
 	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'
+	@echo 'make bench-gpu    actors on a GPU against launches, queues and the bus'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'

@@ -41,6 +41,7 @@ struct rk_gpu_desk {
 	uint32_t outboxes;
 	uint32_t hot_outbox; /* the one that was sent to last */
 	uint32_t next_inbox; /* to be looked at */
+	uint32_t mixed;	     /* a link lies in shared memory */
 	uint32_t phase;
 	uint32_t hurry;
 	uint32_t event;
@@ -53,6 +54,7 @@ struct rk_gpu_desk {
 	uint64_t status;
 	uint64_t control_position; /* in slots, and in messages */
 	uint64_t control_taken;
+	uint64_t host_word; /* as last read */
 	uint64_t beat;
 };
 
@@ -70,6 +72,7 @@ struct rk_ctx {
 	uint32_t lanes;
 	uint32_t lane;
 	uint32_t turn;	 /* counts up; its last bit picks one of two copies in shared memory */
+	bool mixed;	 /* rings may lie in shared memory: known when it is compiled */
 	bool hot;	 /* @out is the outbox @to, which is open, and nothing waits */
 	uint32_t to;
 	struct rk_gpu_tx out;
@@ -88,6 +91,14 @@ extern "C" __device__ __forceinline__ uint32_t rk_lane(const struct rk_ctx *ctx)
 extern "C" __device__ __forceinline__ uint32_t rk_lanes(const struct rk_ctx *ctx)
 {
 	return ctx->lanes;
+}
+
+extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint64_t *sum,
+						  uint64_t amount)
+{
+	/* The result is not asked for, so nobody waits for it. */
+	asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(sum), "l"(amount) : "memory");
+	(void)ctx;
 }
 
 static __device__ __forceinline__ void rk_group_sync(const struct rk_ctx *ctx)
@@ -117,22 +128,23 @@ static __device__ __forceinline__ bool rk_leader_says(const struct rk_ctx *ctx, 
 						 __syncthreads_or(said);
 }
 
-/* The host's word about hurry, if it is about this actor. */
+/* What the host's word says of hurry, if that is about this actor. */
+static __device__ __forceinline__ uint32_t rk_hurry_in(const struct rk_gpu_desk *desk, uint64_t word)
+{
+	return (uint32_t)word >> 8 == (desk->spawn.serial & 0xffffff) ? (uint32_t)word & 0xff : 0;
+}
+
+/* A pause is no hurry. */
 static __device__ __forceinline__ uint32_t rk_hurry_for(const struct rk_gpu_desk *desk, uint64_t word)
 {
-	uint32_t hurry = (uint32_t)(word & 0xff);
+	uint32_t hurry = rk_hurry_in(desk, word);
 
-	return word >> 8 == desk->spawn.serial && hurry != RK_GPU_PAUSE ? hurry : RK_GPU_PATIENT;
+	return hurry == RK_GPU_PAUSE ? RK_GPU_PATIENT : hurry;
 }
 
-static __device__ __forceinline__ bool rk_is_paused(const struct rk_gpu_desk *desk, uint64_t word)
+static __device__ __forceinline__ uint64_t rk_host_word(const struct rk_gpu_desk *desk)
 {
-	return word == (desk->spawn.serial << 8 | RK_GPU_PAUSE);
-}
-
-static __device__ __forceinline__ uint32_t rk_hurry_of(const struct rk_gpu_desk *desk)
-{
-	return rk_hurry_for(desk, rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, hurry)));
+	return rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, word));
 }
 
 static __device__ __forceinline__ void rk_beat(struct rk_gpu_desk *desk)
@@ -215,7 +227,7 @@ static __device__ __forceinline__ void rk_waiting_room(struct rk_gpu_desk *desk,
 	while (rk_unlikely(desk->waiting_cells + cells > RK_GPU_WAITING)) {
 		uint32_t slots = (uint32_t)(*rk_waiting_cell(desk, desk->waiting_first) >> 24 & 0xff);
 
-		desk->hurry = rk_hurry_of(desk);
+		desk->hurry = rk_hurry_for(desk, rk_host_word(desk));
 		if (rk_send_waiting(desk, desk->waiting_first, slots))
 			rk_drop_sent(desk);
 		else
@@ -258,8 +270,11 @@ static __device__ __forceinline__ void rk_settle(struct rk_ctx *ctx)
 {
 	struct rk_gpu_desk *desk = ctx->desk;
 
-	if (ctx->hot)
-		desk->tx[ctx->to] = ctx->out;
+	if (ctx->hot) {
+		desk->tx[ctx->to].position = ctx->out.position;
+		desk->tx[ctx->to].limit = ctx->out.limit;
+		desk->tx[ctx->to].closed = ctx->out.closed;
+	}
 	desk->counters.sent += ctx->sent;
 	desk->counters.sent_slots += ctx->sent_slots;
 	ctx->sent = ctx->sent_slots = 0;
@@ -273,6 +288,8 @@ static __device__ __forceinline__ void rk_hold(struct rk_ctx *ctx)
 
 	ctx->to = desk->hot_outbox;
 	ctx->out = desk->tx[ctx->to];
+	if (!ctx->mixed)
+		ctx->out.shared = false;
 	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !ctx->out.closed;
 	ctx->sent = ctx->sent_slots = 0;
 }
@@ -285,7 +302,8 @@ static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t 
 	if (!ctx->hot || rk_likely((uint32_t)(ctx->out.limit - ctx->out.position) >= wanted))
 		return ctx->hot;
 	if (ctx->lane == 0)
-		now = rk_load_words_of(ctx->out.credit, ctx->out.shared);
+		rk_load_words_of(&now, *(volatile uint64_t *)&ctx->desk->tx[ctx->to].credit,
+				 ctx->out.shared, ctx->mixed);
 	now.w0 = rk_agree(ctx, now.w0);
 	now.w1 = rk_agree(ctx, now.w1);
 	rk_believe(&ctx->out, now);
@@ -346,9 +364,8 @@ static __device__ __forceinline__ bool rk_takes(struct rk_gpu_desk *desk, uint32
 						uint32_t slots, uint32_t messages)
 {
 	if (outbox >= desk->outboxes) {
-		uint64_t told = rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, told));
-
-		if (told != desk->control_taken && outbox < RK_GPU_LINKS)
+		if (rk_host_word(desk) >> 32 != (uint32_t)desk->control_taken &&
+		    outbox < RK_GPU_LINKS)
 			return true;
 		desk->counters.dropped_no_outbox += messages;
 		return false;
@@ -568,6 +585,7 @@ static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, con
 	uint64_t slots = ring->slots, credit = ring->credit;
 
 	if (ring->place == RK_GPU_SHARED) {
+		desk->mixed = 1;
 		slots = rk_shared_address(slots, consumer);
 		credit = rk_shared_address(credit, producer);
 	}
@@ -663,7 +681,7 @@ static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 	if (!rk_take_control(desk, cell))
 		return false;
 	rk_obey_cell(desk, cell);
-	rk_control_done(desk, (cell[0] & 0xffff) == RK_GPU_INBOX);
+	rk_control_done(desk, desk->mixed && (cell[0] & 0xffff) == RK_GPU_INBOX);
 	return true;
 }
 

@@ -20,15 +20,18 @@ static __device__ __forceinline__ uint32_t rk_clock()
 	return now;
 }
 
-/* @cycles: [multiprocessor * pages + page]; blocks that share a multiprocessor write the same. */
+/*
+ * @cycles: [multiprocessor * (pages + 1) + page], the last of each to @host, memory of the host;
+ * blocks that share a multiprocessor write the same.
+ */
 extern "C" __global__ void rk_calibrate(uint64_t memory, uint64_t page_bytes, uint32_t pages,
-					uint32_t *cycles)
+					uint64_t host, uint32_t *cycles)
 {
 	uint32_t sm, page, least;
 
 	asm volatile("mov.u32 %0, %%smid;" : "=r"(sm));
-	for (page = 0; page < pages; page++) {
-		uint64_t at = memory + page * page_bytes + threadIdx.x % 4 * sizeof(struct rk_words);
+	for (page = 0; page <= pages; page++) {
+		uint64_t at = (page < pages ? memory + page * page_bytes : host) + threadIdx.x % 4 * sizeof(struct rk_words);
 
 		least = UINT32_MAX;
 		for (uint32_t i = 0; i < RK_CALIBRATE_TIMES; i++) {
@@ -42,7 +45,7 @@ extern "C" __global__ void rk_calibrate(uint64_t memory, uint64_t page_bytes, ui
 			least = spent < least ? spent : least;
 		}
 		if (threadIdx.x == 0)
-			cycles[(uint64_t)sm * pages + page] = least;
+			cycles[(uint64_t)sm * (pages + 1) + page] = least;
 	}
 }
 

@@ -18,7 +18,7 @@
 #include "ring/rk_slot.h"
 
 #define RK_GPU_WARP_LANES 32
-#define RK_GPU_WARPS 16	      /* seats of a block */
+#define RK_GPU_WARPS 8	      /* seats of a block: with more, a seat has too few registers */
 #define RK_GPU_LINKS 16	      /* inboxes, and outboxes, of one actor: they lie in shared memory */
 #define RK_GPU_CONTROL_SLOTS 64
 #define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
@@ -103,19 +103,16 @@ struct rk_gpu_ring {
 /**
  * struct rk_gpu_seat - one seat's part of the region that the host writes and the GPU polls
  * @control: ring of control messages; its credit lies in struct rk_gpu_status
- * (@hurry and @told are read in one load of 16 bytes, and so are the following two:)
- * @hurry: serial << 8 | enum rk_gpu_hurry, for the actor of that serial
- * @told: control messages ever sent; written after them
- * @empty_told: the same, for an empty seat
+ * @word: what the host has to say: control messages ever sent (written after them), the serial of
+ *	the actor that @hurry is about, enum rk_gpu_hurry: rk_gpu_word(). Read alone by the seat's
+ *	actor, and with @leave by an empty seat
  * @leave: enum rk_gpu_leave, for an empty seat
  */
 struct rk_gpu_seat {
 	struct rk_slot control[RK_GPU_CONTROL_SLOTS];
-	uint64_t hurry;
-	uint64_t told;
-	uint64_t empty_told;
+	uint64_t word;
 	uint64_t leave;
-	uint64_t pad[4];
+	uint64_t pad[6];
 };
 
 /**
@@ -191,6 +188,11 @@ RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 128, "two lines");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");
-RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, hurry) % 16 == 0, "loaded with @told at once");
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, word) % 16 == 0, "loaded with @leave at once");
+
+RK_HD uint64_t rk_gpu_word(uint64_t told, uint64_t serial, uint32_t hurry)
+{
+	return told << 32 | (serial & 0xffffff) << 8 | hurry;
+}
 
 #endif

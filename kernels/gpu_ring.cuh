@@ -72,39 +72,65 @@ static __device__ __forceinline__ void rk_store_words(uint64_t address, struct r
 		     "l"(words.w1));
 }
 
-/* The same of shared memory, which has its own instructions: system scope traps there. */
-static __device__ __forceinline__ struct rk_words rk_load_words_of(uint64_t address, bool shared)
-{
-	struct rk_words words;
-
-	if (!shared)
-		return rk_load_words(address);
+/*
+ * The same, and of shared memory, which has instructions of its own: system scope traps there. Where
+ * it is not known before it is compiled (@mixed), both loads stand in one piece and load the same
+ * registers: a choice between two results would wait for the load where it is made, and not where
+ * its words are needed.
+ */
 #if __CUDA_ARCH__ >= 900
-	asm volatile("ld.relaxed.cluster.shared::cluster.v2.u64 {%0, %1}, [%2];"
-		     : "=l"(words.w0), "=l"(words.w1)
-		     : "r"((uint32_t)address));
+#define RK_SHARED_LOAD	"ld.relaxed.cluster.shared::cluster"
+#define RK_SHARED_STORE "st.relaxed.cluster.shared::cluster"
 #else
-	asm volatile("ld.volatile.shared.v2.u64 {%0, %1}, [%2];"
-		     : "=l"(words.w0), "=l"(words.w1)
-		     : "r"((uint32_t)address));
+#define RK_SHARED_LOAD	"ld.volatile.shared"
+#define RK_SHARED_STORE "st.volatile.shared"
 #endif
-	return words;
+
+static __device__ __forceinline__ void rk_load_words_of(struct rk_words *words, uint64_t address,
+							bool shared, bool mixed)
+{
+	if (!mixed) {
+		*words = rk_load_words(address);
+		return;
+	}
+	asm volatile("{ .reg .pred p;\n\t"
+		     "setp.ne.u32 p, %4, 0;\n\t"
+		     "@p " RK_SHARED_LOAD ".v2.u64 {%0, %1}, [%3];\n\t"
+		     "@!p ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2]; }"
+		     : "=&l"(words->w0), "=&l"(words->w1)
+		     : "l"(address), "r"((uint32_t)address), "r"((uint32_t)shared));
 }
 
 static __device__ __forceinline__ void rk_store_words_to(uint64_t address, struct rk_words words,
 							 bool shared)
 {
-	if (!shared) {
+	if (shared)
+		asm volatile(RK_SHARED_STORE ".v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
+			     "l"(words.w0), "l"(words.w1));
+	else
 		rk_store_words(address, words);
-		return;
-	}
-#if __CUDA_ARCH__ >= 900
-	asm volatile("st.relaxed.cluster.shared::cluster.v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
-		     "l"(words.w0), "l"(words.w1));
-#else
-	asm volatile("st.volatile.shared.v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
-		     "l"(words.w0), "l"(words.w1));
-#endif
+}
+
+static __device__ __forceinline__ void rk_store_word_to(uint64_t address, uint64_t word, bool shared)
+{
+	if (shared)
+		asm volatile(RK_SHARED_STORE ".u64 [%0], %1;" ::"r"((uint32_t)address), "l"(word));
+	else
+		asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(word));
+}
+
+static __device__ __forceinline__ void rk_load_word_of(uint64_t *word, uint64_t address, bool shared,
+						       bool mixed)
+{
+	if (mixed)
+		asm volatile("{ .reg .pred p;\n\t"
+			     "setp.ne.u32 p, %3, 0;\n\t"
+			     "@p " RK_SHARED_LOAD ".u64 %0, [%2];\n\t"
+			     "@!p ld.relaxed.sys.global.u64 %0, [%1]; }"
+			     : "=&l"(*word)
+			     : "l"(address), "r"((uint32_t)address), "r"((uint32_t)shared));
+	else
+		asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(*word) : "l"(address));
 }
 
 static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
@@ -118,20 +144,6 @@ static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
 static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t word)
 {
 	asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(word));
-}
-
-static __device__ __forceinline__ void rk_store_word_to(uint64_t address, uint64_t word, bool shared)
-{
-	if (!shared) {
-		rk_store_word(address, word);
-		return;
-	}
-#if __CUDA_ARCH__ >= 900
-	asm volatile("st.relaxed.cluster.shared::cluster.u64 [%0], %1;" ::"r"((uint32_t)address),
-		     "l"(word));
-#else
-	asm volatile("st.volatile.shared.u64 [%0], %1;" ::"r"((uint32_t)address), "l"(word));
-#endif
 }
 
 /* --- Receiving --- */
@@ -154,13 +166,15 @@ static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
 	return gaps ? (uint32_t)(__ffs((int)gaps) - 1) / 4 : RK_POLL_SLOTS;
 }
 
-/* The words of this lane of the eight slots from @position on. */
-static __device__ __forceinline__ struct rk_words
-rk_poll_load(const struct rk_gpu_rx *rx, uint64_t position, uint32_t lane)
+/* Ask for the words of this lane of the eight slots from @position on. */
+static __device__ __forceinline__ void rk_poll_load(struct rk_words *words,
+						    const struct rk_gpu_rx *rx, uint64_t position,
+						    uint32_t lane, bool mixed)
 {
-	return rk_load_words_of(rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
-					lane % 4 * sizeof(struct rk_words),
-				rx->shared);
+	rk_load_words_of(words,
+			 rk_slot_at(rx->slots, position + lane / 4, rx->capacity_log2) +
+				 lane % 4 * sizeof(struct rk_words),
+			 rx->shared, mixed);
 }
 
 /*
@@ -225,7 +239,9 @@ static __device__ bool rk_load_cell(const struct rk_gpu_rx *rx, uint64_t positio
 	uint64_t tag = rk_tag_at(position, rx->capacity_log2), word[RK_SLOT_WORDS], stale = 0;
 
 	for (uint32_t i = 0; i < RK_SLOT_WORDS; i += 2) {
-		struct rk_words two = rk_load_words_of(at + 8 * i, rx->shared);
+		struct rk_words two;
+
+		rk_load_words_of(&two, at + 8 * i, rx->shared, true);
 
 		word[i] = two.w0;
 		word[i + 1] = two.w1;
@@ -261,8 +277,12 @@ static __device__ __forceinline__ void rk_believe(struct rk_gpu_tx *tx, struct r
 /* Slots that may be written now; asks for the credit when @wanted are not known to be free. */
 static __device__ __forceinline__ uint64_t rk_tx_room(struct rk_gpu_tx *tx, uint64_t wanted)
 {
-	if (tx->limit - tx->position < wanted && !tx->closed)
-		rk_believe(tx, rk_load_words_of(tx->credit, tx->shared));
+	struct rk_words now;
+
+	if (tx->limit - tx->position < wanted && !tx->closed) {
+		rk_load_words_of(&now, tx->credit, tx->shared, true);
+		rk_believe(tx, now);
+	}
 	return tx->closed ? 0 : tx->limit - tx->position;
 }
 

@@ -38,6 +38,7 @@ struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
 	struct rk_words words; /* of the slots at the ring's position, asked for before */
 	struct rk_words ahead; /* of those behind a block's full reach, asked for in good time */
+	bool mixed;	       /* as of the context */
 	uint32_t plain;	       /* messages in the group's cells */
 	bool special;	       /* the next one is there, but is not plain */
 	bool told;	       /* there is something else to do; in one lane, then in all */
@@ -55,9 +56,9 @@ static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
 /* Ask for the slots at the ring's position: in a block, eight for each warp. */
 static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t lane)
 {
-	turn->words = rk_poll_load(&turn->rx, turn->rx.position +
-				   lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
-				   lane % RK_GPU_WARP_LANES);
+	rk_poll_load(&turn->words, &turn->rx,
+		     turn->rx.position + lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
+		     lane % RK_GPU_WARP_LANES, turn->mixed);
 }
 
 /* Ask for the slots behind those that were just found; the position is theirs. */
@@ -104,7 +105,8 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine = plain;
 
 	if (plain == RK_POLL_SLOTS)
-		turn->ahead = rk_poll_load(&turn->rx, position + RK_BLOCK_SLOTS, in_warp);
+		rk_poll_load(&turn->ahead, &turn->rx, position + RK_BLOCK_SLOTS, in_warp,
+			     turn->mixed);
 	else if (rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
 		mine |= 0x100;
 	if (!reach)
@@ -145,10 +147,12 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 
 	for (uint32_t polls = 0; done < slots && polls < RK_GATHER_POLLS; polls++) {
 		uint64_t position = rx->position + done;
-		const struct rk_words words = rk_poll_load(rx, position, lane);
-		uint32_t fresh = rk_poll_judge(rx, position, lane, words, false);
-		uint32_t now = fresh < slots - done ? fresh : slots - done;
+		struct rk_words words;
+		uint32_t now;
 
+		rk_poll_load(&words, rx, position, lane, true);
+		now = rk_poll_judge(rx, position, lane, words, false);
+		now = now < slots - done ? now : slots - done;
 		rk_put_cells(out + done * RK_CELL_BYTES, lane, now, words);
 		done += now;
 	}
@@ -156,7 +160,13 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 	return done == slots;
 }
 
-enum rk_gpu_special { RK_SPECIAL_LATER, RK_SPECIAL_PASSED, RK_SPECIAL_MESSAGE, RK_SPECIAL_CLOSED };
+enum rk_gpu_special {
+	RK_SPECIAL_LATER,
+	RK_SPECIAL_PADDING,
+	RK_SPECIAL_PASSED,
+	RK_SPECIAL_MESSAGE,
+	RK_SPECIAL_CLOSED,
+};
 
 /*
  * Deal with the message at the ring's position that is not plain. The group's first warp, all
@@ -165,35 +175,40 @@ enum rk_gpu_special { RK_SPECIAL_LATER, RK_SPECIAL_PASSED, RK_SPECIAL_MESSAGE, R
 static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk, struct rk_gpu_rx rx,
 							uint32_t lane)
 {
-	uint64_t word0 = rk_poll_load(&rx, rx.position, lane).w0;
-	uint32_t head = (uint32_t)__shfl_sync(RK_FULL_WARP, word0, 0), type = head & 0xffff;
-	uint32_t slots = rk_special_slots(&rx, head);
-	/* No producer sends beyond its credit: so padding ends, whoever writes. */
-	bool beyond = rx.position + slots - rx.credited > 1ull << rx.capacity_log2;
+	struct rk_words words;
+	uint32_t head, type, slots;
+	bool beyond;
 
+	rk_poll_load(&words, &rx, rx.position, lane, true);
+	head = (uint32_t)__shfl_sync(RK_FULL_WARP, words.w0, 0);
+	type = head & 0xffff;
+	slots = rk_special_slots(&rx, head);
+	/* No producer sends beyond its credit: so padding ends, whoever writes. */
+	beyond = rx.position + slots - rx.credited > 1ull << rx.capacity_log2;
 	if (!slots || (type == RK_MSG_PAD && beyond)) {
 		if (lane == 0)
 			rk_refuse(&rx, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
 		return RK_SPECIAL_CLOSED;
 	}
 	if (type == RK_MSG_PAD)
-		return slots << 8 | RK_SPECIAL_PASSED;
+		return slots << 8 | RK_SPECIAL_PADDING;
 	if (!rk_gather(&rx, slots, desk->scratch->longer, lane))
 		return RK_SPECIAL_LATER;
+	/* It stays in the ring, never given back: whoever comes later meets it. */
 	if (type == RK_MSG_CLOSED)
-		return RK_SPECIAL_CLOSED;
+		return slots << 8 | RK_SPECIAL_CLOSED;
 	return slots << 8 | (type < RK_MSG_PACKET ? RK_SPECIAL_PASSED : RK_SPECIAL_MESSAGE);
 }
 
 /*
- * What else to keep an eye on while one inbox is polled: lane 0 the host's words, lane 1 + i the next
- * slot of inbox i. Each is one load a poll, and judged a poll late, so that no message waits for it.
+ * What else to keep an eye on while one inbox is polled: lane 0 the host's word, lane 1 + i the first
+ * word of the next slot of inbox i. Each is one load a poll, and judged a poll late, so that no
+ * message waits for it.
  */
 struct rk_gpu_watch {
 	uint64_t address;
-	uint64_t quiet;	 /* @seen.w1 of lane 0, or the tag of a slot that has not come */
-	uint64_t serial; /* lane 0's */
-	struct rk_words seen;
+	uint64_t expected; /* lane 0: a word like this is no news; others: a word of this tag is */
+	uint64_t seen;
 	bool shared;
 	bool here; /* this lane has something to watch */
 };
@@ -204,16 +219,15 @@ static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch
 {
 	const struct rk_gpu_rx *rx = &desk->rx[lane - 1];
 
-	*watch = (struct rk_gpu_watch){};
 	watch->here = lane == 0;
-	watch->address = desk->seat + offsetof(struct rk_gpu_seat, hurry);
-	watch->quiet = watch->seen.w1 = desk->control_taken;
-	watch->serial = desk->spawn.serial;
+	watch->shared = false;
+	watch->address = desk->seat + offsetof(struct rk_gpu_seat, word);
+	watch->expected = watch->seen = desk->host_word;
 	if (lane >= 1 && lane <= desk->inboxes && lane - 1 != polled && !rx->closed) {
 		watch->here = true;
 		watch->address = rk_slot_at(rx->slots, rx->position, rx->capacity_log2);
-		watch->quiet = rk_tag_at(rx->position, rx->capacity_log2);
-		watch->seen.w0 = ~watch->quiet;
+		watch->expected = rk_tag_at(rx->position, rx->capacity_log2);
+		watch->seen = ~watch->expected;
 		watch->shared = rx->shared;
 	}
 }
@@ -221,17 +235,15 @@ static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch
 /* Whether there was something to see. */
 static __device__ __forceinline__ bool rk_watch_judge(const struct rk_gpu_watch *watch, uint32_t lane)
 {
-	if (!watch->here)
-		return false;
-	if (lane == 0)
-		return watch->seen.w1 != watch->quiet || watch->seen.w0 >> 8 == watch->serial;
-	return !((watch->seen.w0 ^ watch->quiet) & RK_WORD_TAG_MASK);
+	uint64_t differs = watch->seen ^ watch->expected;
+
+	return watch->here && (lane == 0 ? differs != 0 : !(differs & RK_WORD_TAG_MASK));
 }
 
-static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch)
+static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch, bool mixed)
 {
 	if (watch->here)
-		watch->seen = rk_load_words_of(watch->address, watch->shared);
+		rk_load_word_of(&watch->seen, watch->address, watch->shared, mixed);
 }
 
 /* --- Handling --- */
@@ -271,11 +283,25 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		}
 	}
 
+	/* The address comes from the desk, for the loop has no register to spare for it. */
+	static __device__ __forceinline__ void give_credit(const struct rk_gpu_desk *desk,
+							   uint32_t lane, uint32_t index,
+							   struct rk_gpu_turn *turn)
+	{
+		const volatile struct rk_gpu_rx *rx = &desk->rx[index];
+
+		if (lane == 0)
+			rk_store_word_to(rx->credit, turn->rx.position, turn->rx.shared);
+		turn->rx.credited = turn->rx.position;
+	}
+
 	/*
 	 * Take plain messages from inbox @index until something else is to be done, and at least
 	 * @idle_polls times nothing or @busy_turns times something came. All that it needs lies in
-	 * registers; at its end the desk is right again. Return: enum rk_gpu_pause.
+	 * registers; at its end the desk is right again. @MIXED: rings may lie in shared memory.
+	 * Return: enum rk_gpu_pause.
 	 */
+	template <bool MIXED>
 	static __device__ __noinline__ uint32_t flow(uint32_t seat, uint32_t lane, uint32_t index,
 						     uint32_t idle_polls, uint32_t busy_turns)
 	{
@@ -283,19 +309,23 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		uint8_t *cells = rk_shared()->cells[seat];
 		void *state = (void *)desk->spawn.state;
 		uint64_t serial = desk->spawn.serial, marker = desk->marker;
-		uint64_t received = 0;
-		uint32_t idle = 0, busy = 0, pause;
-		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane};
+		uint32_t received = 0, idle = 0, busy = 0, pause;
+		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane, 0, MIXED};
 		struct rk_gpu_watch watch;
 		struct rk_gpu_turn turn;
 
+		turn.mixed = MIXED;
 		turn.rx = desk->rx[index];
+		if (!MIXED)
+			turn.rx.shared = false;
 		rk_hold(&ctx);
 		rk_watch_begin(&watch, desk, lane, index);
 		rk_ask(&turn, lane);
 		for (;;) {
-			turn.told = rk_watch_judge(&watch, lane);
-			rk_watch_ask(&watch);
+			if (GROUP::lanes == RK_GPU_WARP_LANES || lane < RK_GPU_WARP_LANES) {
+				turn.told = rk_watch_judge(&watch, lane);
+				rk_watch_ask(&watch, MIXED);
+			}
 			rk_poll(GROUP(), &ctx, &turn, cells);
 			if (turn.plain) {
 				turn.rx.position += turn.plain;
@@ -308,9 +338,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 					rk_store_word(marker, 0);
 				received += turn.plain;
 				if (rk_credit_is_due(&turn.rx)) {
-					if (lane == 0)
-						rk_give_credit(&turn.rx);
-					turn.rx.credited = turn.rx.position;
+					give_credit(desk, lane, index, &turn);
 				}
 				idle = 0;
 				pause = RK_PAUSE_BUSY;
@@ -325,9 +353,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 					break;
 				rk_ask(&turn, lane);
 				if (turn.rx.position != turn.rx.credited) {
-					if (lane == 0)
-						rk_give_credit(&turn.rx);
-					turn.rx.credited = turn.rx.position;
+					give_credit(desk, lane, index, &turn);
 				}
 				pause = RK_PAUSE_TOLD;
 				if (turn.told)
@@ -340,7 +366,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 		if (lane == 0) {
 			rk_settle(&ctx);
-			desk->rx[index] = turn.rx;
+			desk->rx[index].position = turn.rx.position;
+			desk->rx[index].credited = turn.rx.credited;
 			desk->counters.received += received;
 			desk->counters.received_slots += received;
 		}
@@ -364,10 +391,13 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
 			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
 		if (lane == 0) {
-			rx->closed |= (what & 0xff) == RK_SPECIAL_CLOSED;
-			rx->position += what >> 8;
+			if ((what & 0xff) == RK_SPECIAL_CLOSED)
+				rx->closed = 1;
+			else
+				rx->position += what >> 8;
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
-			desk->counters.received_slots += what >> 8;
+			if ((what & 0xff) != RK_SPECIAL_PADDING)
+				desk->counters.received_slots += what >> 8;
 			if (rk_credit_is_due(rx)) {
 				rk_give_credit(rx);
 			}
@@ -390,18 +420,20 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	/*
-	 * Take from one inbox, with an eye on the others, for as long as it gives. True if something
-	 * came; false: nothing was in any.
+	 * Take from one inbox, with an eye on the others, for as long as it gives. False: nothing was
+	 * in any; true if something came, or nobody looked for what was sent before must go first.
 	 */
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
-		uint32_t index = next_inbox(desk), pause;
+		uint32_t index = next_inbox(desk), polls, pause;
 		bool hasty = desk->phase == RK_GPU_DRAINING;
 
 		if (desk->waiting_cells || index == desk->inboxes)
-			return false;
-		pause = flow(seat, lane, index, hasty ? RK_LAST_POLLS : RK_IDLE_POLLS, RK_BUSY_TURNS);
+			return desk->waiting_cells;
+		polls = hasty ? RK_LAST_POLLS : RK_IDLE_POLLS;
+		pause = desk->mixed ? flow<true>(seat, lane, index, polls, RK_BUSY_TURNS) :
+				      flow<false>(seat, lane, index, polls, RK_BUSY_TURNS);
 		if (pause == RK_PAUSE_SPECIAL)
 			take_special(seat, lane, index);
 		else if (lane == 0)
@@ -417,18 +449,19 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	 */
 	static __device__ __noinline__ enum rk_gpu_aside look_aside(struct rk_gpu_desk *desk)
 	{
-		const struct rk_words host =
-			rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, hurry));
 		enum rk_gpu_aside found = RK_ASIDE_NOTHING;
 
+		desk->host_word = rk_host_word(desk);
 		desk->event = RK_GPU_NOTHING;
-		desk->hurry = rk_hurry_for(desk, host.w0);
-		while (desk->event == RK_GPU_NOTHING && desk->control_taken != host.w1 && rk_obey(desk))
+		desk->hurry = rk_hurry_for(desk, desk->host_word);
+		while (desk->event == RK_GPU_NOTHING &&
+		       (uint32_t)desk->control_taken != desk->host_word >> 32 && rk_obey(desk))
 			found = RK_ASIDE_OBEYED;
 		rk_drain(desk);
 		rk_beat(desk);
 		rk_publish(desk);
-		if (desk->event == RK_GPU_NOTHING && rk_is_paused(desk, host.w0))
+		if (desk->event == RK_GPU_NOTHING &&
+		    rk_hurry_in(desk, desk->host_word) == RK_GPU_PAUSE)
 			found = RK_ASIDE_PAUSED;
 		return found;
 	}
@@ -437,7 +470,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	static __device__ __noinline__ void tell(struct rk_gpu_desk *desk, uint32_t lane,
 						 const struct rk_msg *msg)
 	{
-		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane};
+		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane, 0, true};
 
 		GROUP::sync();
 		if (lane == 0)
@@ -486,10 +519,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		bool all;
 
 		do {
-			uint64_t word =
-				rk_load_word(desk->seat + offsetof(struct rk_gpu_seat, hurry));
+			uint64_t word = rk_host_word(desk);
 
-			if (rk_is_paused(desk, word))
+			if (rk_hurry_in(desk, word) == RK_GPU_PAUSE)
 				return false;
 			all = true;
 			desk->hurry = rk_hurry_for(desk, word);
@@ -546,6 +578,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
 			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
+			desk->mixed = 0;
+			desk->host_word = rk_host_word(desk);
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = 0;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)

@@ -64,10 +64,9 @@ enum rk_gpu_call { RK_CALL_NONE, RK_CALL_SPAWN, RK_CALL_LEAVE };
 /* What an empty seat is called to do: one load where the host has said nothing. One lane. */
 static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 {
-	uint64_t words_at = desk->seat + offsetof(struct rk_gpu_seat, empty_told);
-	struct rk_words host = rk_load_words(words_at);
+	struct rk_words host = rk_load_words(desk->seat + offsetof(struct rk_gpu_seat, word));
 
-	if (host.w0 != desk->control_taken)
+	if (host.w0 >> 32 != (uint32_t)desk->control_taken)
 		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
 	if (host.w1 == RK_GPU_TRAP)
 		asm volatile("trap;");

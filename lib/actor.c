@@ -56,17 +56,36 @@ int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 	return 0;
 }
 
+static unsigned int count_args(const struct rk_actor_type *type)
+{
+	unsigned int count = 0;
+
+	while (type->args && type->args[count])
+		count++;
+	return count;
+}
+
+/* Before anything runs: an actor that is there has had its RK_MSG_START. */
+static int check(const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+{
+	unsigned int count = count_args(type);
+
+	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
+		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
+			       type->name, opts->backend);
+	if (opts->arg_count > count || count > RK_MAX_ARGS)
+		return rk_fail(EINVAL, "actor '%s': %u arguments: type '%s' takes %u",
+			       opts->name ? opts->name : type->name, opts->arg_count, type->name,
+			       count);
+	return 0;
+}
+
 /* RK_MSG_START with all arguments of the type; those not given are 0. */
 static int send_start(struct rk_actor *actor, const struct rk_actor_opts *opts)
 {
 	struct rk_msg start[START_CELLS] = {{.type = RK_MSG_START}};
-	unsigned int count = 0;
+	unsigned int count = count_args(actor->type);
 
-	while (actor->type->args && actor->type->args[count])
-		count++;
-	if (opts->arg_count > count || count > RK_MAX_ARGS)
-		return rk_fail(EINVAL, "actor '%s': %u arguments: type '%s' takes %u", actor->name,
-			       opts->arg_count, actor->type->name, count);
 	if (opts->arg_count)
 		memcpy(start[0].body, opts->args, opts->arg_count * sizeof(uint64_t));
 	start[0].slots = (uint8_t)rk_msg_cells(0, count * (uint32_t)sizeof(uint64_t));
@@ -77,12 +96,10 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
 	bool on_cpu = opts->backend == RK_BACKEND_CPU;
-	int result;
+	int result = check(type, opts);
 
-	if (!on_cpu && opts->backend != RK_BACKEND_CUDA)
-		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
-			       type->name, opts->backend);
-	result = (on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
+	if (!result)
+		result = (on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
 	if (!result)
 		result = send_start(*actor, opts);
 	if (!result && on_cpu)

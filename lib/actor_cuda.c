@@ -9,6 +9,7 @@
 #include <string.h>
 
 RK_STATIC_ASSERT(RK_MAX_GPU_LINKS == RK_GPU_LINKS, "the backend takes as many links as we promise");
+RK_STATIC_ASSERT(RK_MAX_GPUS == CUDA_GPUS, "and as many GPUs");
 
 #define OBEYED_NS 1000000000ULL
 
@@ -213,8 +214,8 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 	if (!actor->base.name)
 		return rk_fail(ENOMEM, "actor '%s': no memory", name);
 	result = check_place(opts, name);
-	if (!result)
-		result = open_gpu(runtime, opts->gpu, &actor->base.gpu);
+	if (!result && (result = open_gpu(runtime, opts->gpu, &actor->base.gpu)))
+		rk_fail_within(result, "actor '%s'", name);
 	/* Live from before it is told: it may be over before we come back. */
 	runtime->live++;
 	if (!result)

@@ -228,8 +228,7 @@ static int create(struct rk_link **out, struct rk_runtime *runtime, const struct
 	link->observe = opts->observe;
 	link->observer = opts->observer;
 	*out = link;
-	link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES);
-	if (!link->buffer)
+	if (ends->out_port && !(link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES)))
 		return rk_fail(ENOMEM, "link '%s': no memory", name);
 	result = link_memory_open(&link->memory, ends->from, ends->to, opts->slots, opts->place,
 				  name);

@@ -98,8 +98,11 @@ static int shared(struct link_memory *memory, const struct cuda_actor *from,
 		return -ENOSPC;
 	memory->pool[SLOTS_PART] = slots_pool;
 	memory->parts[SLOTS_PART].bytes = slots * RK_SLOT_BYTES;
-	if (arena_take(credit_pool, sizeof(struct rk_ring_credit), &memory->device.credit))
+	if (arena_take(credit_pool, sizeof(struct rk_ring_credit), &memory->device.credit)) {
+		arena_give(slots_pool, memory->parts[SLOTS_PART].bytes, memory->device.slots);
+		memory->pool[SLOTS_PART] = NULL;
 		return -ENOSPC;
+	}
 	memory->pool[CREDIT_PART] = credit_pool;
 	memory->parts[CREDIT_PART].bytes = sizeof(struct rk_ring_credit);
 	memory->device.capacity_log2 = (uint32_t)__builtin_ctzll(slots);

@@ -91,6 +91,19 @@ RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type,
 RK_API RK_DEVICE uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
 					const struct rk_msg *msgs, uint32_t count);
 
+/**
+ * rk_add() - add to a sum in the state, from any lane
+ * @ctx: the handler's context
+ * @sum: in the state
+ * @amount: to add
+ *
+ * What all lanes add is in the sum when the handler gets RK_MSG_STOP, and when the state is read.
+ * Nobody waits for it, so it costs less than to load, add and store.
+ *
+ * Context: inside a handler, any lane, host or device.
+ */
+RK_API RK_DEVICE void rk_add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount);
+
 RK_END_DECLS
 
 /**

@@ -46,7 +46,7 @@ enum rk_backend {
 /* The threads that call a handler together. */
 enum rk_group {
 	RK_GROUP_WARP,	/* 32 lanes on a GPU, one thread on cpu */
-	RK_GROUP_BLOCK, /* 512 lanes on a GPU: sixteen times the rate, and a warp's latency doubled */
+	RK_GROUP_BLOCK, /* 256 lanes on a GPU: eight times the rate, at some more latency */
 };
 
 /* Where on its GPU an actor sits, seen from another. */
@@ -75,7 +75,7 @@ enum rk_ring_place {
  * @spin_looks: looks for work before a worker yields, then sleeps; 0: RK_SPIN_LOOKS
  * @no_doorbells: wake sleeping workers by a system call also where the module is loaded and
  *	permitted: sooner than its poller (in a virtual machine 42 against 76 us), dearer to who wakes
- * @gpu_blocks: blocks of each persistent kernel, of 16 seats, each on a multiprocessor of its own;
+ * @gpu_blocks: blocks of each persistent kernel, of 8 seats, each on a multiprocessor of its own;
  *	0: 4. The rest of the GPU is free for other work
  * @gpu_provider: of GPU memory with a CPU mapping (rk_region.h); NULL: the first that works
  * @gpu_calibrate: measure, when a GPU is opened, from which multiprocessors which memory is near
@@ -256,7 +256,8 @@ RK_API const char *rk_runtime_note(const struct rk_runtime *runtime);
  * rk_runtime_close() - stop all now, end the workers, close the ports, free everything
  * @runtime: or NULL
  *
- * A handler that never returns cannot be ended from outside: this waits for it.
+ * A handler that never returns cannot be ended from outside: on cpu this waits for it; on a GPU it is
+ * left behind after some seconds, and no runtime of this process opens that GPU again.
  *
  * Context: any thread, when no other uses @runtime or anything made with it; sleeps.
  * Return: 0; -errno when a port could not write what it had accepted, said in rk_errmsg().

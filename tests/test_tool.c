@@ -63,6 +63,29 @@ static void plan_has_all_that_the_words_say(void **unused)
 	assert_int_equal(second->to.worker, 0);
 }
 
+static void actors_may_be_put_on_gpus(void **unused)
+{
+	const struct plan_actor *actor = plan.pipeline[0].actor;
+
+	(void)unused;
+	assert_int_equal(read_plan(WORDS("workers", "1", "from", "pcap:a", "actor", "echo", "on", "gpu",
+					 "actor", "echo", "on", "gpu3", "block", "actor", "count",
+					 "on", "gpu0", "warp", "actor", "echo", "actor", "echo", "on",
+					 "0", "to", "null:")),
+			 0);
+	assert_int_equal(plan.pipeline[0].actor_count, 5);
+	for (int i = 0; i < 5; i++) {
+		static const int gpu[] = {0, 3, 0, 0, 0};
+		static const int worker[] = {RK_ANY_WORKER, RK_ANY_WORKER, RK_ANY_WORKER,
+					     RK_ANY_WORKER, 0};
+
+		assert_int_equal(actor[i].backend, i < 3 ? RK_BACKEND_CUDA : RK_BACKEND_CPU);
+		assert_int_equal(actor[i].gpu, gpu[i]);
+		assert_int_equal(actor[i].group, i == 1 ? RK_GROUP_BLOCK : RK_GROUP_WARP);
+		assert_int_equal(actor[i].worker, worker[i]);
+	}
+}
+
 static void plan_has_its_limits(void **unused)
 {
 	char *words[4 * PLAN_PIPELINES + 2 * PLAN_INPUTS + 16];
@@ -342,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan_has_all_that_the_words_say),
+		cmocka_unit_test(actors_may_be_put_on_gpus),
 		cmocka_unit_test(plan_has_its_limits),
 		cmocka_unit_test(prices_are_decimal),
 		cmocka_unit_test(latency_counts_from_the_intended_time),

@@ -63,6 +63,13 @@ test_grammar()
 	refuses 2 "$r unknown word 'x': expected one of on, from, actor, to" run from a: x
 	refuses 2 "$r on 'x': give a whole number, 0 to 63" run from a: on x
 	refuses 2 "$r on 2: with workers 2 they are 0 to 1" run workers 2 from a: on 2 to b:
+	refuses 2 "$r on: a value is missing: write on WORKER" run from a: actor echo on
+	refuses 2 "$r on 'x': give a whole number, 0 to 63" run from a: actor echo on x to b:
+	refuses 2 "$r on 'gpux': give gpu, or one of gpu0 to gpu15" run from a: actor echo on gpux
+	refuses 2 "$r on 'gpu16': give gpu, or one of gpu0 to gpu15" run from a: actor echo on gpu16
+	refuses 2 "$r on 'gpu': give a whole number, 0 to 63" run from a: on gpu to b:
+	refuses 2 "$r unknown word 'grid': expected one of on, actor, to" \
+		run from a: actor echo on gpu grid to b:
 	refuses 2 "$r unknown word 'from': expected one of on, actor, to" \
 		run from a: actor echo from b: to c:
 	refuses 2 "$r actor 'x': not shipped: take one of echo, count, mdp3_book, l2_forward" \
@@ -91,7 +98,8 @@ test_grammar()
 	refuses 2 "$g unknown word 'y': expected truth" gen to x y
 	fails 2 "gen option 'x': not known" gen x=1 to y
 	fails 2 "gen option 'loss_a': '2': give a fraction" gen loss_a=2 to y
-	refuses 2 "ringkernel: info: unknown word 'x': expected the end" info x
+	refuses 2 "ringkernel: info: unknown word 'x': expected one of gpu, the end" info x
+	refuses 2 "ringkernel: info: unknown word 'x': expected the end" info gpu x
 }
 
 test_help()
@@ -435,6 +443,31 @@ test_manual()
 	fi
 }
 
+# An actor on a GPU finds what it finds on cpu; without one it is said which actor cannot be, and why.
+test_gpu()
+{
+	run -j info
+	if json_holds "$work/out" 'not d["backends"]["cuda"]["present"]' 2>"$work/err"; then
+		fails 1 "ringkernel: run: actor 'mdp3_book': cuda: " run from "pcap:$work/clean.pcap" \
+			actor "$arbiter" on gpu to null:
+		skip "books of an actor on a GPU" "$(sed 's/^.*mdp3_book.: //' "$work/err")"
+		return
+	fi
+	for place in warp block; do
+		run -j run verify "$work/clean.json" from "pcap:$work/clean.pcap" \
+			actor "$arbiter" on gpu0 "$place" to null:
+		judge "books of an actor on a $place of a GPU" [ "$status" = 0 ]
+		judge "and where it ran is told" json_holds "$work/out" '
+d["pipelines"][0]["actors"][0]["on"] == "gpu0 '"$place"'" and d["conserved"]'
+	done
+	run -j run from "pcap:$work/clean.pcap" actor echo on gpu actor "$arbiter" actor echo \
+		on gpu0 block to null:
+	judge "a pipeline goes to a GPU and back" json_holds "$work/out" 'd["conserved"]'
+	run -j info gpu
+	judge "info gpu tells how near its memory is" json_holds "$work/out" '
+"median" in d["gpu0"]["calibration"]["value"] and "near_memory" in d["gpu0"]'
+}
+
 test_grammar
 test_help
 if ! have_jansson || ! have_python; then
@@ -445,6 +478,7 @@ make_feeds
 test_file
 test_verify
 test_json
+test_gpu
 test_captures
 test_permission
 test_signals

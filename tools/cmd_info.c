@@ -2,7 +2,9 @@
 /* `ringkernel info`: what this machine and this build offer; for what they lack, why and the
  * remedy. */
 #include "actors.h"
+#include "backends/cuda.h"
 #include "config.h"
+#include "gpudirect/nvrtc.h"
 #include "ring/rk_codec.h"
 #include "ringkernel.h"
 #include "tool.h"
@@ -21,7 +23,7 @@
 #include <jansson.h>
 #endif
 
-enum { FACTS = 96, VALUE_BYTES = 160, REMEDY_BYTES = 400 };
+enum { FACTS = 192, VALUE_BYTES = 160, REMEDY_BYTES = 400 };
 
 /* Whether something is there, where that is the question. */
 enum fact_state { FACT_PLAIN, FACT_YES, FACT_NO };
@@ -225,8 +227,63 @@ static void add_kinds(struct facts *facts)
 	for (uint32_t i = 0; (type = rk_actor_type_at(i)); i++)
 		add(facts, "actors", type->name, FACT_YES, "%s", type->summary);
 	add(facts, "backends", "cpu", FACT_YES, "actors on pinned threads");
-	advise(add(facts, "backends", "cuda", FACT_NO, "actors on a GPU"),
-	       "not in version %s: every actor runs on cpu", rk_version());
+}
+
+/* --- GPUs --- */
+
+/* What only an open GPU tells: which memory the CPU reaches, and how near it is. */
+static void add_open_gpu(struct facts *facts, const char *group, int ordinal)
+{
+	const struct cuda_gpu_opts opts = {.ordinal = ordinal, .calibrate = true};
+	const struct rk_region_info *near;
+	struct cuda_gpu *gpu;
+
+	if (cuda_gpu_open(&gpu, &opts)) {
+		advise(add(facts, group, "actors", FACT_NO, "it does not open"), "%s", rk_errmsg());
+		return;
+	}
+	near = rk_region_info(gpu->memory[CUDA_NEAR].region);
+	advise(add(facts, group, "near_memory", near->on_gpu ? FACT_YES : FACT_NO, "%s",
+		   near->provider),
+	       "%s", near->note);
+	add(facts, group, "calibration", FACT_PLAIN,
+	    "%u multiprocessors to %u pages of it, cycles: least %u, median %u, most %u",
+	    gpu->calibration.sms, gpu->calibration.pages, gpu->calibration.least,
+	    gpu->calibration.median, gpu->calibration.most);
+	cuda_gpu_close(gpu);
+}
+
+static void add_gpu(struct facts *facts, int ordinal, bool open)
+{
+	static char group[CUDA_GPUS][16];
+	char name[64] = "unknown";
+	struct rk_cuda_gpu gpu;
+
+	snprintf(group[ordinal], sizeof(group[ordinal]), "gpu%d", ordinal);
+	if (rk_cuda_gpu_find(&gpu, ordinal)) {
+		advise(add(facts, group[ordinal], "name", FACT_NO, "%s", name), "%s", rk_errmsg());
+		return;
+	}
+	gpu.cuda->device_name(name, sizeof(name), gpu.device);
+	add(facts, group[ordinal], "name", FACT_PLAIN, "%s", name);
+	add(facts, group[ordinal], "compute_capability", FACT_PLAIN, "%d.%d",
+	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_COMPUTE_MAJOR),
+	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_COMPUTE_MINOR));
+	add(facts, group[ordinal], "multiprocessors", FACT_PLAIN, "%d",
+	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_MULTIPROCESSORS));
+	if (open)
+		add_open_gpu(facts, group[ordinal], ordinal);
+}
+
+static void add_gpus(struct facts *facts, bool open)
+{
+	const struct rk_cuda *cuda;
+	int absent = rk_cuda(&cuda);
+
+	advise(add(facts, "backends", "cuda", absent ? FACT_NO : FACT_YES, "actors on a GPU"), "%s",
+	       absent ? rk_errmsg() : "");
+	for (int i = 0; !absent && i < cuda->devices && i < CUDA_GPUS; i++)
+		add_gpu(facts, i, open);
 }
 
 static void add_library(struct facts *facts, const char *name, int there, const char *use,
@@ -255,12 +312,18 @@ static bool in_path(const char *program)
 static void add_libraries(struct facts *facts)
 {
 	bool gnuplot = in_path("gnuplot");
+	const struct rk_nvrtc *nvrtc;
 	struct fact *fact;
+	int absent;
 
 	add_library(facts, "pcap", RK_HAVE_PCAP, "captures", "libpcap-dev");
 	add_library(facts, "numa", RK_HAVE_NUMA, "memory on a named node", "libnuma-dev");
 	add_library(facts, "zlib", RK_HAVE_ZLIB, "histogram logs", "zlib1g-dev");
 	add_library(facts, "jansson", RK_HAVE_JANSSON, "JSON: -j, truth, verify", "libjansson-dev");
+	absent = rk_nvrtc(&nvrtc);
+	advise(add(facts, "libraries", "nvrtc", absent ? FACT_NO : FACT_YES,
+		   "handlers of a program's own on a GPU"),
+	       "%s", absent ? rk_errmsg() : "");
 	fact = add(facts, "programs", "gnuplot", gnuplot ? FACT_YES : FACT_NO, "plots as images");
 	if (!gnuplot)
 		advise(fact, "plots are text: apt-get install gnuplot-nox");
@@ -326,10 +389,11 @@ static void print_json(const struct facts *facts)
 
 static int run(const struct tool *tool, int count, char **words)
 {
+	bool open_gpus = count && !strcmp(words[0], "gpu");
 	struct facts *facts;
 
-	if (count) {
-		tool_unknown(words[0], "the end");
+	if (count > open_gpus) {
+		tool_unknown(words[open_gpus], open_gpus ? "the end" : "gpu, the end");
 		return tool_fail("info", TOOL_MISUSED);
 	}
 	facts = calloc(1, sizeof(*facts));
@@ -341,6 +405,7 @@ static int run(const struct tool *tool, int count, char **words)
 	add_codecs(facts);
 	add_providers(facts);
 	add_kinds(facts);
+	add_gpus(facts, open_gpus);
 	add_libraries(facts);
 	if (tool->json)
 		print_json(facts);
@@ -353,6 +418,9 @@ static int run(const struct tool *tool, int count, char **words)
 const struct tool_command cmd_info = {
 	.name = "info",
 	.summary = "what this machine and build offer, and what to do about the rest",
-	.help = "info\n",
+	.help = "info [gpu]\n"
+		"\n"
+		"  gpu   open each GPU too: which of its memory the CPU reaches, and how near that is\n"
+		"        to its multiprocessors, measured\n",
 	.run = run,
 };

@@ -103,7 +103,10 @@ static int spawn(struct run *run, struct run_pipeline *pipeline)
 		const struct rk_actor_opts opts = {.size = sizeof(opts),
 						   .worker = plan->worker,
 						   .args = plan->args,
-						   .arg_count = plan->arg_count};
+						   .arg_count = plan->arg_count,
+						   .backend = plan->backend,
+						   .gpu = plan->gpu,
+						   .group = plan->group};
 		int result = rk_actor_spawn(&pipeline->actor[i], run->runtime, plan->type, &opts);
 
 		if (result)
@@ -482,9 +485,11 @@ const struct tool_command cmd_run = {
 		"       ringkernel [OPTIONS] run file FILE [NAME=VALUE]...\n"
 		"\n"
 		"PIPELINE := from PORT [on N] [from PORT [on N]]...\n"
-		"            [actor TYPE[,ARG=VALUE]... [on N]]... to PORT [on N]\n"
+		"            [actor TYPE[,ARG=VALUE]... [on N | on gpu[N] [warp | block]]]...\n"
+		"            to PORT [on N]\n"
 		"\n"
 		"  on N             worker that does it, from 0\n"
+		"  on gpuN          GPU that runs the actor, from 0: on one warp of it, or a block\n"
 		"\n"
 		"WORDS, before the first pipeline:\n"
 		"  workers N        threads (default: one for each CPU)\n"

@@ -9,21 +9,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "on N", if it is there. */
-static int read_on(struct words *words, int *worker)
+static int read_worker(struct words *words, int *worker)
 {
-	const char *text;
+	const char *text = words_value(words, "on", "WORKER");
 	uint64_t number;
 	int result;
 
-	*worker = RK_ANY_WORKER;
-	if (!words_take_if(words, "on"))
-		return 0;
-	text = words_value(words, "on", "WORKER");
 	result = text ? words_whole_between("on", text, 0, RK_MAX_WORKERS - 1, &number) : -EINVAL;
 	if (!result)
 		*worker = (int)number;
 	return result;
+}
+
+/* "on N", if it is there. */
+static int read_on(struct words *words, int *worker)
+{
+	*worker = RK_ANY_WORKER;
+	return words_take_if(words, "on") ? read_worker(words, worker) : 0;
+}
+
+/* "gpu" or "gpuN", and who calls its handler. */
+static int read_gpu(struct words *words, struct plan_actor *actor)
+{
+	const char *text = words_take(words);
+	uint64_t number = 0;
+
+	if (text[3] && (!words_whole(text + 3, &number) || number >= RK_MAX_GPUS))
+		return rk_fail(EINVAL, "on '%s': give gpu, or one of gpu0 to gpu%d", text,
+			       RK_MAX_GPUS - 1);
+	actor->backend = RK_BACKEND_CUDA;
+	actor->gpu = (int)number;
+	if (words_take_if(words, "block"))
+		actor->group = RK_GROUP_BLOCK;
+	else
+		words_take_if(words, "warp");
+	return 0;
+}
+
+/* "on N" or "on gpuN", if it is there. */
+static int read_actor_on(struct words *words, struct plan_actor *actor)
+{
+	actor->worker = RK_ANY_WORKER;
+	if (!words_take_if(words, "on"))
+		return 0;
+	if (words_peek(words) && !strncmp(words_peek(words), "gpu", 3))
+		return read_gpu(words, actor);
+	return read_worker(words, &actor->worker);
 }
 
 static int read_port(struct words *words, const char *word, struct plan_port *port)
@@ -107,7 +138,7 @@ static int read_actor(struct words *words, struct plan_pipeline *pipeline)
 	while (!result && (word = strsep(&next, ",")))
 		result = set_argument(actor, word);
 	free(text);
-	return result ? result : read_on(words, &actor->worker);
+	return result ? result : read_actor_on(words, actor);
 }
 
 /* Without an actor both ports are one task's, and the output is one task's too. */

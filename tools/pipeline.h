@@ -3,8 +3,8 @@
  * pipeline.h - the words of `ringkernel run` as structures:
  *
  *	[OPTION VALUE]... PIPELINE [-- PIPELINE]...
- *	PIPELINE := from PORT [on N] [from PORT [on N]]... [actor TYPE[,ARG=VALUE]... [on N]]...
- *		    to PORT [on N]
+ *	PIPELINE := from PORT [on N] [from PORT [on N]]...
+ *		    [actor TYPE[,ARG=VALUE]... [on N | on gpu[N] [warp | block]]]... to PORT [on N]
  *
  * from the command line or from a file, where options have lines of their own, each pipeline has
  * one (a backslash at the end joins lines), '#' begins a comment, and $NAME stands for a value.
@@ -28,11 +28,15 @@ struct plan_port {
 	uint16_t feed;
 };
 
+/* An actor as planned; @worker may be RK_ANY_WORKER, @gpu and @group are of those on a GPU. */
 struct plan_actor {
 	const struct rk_actor_type *type;
 	uint64_t args[RK_MAX_ARGS];
 	unsigned int arg_count;
 	int worker;
+	enum rk_backend backend;
+	int gpu;
+	enum rk_group group;
 };
 
 struct plan_pipeline {

@@ -191,6 +191,15 @@ const char *report_end(const struct run *run)
 	}
 }
 
+const char *report_place(const struct plan_actor *plan, char text[REPORT_PLACE_BYTES])
+{
+	if (plan->backend == RK_BACKEND_CPU)
+		return "cpu";
+	snprintf(text, REPORT_PLACE_BYTES, "gpu%d %s", plan->gpu,
+		 plan->group == RK_GROUP_BLOCK ? "block" : "warp");
+	return text;
+}
+
 /* --- Text --- */
 
 static void print_drops(const void *of, const struct report_counter *counters)
@@ -241,11 +250,12 @@ static void print_counters(const struct rk_actor_type *type, const void *state)
 
 static void print_actor(const struct plan_actor *plan, const struct rk_actor *actor)
 {
+	char place[REPORT_PLACE_BYTES];
 	struct rk_actor_info info;
 
 	rk_actor_info(actor, &info);
-	printf("  actor %s\n        received %" PRIu64 "  sent %" PRIu64, info.name, info.received,
-	       info.sent);
+	printf("  actor %s on %s\n        received %" PRIu64 "  sent %" PRIu64, info.name,
+	       report_place(plan, place), info.received, info.sent);
 	print_drops(&info, report_actor_drops);
 	printf("        counters, where not 0:");
 	print_counters(plan->type, rk_actor_state(actor));

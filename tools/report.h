@@ -8,6 +8,7 @@
 enum {
 	REPORT_CHECKS = 2 * PLAN_ACTORS + 4, /* of one pipeline, at most */
 	REPORT_SIDE_BYTES = 160,
+	REPORT_PLACE_BYTES = 32,
 };
 
 /* Two counts of the same messages. */
@@ -31,6 +32,9 @@ static inline uint64_t report_count(const void *of, const struct report_counter 
 {
 	return *(const uint64_t *)((const char *)of + counter->offset);
 }
+
+/* Where an actor ran: "cpu", or as the words say it. */
+const char *report_place(const struct plan_actor *plan, char text[REPORT_PLACE_BYTES]);
 
 /* What all pipelines did together. */
 struct report_totals {

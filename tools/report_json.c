@@ -35,13 +35,15 @@ static json_t *actor_json(const struct plan_actor *plan, const struct rk_actor *
 	const struct rk_counter_name *counter = plan->type->counters;
 	const char *state = rk_actor_state(actor);
 	json_t *counters = json_object();
+	char place[REPORT_PLACE_BYTES];
 	struct rk_actor_info info;
 
 	rk_actor_info(actor, &info);
 	for (; state && counter && counter->name; counter++)
 		json_object_set_new(counters, counter->name,
 				    number(*(const uint64_t *)(state + counter->offset)));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "actor", info.name, "type", plan->type->name,
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "actor", info.name, "type",
+			 plan->type->name, "on", report_place(plan, place),
 			 "received", number(info.received), "sent", number(info.sent), "dropped",
 			 counters_json(&info, report_actor_drops), "counters", counters);
 }

@@ -24,6 +24,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#define CUDA_GPUS 16 /* ordinals from 0 */
 #define CUDA_NOTE_BYTES 1024
 
 struct cuda_kernel;
@@ -76,7 +77,7 @@ struct cuda_calibration {
 	unsigned int sms;
 	unsigned int pages;
 	uint64_t page_bytes;
-	uint32_t *cycles; /* [sm * pages + page]; NULL: not measured */
+	uint32_t *cycles; /* [sm * (pages + 1) + page], last to the host; NULL: not measured */
 	struct cuda_part part;
 	bool taken[CUDA_CALIBRATED];
 	uint32_t least;
@@ -111,7 +112,8 @@ struct cuda_gpu {
 
 /*
  * Open GPU @opts->ordinal: memory, and the watcher's thread. No kernel runs yet.
- * 0; -ENODEV without a driver or such a GPU, or one that is too old; -ENOMEM; said in rk_errmsg().
+ * 0; -ENODEV without a driver or such a GPU, or one that is too old; -EBUSY while a kernel of an
+ * earlier opening does not end; -ENOMEM; said in rk_errmsg().
  */
 int cuda_gpu_open(struct cuda_gpu **gpu, const struct cuda_gpu_opts *opts);
 
@@ -139,6 +141,9 @@ int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t byt
 /* Measure SMs against pages of near memory. 0 or -errno, said in rk_errmsg(). (cuda_calibrate.c) */
 int cuda_calibrate(struct cuda_gpu *gpu);
 
+/* How far @sm is from the host and from its nearest page, in cycles; 0 where not measured. */
+uint32_t cuda_distance(const struct cuda_gpu *gpu, unsigned int sm);
+
 /* The free calibrated page that is nearest to @sm, zeroed; given back by cuda_give(). 0 or -ENOSPC. */
 int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *part);
 
@@ -148,6 +153,7 @@ struct cuda_seat {
 	struct cuda_actor *actor; /* who sits here; a block actor at each seat of its block */
 	struct rk_ring_tx control;
 	uint64_t told;
+	uint32_t hurry; /* enum rk_gpu_hurry, of @actor */
 	uint64_t beat; /* as last seen, and when it last changed */
 	uint64_t beat_ns;
 	struct rk_ring_sleep sleep;
@@ -159,7 +165,9 @@ struct cuda_kernel {
 	const struct rk_actor_type *type; /* NULL: the shipped ones */
 	struct rk_cuda_module *module;
 	struct rk_cuda_stream *stream;
-	unsigned int blocks;
+	unsigned int blocks;	/* that host actors: the first ones in @order, nearest first */
+	unsigned int grid;	/* of the launch: where calibrated, all that fit; the others end at once */
+	unsigned int *order;
 	unsigned int cluster; /* blocks of a cluster */
 	unsigned int pool_bytes; /* shared memory of a block for rings */
 	unsigned int shared_bytes;
@@ -172,7 +180,7 @@ struct cuda_kernel {
 	struct rk_gpu_seat *seats;	  /* written, never read */
 	struct rk_gpu_marker *markers;	  /* read after a fault only */
 	struct rk_gpu_status *status;
-	struct cuda_seat *seat; /* blocks * RK_GPU_WARPS */
+	struct cuda_seat *seat; /* grid * RK_GPU_WARPS */
 	struct arena *pool;	/* of each block's shared memory */
 	int failed;		/* it did not start */
 };
@@ -185,6 +193,9 @@ struct cuda_kernel {
  */
 int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 		    struct cuda_kernel **kernel, uint32_t *handler);
+
+/* Write what the host has to say to a seat. Callers take turns. */
+void cuda_seat_say(struct cuda_kernel *kernel, unsigned int index);
 
 /*
  * End all kernels, then free them: the driver frees no code beside a kernel that runs. True when all
@@ -247,7 +258,7 @@ int cuda_actor_open(struct cuda_actor **actor, struct cuda_gpu *gpu,
 		    const struct rk_actor_type *type, const char *name,
 		    const struct cuda_actor_opts *opts);
 
-/* One control message. Callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
+/* One control message. As cuda_actor_hurry(), callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
 int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg);
 
 /* Whether it has obeyed all that it was told. Callers take turns. */

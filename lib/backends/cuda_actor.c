@@ -48,10 +48,12 @@ static bool block_fits(const struct cuda_kernel *kernel, unsigned int block,
 	}
 }
 
-/* The first free seat, or the first seat of an empty block; -1 when there is none. */
+/* The first free seat, or the first seat of an empty block, nearest first; -1 when there is none. */
 static int find_seat(const struct cuda_kernel *kernel, const struct cuda_actor_opts *opts)
 {
-	for (unsigned int block = 0; block < kernel->blocks; block++) {
+	for (unsigned int i = 0; i < kernel->blocks; i++) {
+		unsigned int block = kernel->order[i];
+
 		if (!block_fits(kernel, block, opts))
 			continue;
 		if (opts->group == RK_GPU_GROUP_BLOCK) {
@@ -59,9 +61,9 @@ static int find_seat(const struct cuda_kernel *kernel, const struct cuda_actor_o
 				return (int)(block * RK_GPU_WARPS);
 			continue;
 		}
-		for (unsigned int i = 0; i < RK_GPU_WARPS; i++)
-			if (!kernel->seat[block * RK_GPU_WARPS + i].actor)
-				return (int)(block * RK_GPU_WARPS + i);
+		for (unsigned int warp = 0; warp < RK_GPU_WARPS; warp++)
+			if (!kernel->seat[block * RK_GPU_WARPS + warp].actor)
+				return (int)(block * RK_GPU_WARPS + warp);
 	}
 	return -1;
 }
@@ -73,6 +75,7 @@ static void occupy(struct cuda_actor *actor, struct cuda_actor *who)
 	for (unsigned int i = 0; i < seats; i++)
 		actor->kernel->seat[actor->seat + i].actor = who;
 	seat_of(actor)->beat_ns = 0;
+	seat_of(actor)->hurry = RK_GPU_PATIENT;
 }
 
 static int take_seat(struct cuda_actor *actor)
@@ -110,9 +113,7 @@ static int send(struct cuda_actor *actor, const struct rk_msg *msg)
 	/* First the message, and all that this thread sent before, then the count. */
 	rk_codec_flush();
 	seat->told++;
-	__atomic_store_n(&actor->kernel->seats[actor->seat].told, seat->told, __ATOMIC_RELAXED);
-	__atomic_store_n(&actor->kernel->seats[actor->seat].empty_told, seat->told, __ATOMIC_RELAXED);
-	rk_codec_flush();
+	cuda_seat_say(actor->kernel, actor->seat);
 	return 0;
 }
 
@@ -135,12 +136,10 @@ bool cuda_actor_obeyed(struct cuda_actor *actor)
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry)
 {
-	/* The word is the actor's own: an empty seat, or the next actor, does not mind it. */
-	if (hurry == RK_GPU_PATIENT)
+	if (hurry == RK_GPU_PATIENT || actor->done)
 		return;
-	__atomic_store_n(&actor->kernel->seats[actor->seat].hurry, actor->serial << 8 | hurry,
-			 __ATOMIC_RELAXED);
-	rk_codec_flush();
+	seat_of(actor)->hurry = hurry;
+	cuda_seat_say(actor->kernel, actor->seat);
 }
 
 static int send_spawn(struct cuda_actor *actor, uint32_t handler)
@@ -217,13 +216,18 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 		((uint64_t *)counters)[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-/* The seat is empty: keep what the actor leaves, and let the next one sit down. */
+/*
+ * The seat is empty: keep what the actor leaves, and let the next one sit down. What it sent from is
+ * half a megabyte, and free again. Mutex held.
+ */
 static void finish(struct cuda_actor *actor)
 {
 	struct rk_gpu_counters counters;
 
 	cuda_actor_counters(actor, &counters);
 	actor->counters = counters;
+	arena_give(&actor->gpu->memory[CUDA_DEEP].arena, actor->scratch.bytes, actor->scratch.at);
+	actor->scratch.bytes = 0;
 	occupy(actor, NULL);
 	/* R3: pairs with A3 above: whoever sees it done sees its counters. */
 	__atomic_store_n(&actor->done, true, __ATOMIC_RELEASE);

@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int run(struct cuda_gpu *gpu, const struct cuda_part *pages, const struct cuda_part *cycles)
+static int run(struct cuda_gpu *gpu, const struct cuda_part *pages, const struct cuda_part *host,
+	       const struct cuda_part *cycles)
 {
 	const struct rk_cuda *cuda = gpu->gpu.cuda;
 	uint64_t memory = pages->gpu_addr, page_bytes = gpu->calibration.page_bytes;
-	uint64_t out = cycles->gpu_addr;
+	uint64_t out = cycles->gpu_addr, host_addr = host->gpu_addr;
 	uint32_t count = gpu->calibration.pages;
-	void *arguments[] = {&memory, &page_bytes, &count, &out};
+	void *arguments[] = {&memory, &page_bytes, &count, &host_addr, &out};
 	int most = rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_SHARED_PER_BLOCK_OPTIN);
 	struct rk_cuda_function *function;
 	struct rk_cuda_module *module = NULL;
@@ -43,6 +44,11 @@ static int run(struct cuda_gpu *gpu, const struct cuda_part *pages, const struct
 	return error ? rk_cuda_fail(cuda, error, "GPU %d: calibrate", gpu->gpu.ordinal) : 0;
 }
 
+static uint32_t *row_of(const struct cuda_calibration *calibration, unsigned int sm)
+{
+	return &calibration->cycles[(size_t)sm * (calibration->pages + 1)];
+}
+
 static int compare(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
@@ -58,9 +64,10 @@ static int summarise(struct cuda_calibration *calibration)
 
 	if (!sorted)
 		return rk_fail(ENOMEM, "calibration: no memory");
-	for (size_t i = 0; i < count; i++)
-		if (calibration->cycles[i])
-			sorted[used++] = calibration->cycles[i];
+	for (unsigned int sm = 0; sm < calibration->sms; sm++)
+		for (unsigned int page = 0; page < calibration->pages; page++)
+			if (row_of(calibration, sm)[page])
+				sorted[used++] = row_of(calibration, sm)[page];
 	qsort(sorted, used, sizeof(*sorted), compare);
 	if (used) {
 		calibration->least = sorted[0];
@@ -74,35 +81,49 @@ static int summarise(struct cuda_calibration *calibration)
 int cuda_calibrate(struct cuda_gpu *gpu)
 {
 	struct cuda_calibration *calibration = &gpu->calibration;
-	struct cuda_part cycles = {0};
+	struct cuda_part cycles = {0}, host = {0};
+	size_t bytes;
 	int result;
 
 	calibration->sms = (unsigned int)gpu->multiprocessors;
 	calibration->pages = CUDA_CALIBRATED;
 	calibration->page_bytes = RK_PAGE_BYTES;
-	calibration->cycles = calloc((size_t)calibration->sms * calibration->pages, sizeof(uint32_t));
+	bytes = (size_t)calibration->sms * (calibration->pages + 1) * sizeof(uint32_t);
+	calibration->cycles = calloc(1, bytes);
 	if (!calibration->cycles)
 		return rk_fail(ENOMEM, "GPU %d: no memory to calibrate", gpu->gpu.ordinal);
 	result = cuda_take(gpu, CUDA_NEAR, (uint64_t)CUDA_CALIBRATED * RK_PAGE_BYTES,
 			   "calibrated pages", &calibration->part);
 	if (!result)
-		result = cuda_take(gpu, CUDA_DEEP,
-				   (uint64_t)calibration->sms * calibration->pages * sizeof(uint32_t),
-				   "calibration", &cycles);
+		result = cuda_take(gpu, CUDA_HOST, RK_SLOT_BYTES, "calibration", &host);
+	if (!result)
+		result = cuda_take(gpu, CUDA_DEEP, bytes, "calibration", &cycles);
 	if (!result)
 		result = cuda_zero(gpu, &cycles);
 	if (!result)
 		result = rk_cuda_enter(&gpu->gpu);
 	if (result)
 		return result;
-	result = run(gpu, &calibration->part, &cycles);
+	result = run(gpu, &calibration->part, &host, &cycles);
 	rk_cuda_leave(&gpu->gpu);
 	if (!result)
-		result = cuda_copy_out(gpu, calibration->cycles, cycles.gpu_addr,
-				       (size_t)calibration->sms * calibration->pages *
-					       sizeof(uint32_t));
+		result = cuda_copy_out(gpu, calibration->cycles, cycles.gpu_addr, bytes);
 	cuda_give(gpu, &cycles);
+	cuda_give(gpu, &host);
 	return result ? result : summarise(calibration);
+}
+
+uint32_t cuda_distance(const struct cuda_gpu *gpu, unsigned int sm)
+{
+	const struct cuda_calibration *calibration = &gpu->calibration;
+	uint32_t nearest = UINT32_MAX;
+
+	if (!calibration->cycles || sm >= calibration->sms)
+		return 0;
+	for (unsigned int page = 0; page < calibration->pages; page++)
+		if (row_of(calibration, sm)[page] < nearest)
+			nearest = row_of(calibration, sm)[page];
+	return nearest + row_of(calibration, sm)[calibration->pages];
 }
 
 int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *part)
@@ -113,7 +134,7 @@ int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *p
 
 	if (!calibration->cycles || sm >= calibration->sms)
 		return -ENOSPC;
-	cycles = &calibration->cycles[(size_t)sm * calibration->pages];
+	cycles = row_of(calibration, sm);
 	pthread_mutex_lock(&gpu->mutex);
 	for (unsigned int page = 0; page < calibration->pages; page++)
 		if (!calibration->taken[page] && cycles[page] &&

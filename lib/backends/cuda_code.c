@@ -5,8 +5,8 @@
  * carries as text, and kept in a cache on disk.
  *
  * The cache: $XDG_CACHE_HOME/ringkernel or ~/.cache/ringkernel, a file for each source, architecture,
- * options and compiler, named by their hash (FNV-1a, 64 bits), its first bytes repeating what it was
- * made from, so that two texts of one hash are told apart.
+ * options and compiler, named by their hash (FNV-1a, 64 bits). It begins with what it was made from
+ * and a hash of the code that follows: one that is torn, or not ours, is compiled anew.
  */
 #include "backends/cuda.h"
 #include "config.h"
@@ -98,11 +98,20 @@ struct recipe {
 	uint64_t hash;
 };
 
+#define FNV_START 0xcbf29ce484222325ULL
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < count; i++)
+		hash = (hash ^ at[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
 static uint64_t hash_more(uint64_t hash, const char *text)
 {
-	for (; *text; text++)
-		hash = (hash ^ (uint8_t)*text) * 0x100000001b3ULL;
-	return hash;
+	return hash_bytes(hash, text, strlen(text));
 }
 
 /* --- The cache --- */
@@ -125,33 +134,53 @@ static int cache_path(char *path, const struct recipe *recipe, const char *suffi
 	return 0;
 }
 
-/* The file's code, behind the key that it was made for; NULL when there is none that fits. */
+/* The front of a file; the code follows. */
+struct cache_front {
+	char key[128];
+	uint64_t image_bytes;
+	uint64_t image_hash;
+};
+
+static struct cache_front cache_front(const struct recipe *recipe, const void *image, size_t bytes)
+{
+	struct cache_front front = {.image_bytes = bytes,
+				    .image_hash = hash_bytes(FNV_START, image, bytes)};
+
+	memcpy(front.key, recipe->key, sizeof(front.key));
+	return front;
+}
+
+/* The file's code; NULL when there is none, or it is not what was written. */
 static void *cache_read(const struct recipe *recipe)
 {
-	char path[PATH_BYTES], key[sizeof(recipe->key)];
+	struct cache_front front, wanted;
+	char path[PATH_BYTES];
 	struct stat status;
 	void *image = NULL;
 	FILE *file;
 
 	if (cache_path(path, recipe, "") || !(file = fopen(path, "re")))
 		return NULL;
-	if (!fstat(fileno(file), &status) && status.st_size > (off_t)sizeof(key) &&
-	    fread(key, sizeof(key), 1, file) == 1 && !memcmp(key, recipe->key, sizeof(key))) {
-		size_t bytes = (size_t)status.st_size - sizeof(key);
-
-		image = malloc(bytes);
-		if (image && fread(image, bytes, 1, file) != 1) {
-			free(image);
-			image = NULL;
-		}
-	}
+	if (!fstat(fileno(file), &status) && status.st_size > (off_t)sizeof(front) &&
+	    fread(&front, sizeof(front), 1, file) == 1 &&
+	    front.image_bytes == (uint64_t)status.st_size - sizeof(front))
+		image = malloc(front.image_bytes);
+	if (image && fread(image, front.image_bytes, 1, file) == 1)
+		wanted = cache_front(recipe, image, front.image_bytes);
+	else
+		wanted = (struct cache_front){0};
 	fclose(file);
+	if (image && memcmp(&front, &wanted, sizeof(front))) {
+		free(image);
+		image = NULL;
+	}
 	return image;
 }
 
 /* Whole or not at all: written beside, then renamed. A cache that cannot be written is no error. */
 static void cache_write(const struct recipe *recipe, const void *image, size_t bytes)
 {
+	const struct cache_front front = cache_front(recipe, image, bytes);
 	char path[PATH_BYTES], beside[PATH_BYTES], suffix[32];
 	bool whole;
 	FILE *file;
@@ -160,8 +189,7 @@ static void cache_write(const struct recipe *recipe, const void *image, size_t b
 	if (cache_path(path, recipe, "") || cache_path(beside, recipe, suffix) ||
 	    !(file = fopen(beside, "we")))
 		return;
-	whole = fwrite(recipe->key, sizeof(recipe->key), 1, file) == 1 &&
-		fwrite(image, bytes, 1, file) == 1;
+	whole = fwrite(&front, sizeof(front), 1, file) == 1 && fwrite(image, bytes, 1, file) == 1;
 	whole &= !fclose(file);
 	if (!whole || rename(beside, path))
 		unlink(beside);
@@ -193,7 +221,7 @@ static int write_recipe(struct recipe *recipe, const struct rk_nvrtc *nvrtc,
 	snprintf(recipe->key, sizeof(recipe->key), "ringkernel %d.%d.%d sm_%d%d nvrtc %d.%d",
 		 RK_VERSION_MAJOR, RK_VERSION_MINOR, RK_VERSION_PATCH, gpu->major, gpu->minor,
 		 nvrtc->major, nvrtc->minor);
-	recipe->hash = hash_more(hash_more(0xcbf29ce484222325ULL, recipe->key), recipe->text);
+	recipe->hash = hash_more(hash_more(FNV_START, recipe->key), recipe->text);
 	for (unsigned int i = 0; i < TEXTS; i++)
 		recipe->hash = hash_more(recipe->hash, texts[i]);
 	return 0;

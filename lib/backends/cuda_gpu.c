@@ -219,7 +219,7 @@ static size_t name_running(const struct cuda_gpu *gpu, char *text, size_t room)
 	size_t used = 0;
 
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
-		for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++) {
+		for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++) {
 			const struct cuda_actor *actor = kernel->seat[i].actor;
 
 			if (!actor || actor->seat != i ||
@@ -318,7 +318,7 @@ static void *run_watcher(void *argument)
 		kernel = gpu->kernels; /* only ever grows at its head, until the watcher has ended */
 		pthread_mutex_unlock(&gpu->mutex);
 		for (; kernel; kernel = kernel->next)
-			for (unsigned int i = 0; kernel->seat && i < kernel->blocks * RK_GPU_WARPS; i++)
+			for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++)
 				if (kernel->seat[i].actor)
 					watch_seat(kernel, i);
 		if (ending)
@@ -350,11 +350,20 @@ static int identify(struct cuda_gpu *gpu)
 	return 0;
 }
 
+/* By ordinal: a kernel of this process does not end, and whoever loads code would wait for it. */
+static bool held[CUDA_GPUS];
+
 int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 {
-	struct cuda_gpu *gpu = calloc(1, sizeof(*gpu));
+	struct cuda_gpu *gpu;
 	int result;
 
+	if (__atomic_load_n(&held[opts->ordinal], __ATOMIC_RELAXED))
+		return rk_fail(EBUSY,
+			       "GPU %d: a handler of an earlier runtime of this process has not come "
+			       "back, and no code is loaded beside it: start the process anew",
+			       opts->ordinal);
+	gpu = calloc(1, sizeof(*gpu));
 	if (!gpu)
 		return rk_fail(ENOMEM, "GPU %d: no memory", opts->ordinal);
 	pthread_mutex_init(&gpu->mutex, NULL);
@@ -421,6 +430,8 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 		free_memory(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
 		renew_context(gpu);
+	} else if (gpu->kernels) {
+		__atomic_store_n(&held[gpu->gpu.ordinal], true, __ATOMIC_RELAXED);
 	}
 	for (unsigned int kind = 0; kind < CUDA_KINDS; kind++)
 		arena_free(&gpu->memory[kind].arena);

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define START_NS 3000000000ULL /* for the whole grid to be resident */
+#define START_NS 3000000000ULL /* for the blocks to be resident */
+#define ENOUGH_NS 5000000ULL   /* for more of them than are needed, to choose from */
 #define END_NS 500000000ULL    /* for every warp to leave */
 #define POOL_BYTES (64u << 10)
 #define NEAR_NAP_NS 100	   /* of an empty seat */
@@ -18,7 +19,7 @@
 
 static unsigned int seats_of(const struct cuda_kernel *kernel)
 {
-	return kernel->blocks * RK_GPU_WARPS;
+	return kernel->grid * RK_GPU_WARPS;
 }
 
 /* Sleep a little; false once @end_ns has passed. */
@@ -99,14 +100,18 @@ static int refuse_grid(const struct cuda_kernel *kernel, const char *why)
 static int check_room(struct cuda_kernel *kernel)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
+	unsigned int room;
 	int each = 0, error;
 
 	error = gpu->gpu.cuda->occupancy(&each, kernel->function, RK_GPU_WARPS * RK_GPU_WARP_LANES,
 					 kernel->shared_bytes);
 	if (error)
 		return rk_cuda_fail(gpu->gpu.cuda, error, "GPU %d: occupancy", gpu->gpu.ordinal);
-	if (gpu->blocks_taken + kernel->blocks > (unsigned int)(each * gpu->multiprocessors))
+	room = (unsigned int)(each * gpu->multiprocessors) - gpu->blocks_taken;
+	if (kernel->blocks > room)
 		return refuse_grid(kernel, " beside those that run");
+	kernel->grid = gpu->calibration.cycles ? room / kernel->cluster * kernel->cluster :
+						 kernel->blocks;
 	return 0;
 }
 
@@ -124,7 +129,7 @@ static int launch(struct cuda_kernel *kernel, bool resume)
 				       .resume = resume};
 	struct rk_cuda_launch_attr cluster = {.id = RK_CUDA_LAUNCH_CLUSTER,
 					      .value.cluster = {kernel->cluster, 1, 1}};
-	struct rk_cuda_launch how = {.grid_x = kernel->blocks,
+	struct rk_cuda_launch how = {.grid_x = kernel->grid,
 				     .grid_y = 1,
 				     .grid_z = 1,
 				     .block_x = RK_GPU_WARPS * RK_GPU_WARP_LANES,
@@ -145,23 +150,74 @@ static int launch(struct cuda_kernel *kernel, bool resume)
 		       0;
 }
 
-/* Every warp says where it sits: the whole grid is resident, or it never will be. */
+/* Blocks of the grid whose warps have said where they sit. */
+static unsigned int placed(const struct cuda_kernel *kernel)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < kernel->grid; i++)
+		count += __atomic_load_n(&kernel->status[(i + 1) * RK_GPU_WARPS - 1].place,
+					 __ATOMIC_RELAXED) != 0;
+	return count;
+}
+
+/* The blocks that host actors are resident: all of the grid, or enough of it after a while. */
 static int await_grid(struct cuda_kernel *kernel)
 {
-	uint64_t end_ns = now_ns() + START_NS;
+	uint64_t begin_ns = now_ns(), end_ns = begin_ns + START_NS;
+	unsigned int count;
 
-	for (unsigned int i = 0; i < seats_of(kernel); i++)
-		while (!__atomic_load_n(&kernel->status[i].place, __ATOMIC_RELAXED)) {
-			int error = kernel->gpu->gpu.cuda->stream_query(kernel->stream);
+	while ((count = placed(kernel)) < kernel->grid) {
+		int error = kernel->gpu->gpu.cuda->stream_query(kernel->stream);
 
-			if (error != RK_CUDA_NOT_READY)
-				return rk_cuda_fail(kernel->gpu->gpu.cuda, error,
-						    "GPU %d: its kernel ended at once",
-						    kernel->gpu->gpu.ordinal);
-			if (!wait_a_little(end_ns))
-				return refuse_grid(kernel, " after 3 s");
-		}
+		if (error != RK_CUDA_NOT_READY)
+			return rk_cuda_fail(kernel->gpu->gpu.cuda, error,
+					    "GPU %d: its kernel ended at once",
+					    kernel->gpu->gpu.ordinal);
+		if (count >= kernel->blocks && now_ns() > begin_ns + ENOUGH_NS)
+			return 0;
+		if (!wait_a_little(end_ns))
+			return refuse_grid(kernel, " after 3 s");
+	}
 	return 0;
+}
+
+/* How far the cluster that begins with @block is; not placed is the farthest. */
+static uint64_t distance_of(const struct cuda_kernel *kernel, unsigned int block)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < kernel->cluster; i++) {
+		uint64_t place = kernel->status[(block + i) * RK_GPU_WARPS].place;
+
+		if (!place)
+			return UINT64_MAX;
+		sum += cuda_distance(kernel->gpu, (unsigned int)place - 1);
+	}
+	return sum;
+}
+
+/* Put the nearest clusters first in the order, and let the blocks that are not wanted end. */
+static void choose_blocks(struct cuda_kernel *kernel)
+{
+	for (unsigned int i = 0; i < kernel->blocks; i += kernel->cluster) {
+		unsigned int best = i;
+
+		for (unsigned int j = i; j < kernel->grid; j += kernel->cluster)
+			if (distance_of(kernel, kernel->order[j]) <
+			    distance_of(kernel, kernel->order[best]))
+				best = j;
+		for (unsigned int k = 0; k < kernel->cluster; k++) {
+			unsigned int block = kernel->order[i + k];
+
+			kernel->order[i + k] = kernel->order[best + k];
+			kernel->order[best + k] = block;
+		}
+	}
+	for (unsigned int i = kernel->blocks; i < kernel->grid; i++)
+		for (unsigned int warp = 0; warp < RK_GPU_WARPS; warp++)
+			kernel->seats[kernel->order[i] * RK_GPU_WARPS + warp].leave = RK_GPU_LEAVE;
+	rk_codec_flush();
 }
 
 /* --- The seats --- */
@@ -190,12 +246,15 @@ static int open_seats(struct cuda_kernel *kernel)
 	int result;
 
 	kernel->seat = aligned_alloc(RK_CACHE_LINE_BYTES, seats * sizeof(*kernel->seat));
-	kernel->pool = calloc(kernel->blocks, sizeof(*kernel->pool));
-	if (!kernel->seat || !kernel->pool)
+	kernel->pool = calloc(kernel->grid, sizeof(*kernel->pool));
+	kernel->order = calloc(kernel->grid, sizeof(*kernel->order));
+	if (!kernel->seat || !kernel->pool || !kernel->order)
 		return rk_fail(ENOMEM, "GPU %d: no memory for %u seats", gpu->gpu.ordinal, seats);
 	memset(kernel->seat, 0, seats * sizeof(*kernel->seat));
-	for (unsigned int i = 0; i < kernel->blocks; i++)
+	for (unsigned int i = 0; i < kernel->grid; i++) {
 		kernel->pool[i].size = kernel->pool_bytes;
+		kernel->order[i] = i;
+	}
 	result = cuda_take(gpu, CUDA_NEAR, seats * sizeof(struct rk_gpu_seat), "seats",
 			   &kernel->seats_part);
 	if (!result)
@@ -214,18 +273,31 @@ static int open_seats(struct cuda_kernel *kernel)
 
 /* --- Pausing --- */
 
-/* Tell every seat to leave, and every actor to pause; or neither. */
+void cuda_seat_say(struct cuda_kernel *kernel, unsigned int index)
+{
+	const struct cuda_seat *seat = &kernel->seat[index];
+	uint64_t serial = seat->actor ? seat->actor->serial : 0;
+
+	/* Relaxed: whoever calls has flushed what is to be seen before it. */
+	__atomic_store_n(&kernel->seats[index].word, rk_gpu_word(seat->told, serial, seat->hurry),
+			 __ATOMIC_RELAXED);
+	rk_codec_flush();
+}
+
+/* Tell every seat of a block that hosts actors to leave, and every actor to pause; or neither. */
 static void tell_seats(struct cuda_kernel *kernel, bool leave)
 {
-	for (unsigned int i = 0; i < seats_of(kernel); i++) {
-		const struct cuda_actor *actor = kernel->seat[i].actor;
+	for (unsigned int n = 0; n < kernel->blocks * RK_GPU_WARPS; n++) {
+		unsigned int i = kernel->order[n / RK_GPU_WARPS] * RK_GPU_WARPS + n % RK_GPU_WARPS;
+		struct cuda_seat *seat = &kernel->seat[i];
+		uint32_t hurry = seat->hurry;
 
-		if (actor && actor->seat == i)
-			kernel->seats[i].hurry =
-				actor->serial << 8 | (leave ? RK_GPU_PAUSE : RK_GPU_PATIENT);
-		kernel->seats[i].leave = leave;
+		kernel->seats[i].leave = leave ? RK_GPU_LEAVE : RK_GPU_STAY;
+		if (leave && seat->actor)
+			seat->hurry = RK_GPU_PAUSE;
+		cuda_seat_say(kernel, i);
+		seat->hurry = hurry;
 	}
-	rk_codec_flush();
 }
 
 /* Whether the kernel has ended, within @most_ns. */
@@ -293,7 +365,7 @@ static int prepare(struct cuda_kernel *kernel, const struct cuda_code *code)
 		result = check_room(kernel);
 	if (!result)
 		result = cuda_take(kernel->gpu, CUDA_DEEP,
-				   (uint64_t)kernel->blocks * kernel->shared_bytes,
+				   (uint64_t)kernel->grid * kernel->shared_bytes,
 				   "the image of a kernel", &kernel->image_part);
 	if (!result)
 		result = open_seats(kernel);
@@ -322,6 +394,8 @@ static int start(struct cuda_kernel *kernel)
 	result = result ? result : resumed;
 	if (!result)
 		result = await_grid(kernel);
+	if (!result)
+		choose_blocks(kernel);
 	cuda_code_free(&code);
 	rk_cuda_leave(&gpu->gpu);
 	return result;
@@ -340,9 +414,10 @@ static void free_kernel(struct cuda_kernel *kernel)
 	cuda_give(gpu, &kernel->markers_part);
 	cuda_give(gpu, &kernel->status_part);
 	cuda_give(gpu, &kernel->image_part);
-	for (unsigned int i = 0; kernel->pool && i < kernel->blocks; i++)
+	for (unsigned int i = 0; kernel->pool && i < kernel->grid; i++)
 		arena_free(&kernel->pool[i]);
 	free(kernel->pool);
+	free(kernel->order);
 	free(kernel->seat);
 	free(kernel);
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* gpu_aid.h - what the tests on GPUs share: whether there is one to test on, and if not, why. */
+#ifndef GPU_AID_H
+#define GPU_AID_H
+
+#include "gpudirect/cuda.h"
+#include "gpudirect/nvrtc.h"
+#include "rk_error.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GPU_SANITIZED 1
+#else
+#define GPU_SANITIZED 0
+#endif
+
+/* Why no actor of a test's own can run on a GPU here; NULL if it can. */
+static inline const char *gpu_absent(void)
+{
+	const struct rk_nvrtc *nvrtc;
+	const struct rk_cuda *cuda;
+
+	if (GPU_SANITIZED)
+		return "CUDA maps memory where the sanitizers keep their shadow";
+	return rk_cuda(&cuda) || rk_nvrtc(&nvrtc) ? rk_errmsg() : NULL;
+}
+
+/* The same asked in a child, for tests that fork: CUDA is of no use in the child of who used it. */
+static inline int gpu_absent_for_children(void)
+{
+	const char *why;
+	int status = 0;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		why = gpu_absent();
+		if (why)
+			puts(why);
+		fflush(stdout);
+		_exit(why != NULL);
+	}
+	return waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status);
+}
+
+#endif
