@@ -29,7 +29,7 @@ cleanup() {
 	done
 	ip netns del "$net_a" 2>/dev/null
 	ip netns del "$net_b" 2>/dev/null
-	rm -rf "$work"
+	rm -rf "$work" "/var/run/dpdk/rkh$$"
 }
 trap cleanup EXIT
 
