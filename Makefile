@@ -220,7 +220,7 @@ $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake)
 test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
-# A hundred million frames through memif and back; a quarter of an hour or more.
+# A hundred million frames through memif and back, twice: whole and as heads; half an hour or more.
 .PHONY: soak-dpdk
 soak-dpdk: all $(dpdk_test_programs)
 	B=$(B) FRAMES=100000000 LIMIT=7200 sh tests/dpdk_peers.sh
