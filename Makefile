@@ -98,7 +98,7 @@ $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 # --- Device code: machine code where there is nvcc, and its text for NVRTC ---
 
 device_text := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.[ch]) lib/rk_base.h lib/rk_msg.h \
-	lib/rk_handler.h lib/ring/rk_slot.h
+	lib/rk_handler.h lib/rk_frame.h lib/ring/rk_slot.h
 
 $(B)/kernels/%.fatbin: kernels/%.cu $(device_text) $(B)/config.mk
 	@mkdir -p $(@D)
@@ -108,6 +108,9 @@ $(BUILDS:%=$(B)/%/lib/backends/cuda_code.o): $(device_text) \
 	$(if $(filter 1,$(HAVE_NVCC)),$(B)/kernels/persistent.fatbin)
 
 # --- The library and the tool ---
+
+# The tool lends its symbols to libraries opened at run time, which have none of ours linked in.
+WHOLE = -rdynamic -Wl,--whole-archive $(1) -Wl,--no-whole-archive
 
 so := libringkernel.so.$(VERSION)
 
@@ -121,23 +124,76 @@ $(B)/$(so): $(lib_src:%.c=$(B)/release/%.o) lib/ringkernel.map
 
 $(B)/ringkernel: $(B)/release/tools/ringkernel.o $(B)/release/libtool.a $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter-out %/libringkernel.a,$^) \
+		$(call WHOLE,$(B)/release/libringkernel.a) $(LIBS) $(LDFLAGS)
 
 $(B)/examples/%: examples/%.c $(B)/release/libringkernel.a
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS) $(LDFLAGS)
 
+# --- Port dpdk: a library of its own, where there is a DPDK to build it with ---
+
+dpdk_so      := libringkernel-dpdk.so.$(VERSION)
+dpdk_src     := $(wildcard lib/ports/dpdk/*.c)
+# Of the library's own hidden parts, those that it uses.
+dpdk_parts   := $(patsubst %,lib/ports/%.c,none options message frame gather)
+dpdk_tests   := $(wildcard tests/dpdk/*.c)
+dpdk_headers := lib/ports/dpdk/rk_dpdk.h
+dpdk_flags    = -DALLOW_EXPERIMENTAL_API $(patsubst -I%,-isystem%,$(DPDK_FLAGS))
+dpdk_bench   := $(B)/ringkernel-bench-dpdk
+dpdk_all     := $(B)/$(dpdk_so) $(B)/ringkernel-dpdk.pc $(B)/examples/l2fwd-gpu
+
+define dpdk_rules
+$(B)/$(1)/lib/ports/dpdk/%.o $(B)/$(1)/tests/dpdk/%.o $(B)/$(1)/bench/dpdk/%.o: CPPFLAGS += $$(dpdk_flags)
+$(B)/$(1)/libringkernel-dpdk.a: $(patsubst %.c,$(B)/$(1)/%.o,$(dpdk_src) $(dpdk_parts))
+	@rm -f $$@
+	$$(call say,AR,$$@)
+	$$(Q)$(AR) rcs $$@ $$^
+$(B)/$(1)/tests/dpdk/%: $(B)/$(1)/tests/dpdk/%.o $(B)/$(1)/libringkernel-dpdk.a $(B)/$(1)/libringkernel.a
+	$$(call say,LINK,$$@)
+	$$(Q)$(cc_$(1)) $(flags_$(1)) -rdynamic -Wl,-u,rk_dpdk_port_kind -o $$@ $$^ $(CMOCKA_LIBS) $(DPDK_LIBS) \
+		-lrte_net_ring $$(LIBS) $$(LDFLAGS)
+endef
+$(foreach build,release address,$(eval $(call dpdk_rules,$(build))))
+
+# It takes our symbols from the program that opens it or links it, so that there is one of each.
+$(B)/$(dpdk_so): $(patsubst %.c,$(B)/release/%.o,$(dpdk_src) $(dpdk_parts)) lib/ports/dpdk/dpdk.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libringkernel-dpdk.so.$(MAJOR) \
+		-Wl,--version-script=lib/ports/dpdk/dpdk.map -o $@ $(filter %.o,$^) \
+		$(DPDK_LIBS) $(LDFLAGS)
+	@ln -sf $(dpdk_so) $(B)/libringkernel-dpdk.so.$(MAJOR)
+	@ln -sf libringkernel-dpdk.so.$(MAJOR) $(B)/libringkernel-dpdk.so
+
+$(B)/examples/l2fwd-gpu: examples/l2fwd-gpu.c $(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(dpdk_flags) $(CFLAGS_ALL) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+
+$(B)/ringkernel-bench-dpdk: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c)) \
+		$(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
+
+ifneq ($(HAVE_DPDK),1)
+dpdk_all :=
+dpdk_bench :=
+dpdk_tests :=
+dpdk_headers :=
+endif
+dpdk_test_programs := $(foreach build,release address,$(dpdk_tests:%.c=$(B)/$(build)/%))
+
 # Always anew: it depends on PREFIX, which no file tells.
 .PHONY: always
-$(B)/ringkernel.pc: lib/ringkernel.pc.in always
+$(B)/%.pc: lib/%.pc.in always
 	$(Q)sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@libs@|$(LIBS)|' $< >$@
 
-examples := $(example_src:%.c=$(B)/%)
+examples := $(patsubst %.c,$(B)/%,$(filter-out examples/l2fwd-gpu.c,$(example_src)))
 
 .PHONY: all lib examples
-all: $(B)/$(so) $(B)/release/libringkernel.a $(B)/ringkernel $(B)/ringkernel.pc $(examples)
+all: $(B)/$(so) $(B)/release/libringkernel.a $(B)/ringkernel $(B)/ringkernel.pc $(examples) $(dpdk_all)
 lib: $(B)/$(so) $(B)/release/libringkernel.a
 examples: $(examples)
 
@@ -161,8 +217,13 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
 $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers) $(B)/ringkernel-bench-gpu
+test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
+
+# A hundred million frames through memif and back, twice: whole and as heads; half an hour or more.
+.PHONY: soak-dpdk
+soak-dpdk: all $(dpdk_test_programs)
+	B=$(B) FRAMES=100000000 LIMIT=7200 sh tests/dpdk_peers.sh
 
 .PHONY: test-kmod test-kmod-debug
 test-kmod:
@@ -209,6 +270,10 @@ $(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) $(B)/release/li
 bench-gpu: $(B)/ringkernel-bench-gpu
 	$(B)/ringkernel-bench-gpu
 
+.PHONY: bench-dpdk
+bench-dpdk: $(dpdk_bench)
+	$(or $(dpdk_bench),$(error no libdpdk: apt-get install libdpdk-dev dpdk))
+
 # --- Installing ---
 
 .PHONY: install uninstall
@@ -221,15 +286,22 @@ install: all
 	ln -sf $(so) $(DESTDIR)$(LIBDIR)/libringkernel.so.$(MAJOR)
 	ln -sf libringkernel.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libringkernel.so
 	install -m 644 $(B)/ringkernel.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+ifneq ($(dpdk_all),)
+	install -m 755 $(B)/$(dpdk_so) $(DESTDIR)$(LIBDIR)
+	ln -sf $(dpdk_so) $(DESTDIR)$(LIBDIR)/libringkernel-dpdk.so.$(MAJOR)
+	ln -sf libringkernel-dpdk.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libringkernel-dpdk.so
+	install -m 644 $(B)/ringkernel-dpdk.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+endif
 	install -m 644 $(wildcard tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
-	for header in $(public_headers); do \
+	for header in $(public_headers) $(dpdk_headers); do \
 		install -D -m 644 $$header \
 			$(DESTDIR)$(PREFIX)/include/ringkernel/$${header#lib/} || exit 1; \
 	done
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ringkernel $(DESTDIR)$(LIBDIR)/libringkernel.* \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel.pc \
+		$(DESTDIR)$(LIBDIR)/libringkernel-dpdk.* $(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel.pc \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/ringkernel-dpdk.pc \
 		$(patsubst tools/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard tools/*.1))
 	rm -rf $(DESTDIR)$(PREFIX)/include/ringkernel
 
@@ -244,6 +316,8 @@ help:
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
 	@echo 'make bench        the ring against its peers'
+	@echo 'make bench-dpdk   port dpdk against testpmd'
+	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'
 	@echo 'make bench-gpu    actors on a GPU against launches, queues and the bus'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='

@@ -8,6 +8,7 @@
 #include "count.h"
 #include "echo.h"
 #include "file_scan.h"
+#include "l2_forward.h"
 #include "mdp3_book.h"
 #include "rk_error.h"
 
@@ -105,11 +106,42 @@ static const struct rk_counter_name mdp3_counters[] = {
 	{NULL, 0},
 };
 
+static const char *const l2_args[] = {"port_xor",	    "swap_macs",     "source_mac",
+				      "destination_mac", "drop_udp_port", "drop_tcp_port",
+				      "region",		    "region_bytes",  NULL};
+
+#define L2(field, name) COUNTER(rk_l2_state, counters.field, name)
+
+static const struct rk_counter_name l2_counters[] = {
+	L2(frames, "frames"),
+	L2(bytes, "bytes"),
+	L2(forwarded, "forwarded"),
+	L2(dropped[RK_L2_FORWARD], "dropped"),
+	L2(dropped[RK_L2_RUNT], "dropped_runt"),
+	L2(dropped[RK_L2_MALFORMED], "dropped_malformed"),
+	L2(dropped[RK_L2_IP_CHECKSUM], "dropped_ip_checksum"),
+	L2(dropped[RK_L2_L4_CHECKSUM], "dropped_l4_checksum"),
+	L2(dropped[RK_L2_RULE], "dropped_rule"),
+	L2(dropped[RK_L2_REFERENCE], "dropped_reference"),
+	L2(kinds[RK_L2_VLAN], "vlan"),
+	L2(kinds[RK_L2_QINQ], "qinq"),
+	L2(kinds[RK_L2_IPV4], "ipv4"),
+	L2(kinds[RK_L2_IPV6], "ipv6"),
+	L2(kinds[RK_L2_FRAGMENT], "fragments"),
+	L2(kinds[RK_L2_UDP], "udp"),
+	L2(kinds[RK_L2_TCP], "tcp"),
+	L2(kinds[RK_L2_OTHER], "other"),
+	L2(sends_dropped, "sends_dropped"),
+	L2(messages_ignored, "messages_ignored"),
+	{NULL, 0},
+};
+
 static const struct rk_actor_type types[] = {
 	{
 		.name = "echo",
 		.summary = "sends packets and messages back unchanged",
 		.handle = rk_echo,
+		.function = "rk_echo",
 		.batch = rk_echo_batch,
 		.state_bytes = sizeof(struct rk_echo_state),
 		.counters = echo_counters,
@@ -118,6 +150,7 @@ static const struct rk_actor_type types[] = {
 		.name = "count",
 		.summary = "counts messages and bytes, replies when asked",
 		.handle = rk_count,
+		.function = "rk_count",
 		.state_bytes = sizeof(struct rk_count_state),
 		.counters = count_counters,
 	},
@@ -133,9 +166,20 @@ static const struct rk_actor_type types[] = {
 		.name = "mdp3_book",
 		.summary = "CME MDP 3.0 feeds A and B to books: best bids and offers, gaps",
 		.handle = rk_mdp3_book,
+		.function = "rk_mdp3_book",
 		.state_bytes = sizeof(struct rk_mdp3_state),
 		.args = mdp3_args,
 		.counters = mdp3_counters,
+	},
+	{
+		.name = "l2_forward",
+		.summary = "reads the headers of frames, drops or rewrites and forwards them",
+		.handle = rk_l2_forward,
+		.function = "rk_l2_forward",
+		.batch = rk_l2_forward_batch,
+		.state_bytes = sizeof(struct rk_l2_state),
+		.args = l2_args,
+		.counters = l2_counters,
 	},
 };
 

@@ -5,7 +5,7 @@
  * is done is empty again. The kernel ends when every seat was told to leave.
  *
  * RK_HANDLERS(X) is the module's table: X(index, handler, batch handler or nullptr). Compiled ahead of
- * time it names the shipped actors; compiled by NVRTC for a user's handler, that one.
+ * time it names the shipped actors whose type has a @function, in the order of kernels/actors.c; compiled by NVRTC for a user's handler, that one.
  */
 #include "gpu_calibrate.cuh"
 #include "gpu_run.cuh"
@@ -13,6 +13,7 @@
 #ifndef RK_HANDLERS
 #include "count.c"
 #include "echo.c"
+#include "l2_forward.c"
 /* Large, and sends from many places: inlined at each, it would take a minute to compile. */
 extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *state,
 						     const struct rk_msg *msg);
@@ -22,7 +23,8 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 #define RK_HANDLERS(X)                 \
 	X(0, rk_echo, rk_echo_batch)   \
 	X(1, rk_count, nullptr)        \
-	X(2, rk_mdp3_book, nullptr)
+	X(2, rk_mdp3_book, nullptr)    \
+	X(3, rk_l2_forward, nullptr)
 #endif
 
 /* For the host: shared memory of a block, and scratch of an actor, in bytes. */

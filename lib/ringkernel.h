@@ -9,6 +9,7 @@
 
 #include "rk_base.h"
 #include "rk_error.h"
+#include "rk_frame.h"
 #include "rk_handler.h"
 #include "rk_hist.h"
 #include "rk_io.h"

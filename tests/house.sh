@@ -25,12 +25,12 @@ skip() {
 }
 : >"$work/found"
 
-headers=$(ls lib/*.h lib/*/*.h kernels/*.h)
+headers=$(ls lib/*.h lib/*/*.h lib/ports/dpdk/rk_*.h kernels/*.h)
 public=$(find lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h ! -name mdp3_wire.h)
 
 # --- Includes go one way: base <- ring <- gpudirect <- {backends, ports} <- runtime <- the rest ---
 
-base="clock rk_io rk_base rk_error rk_msg rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
+base="clock rk_io rk_base rk_error rk_msg rk_frame rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
 	hist_text hist_gnuplot"
 layer_of() { # file -> layer name
 	case $1 in
@@ -61,7 +61,7 @@ allowed() { # layer -> layers it may include
 	kernels) echo base ring kernels ;;
 	esac
 }
-for file in lib/*.[ch] lib/*/*.[ch] kernels/*.[ch]; do
+for file in lib/*.[ch] lib/*/*.[ch] lib/ports/dpdk/*.[ch] kernels/*.[ch]; do
 	from=$(layer_of "$file")
 	sed -n 's/^#include "\(.*\)"/\1/p' "$file" | while read -r header; do
 		for path in "lib/$header" "kernels/$header" "$(dirname "$file")/$header"; do
@@ -101,14 +101,14 @@ for header in $headers; do
 done
 verdict "every header stands alone in C"
 suffix=cc
-for header in $public; do
+for header in $public lib/ports/dpdk/rk_*.h; do
 	# shellcheck disable=SC2086
 	alone "$header" $CXX -std=c++17 -I. $flags
 done
 verdict "every public header stands alone in C++"
 if command -v clang >/dev/null; then
 	suffix=c
-	for header in $public; do
+	for header in $public lib/ports/dpdk/rk_*.h; do
 		# shellcheck disable=SC2086
 		alone "$header" clang -std=gnu11 -I. $flags
 	done
@@ -118,7 +118,7 @@ else
 fi
 if command -v nvcc >/dev/null; then
 	suffix=cu
-	for header in lib/rk_base.h lib/rk_msg.h lib/rk_io.h lib/rk_handler.h lib/ring/rk_slot.h; do
+	for header in lib/rk_base.h lib/rk_msg.h lib/rk_frame.h lib/rk_io.h lib/rk_handler.h lib/ring/rk_slot.h; do
 		alone "$header" nvcc -I. -Ilib -c
 	done
 	verdict "headers of device code stand alone in nvcc"
@@ -128,33 +128,45 @@ fi
 
 # --- The shared library exports what the headers declare, no more, no less ---
 
-cat $public | tr '\n' ' ' | grep -o 'RK_API [^;({]*(' | grep -o 'rk_[a-z0-9_]*(' | tr -d '(' |
-	sort -u >"$work/declared"
-nm -D --defined-only "$B"/libringkernel.so.*.*.* | sed 's/.* //; s/@.*//' |
-	grep -v '^RINGKERNEL' | sort -u >"$work/exported"
-diff "$work/declared" "$work/exported" >>"$work/found"
+same_names() { # library header...
+	library=$1
+	shift
+	cat "$@" | tr '\n' ' ' | grep -o 'RK_API [^;({]*(' | grep -o 'rk_[a-z0-9_]*(' | tr -d '(' |
+		sort -u >"$work/declared"
+	nm -D --defined-only "$library" | sed 's/.* //; s/@.*//' |
+		grep -v -E '^RINGKERNEL|^rk_dpdk_port_kind$' | sort -u >"$work/exported"
+	diff "$work/declared" "$work/exported" >>"$work/found"
+}
+# shellcheck disable=SC2086 # a list of files
+same_names "$(ls "$B"/libringkernel.so.*.*.*)" $public
 verdict "the library exports what its headers declare"
+if grep -q 'RK_HAVE_DPDK 1' "$B/config.h"; then
+	same_names "$(ls "$B"/libringkernel-dpdk.so.*.*.*)" lib/ports/dpdk/rk_dpdk.h
+	verdict "so does the library of port dpdk"
+else
+	skip "so does the library of port dpdk" "built without libdpdk"
+fi
 
 # --- Every acquire and release is labelled, and its partner names it back ---
 
-grep -n -E '__ATOMIC_(ACQUIRE|RELEASE|ACQ_REL)' lib/*.[ch] lib/*/*.[ch] | while IFS=: read -r file line _; do
+grep -n -E '__ATOMIC_(ACQUIRE|RELEASE|ACQ_REL)' lib/*.[ch] lib/*/*.[ch] lib/ports/dpdk/*.[ch] | while IFS=: read -r file line _; do
 	first=$((line > 4 ? line - 4 : 1))
 	sed -n "${first},${line}p" "$file" | grep -q -E '\b[AR][0-9]+\b' ||
 		echo "$file:$line: no label (A1, R1, ...) that names the partner"
 done >>"$work/found"
-for label in $(grep -h -o -E '\b[AR][0-9]+: ' lib/*.[ch] lib/*/*.[ch] | tr -d ': ' | sort -u); do
+for label in $(grep -h -o -E '\b[AR][0-9]+: ' lib/*.[ch] lib/*/*.[ch] lib/ports/dpdk/*.[ch] | tr -d ': ' | sort -u); do
 	case $label in
 	A*) partner=R${label#A} ;;
 	R*) partner=A${label#R} ;;
 	esac
-	grep -q -E "\b$partner\b" lib/*.[ch] lib/*/*.[ch] ||
+	grep -q -E "\b$partner\b" lib/*.[ch] lib/*/*.[ch] lib/ports/dpdk/*.[ch] ||
 		echo "label $label has no $partner" >>"$work/found"
 done
 verdict "ordered accesses name their partners"
 
 # --- Every public function of lib/ has kernel-doc that says its context ---
 
-for header in lib/rk_*.h lib/*/rk_*.h; do
+for header in lib/rk_*.h lib/*/rk_*.h lib/ports/dpdk/rk_*.h; do
 	tr '\n' '\001' <"$header" | sed 's/RK_API \([^;]*;\)/\n@@\1\n/g' | grep -o '^@@[^(]*(' |
 		grep -o 'rk_[a-z0-9_]*($' | tr -d '(' | while read -r name; do
 		block=$(awk -v name="$name" '

@@ -78,6 +78,15 @@ for build in release native thread address; do
 	done
 done
 
+# Port dpdk, where it was built; the race detector does not know DPDK's locks.
+for build in release address; do
+	for test in tests/dpdk/test_*.c; do
+		test=$(basename "$test" .c)
+		[ ! -x "$B/$build/tests/dpdk/$test" ] ||
+			run "$build-dpdk-$test" "$B/$build/tests/dpdk/$test"
+	done
+done
+
 for script in tests/*.sh; do
 	[ "$script" = tests/run.sh ] || run "$(basename "$script" .sh)" sh "$script"
 done

@@ -72,7 +72,7 @@ test_grammar()
 		run from a: actor echo on gpu grid to b:
 	refuses 2 "$r unknown word 'from': expected one of on, actor, to" \
 		run from a: actor echo from b: to c:
-	refuses 2 "$r actor 'x': not shipped: take one of echo, count, file_scan, mdp3_book" \
+	refuses 2 "$r actor 'x': not shipped: take one of echo, count, file_scan, mdp3_book, l2_forward" \
 		run from a: actor x to b:
 	refuses 2 "$r actor 'echo': no argument 'x': it takes none" run from a: actor echo,x=1
 	refuses 2 "$r actor 'mdp3_book': no argument 'x': it takes window_packets, gap_ns, first_sequence" \
@@ -87,7 +87,7 @@ test_grammar()
 	refuses 2 "$r the words end too soon: expected from" run from a: to b: --
 	refuses 2 "$r verify: no pipeline has an mdp3_book actor to compare" \
 		run verify x from a: to b:
-	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, tcp, file, io, null and a ':'" \
+	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, tcp, file, io, dpdk, null and a ':'" \
 		run from a:x to null:
 	refuses 1 "$r port 'null:': a null port is no input" run from null: to null:
 	fails 2 "no option 'x' in this direction" run from pcap:x,x=1 to null:

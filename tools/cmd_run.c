@@ -37,6 +37,8 @@ static const char *origin_of(const char *uri)
 	if (!strncmp(uri, "udp:", 4))
 		return has_option(uri, "stamp") ? "the sender's stamp (kernel receive time if none)"
 						: "kernel receive time";
+	if (!strncmp(uri, "dpdk:", 5))
+		return "the receive time";
 	if (has_option(uri, "rate=") ||
 	    (has_option(uri, "speed=") && !has_option(uri, "speed=max")))
 		return "the replay's schedule";

@@ -11,8 +11,8 @@ run="$required pkg-config liburing-dev libpcap-dev libnuma-dev zlib1g-dev libjan
 test="$run libcmocka-dev libvulkan-dev clang libclang-rt-14-dev spin tshark libhdrhistogram-java
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse
-	iproute2 strace g++ shellcheck python3"
-bench="$run g++ fio libboost-dev libck-dev libdpdk-dev libreaderwriterqueue-dev libatomic-queue-dev"
+	iproute2 strace g++ shellcheck python3 libdpdk-dev dpdk-testpmd/dpdk dpdk-telemetry.py/dpdk-dev"
+bench="$run g++ fio libboost-dev libck-dev libdpdk-dev dpdk-testpmd/dpdk libreaderwriterqueue-dev libatomic-queue-dev"
 
 case ${1:-} in
 run) wanted=$run ;;

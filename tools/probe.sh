@@ -61,7 +61,7 @@ library cmocka "stdarg.h>
 library boost boost/lockfree/spsc_queue.hpp "" libboost-dev c++
 library ck ck_ring.h -lck libck-dev
 dpdk_flags=$(pkg-config --cflags libdpdk 2>/dev/null || true)
-library dpdk rte_ring_elem.h "$(pkg-config --libs libdpdk 2>/dev/null || true)" libdpdk-dev c \
+library dpdk rte_ethdev.h "$(pkg-config --libs libdpdk 2>/dev/null || true)" libdpdk-dev c \
 	"$dpdk_flags"
 
 # Device code ahead of time: for each architecture that actors run on and this nvcc knows, and PTX

@@ -40,6 +40,9 @@ RK_SOURCE(text_echo_h, "kernels/echo.h");
 RK_SOURCE(text_mdp3, "kernels/mdp3_book.c");
 RK_SOURCE(text_mdp3_h, "kernels/mdp3_book.h");
 RK_SOURCE(text_wire, "kernels/mdp3_wire.h");
+RK_SOURCE(text_l2, "kernels/l2_forward.c");
+RK_SOURCE(text_l2_h, "kernels/l2_forward.h");
+RK_SOURCE(text_frame, "lib/rk_frame.h");
 
 #if RK_HAVE_NVCC
 extern const char shipped_code[];
@@ -82,7 +85,10 @@ static const char text_stddef[] = "#pragma once\n"
 	X("echo.h", text_echo_h)         \
 	X("mdp3_book.c", text_mdp3)      \
 	X("mdp3_book.h", text_mdp3_h)    \
-	X("mdp3_wire.h", text_wire)
+	X("mdp3_wire.h", text_wire) \
+	X("l2_forward.c", text_l2) \
+	X("l2_forward.h", text_l2_h) \
+	X("rk_frame.h", text_frame)
 
 #define NAME(name, text) name,
 #define TEXT(name, text) text,

@@ -452,8 +452,11 @@ int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 	const struct rk_actor_type *shipped;
 	uint32_t index = 0;
 
-	while ((shipped = rk_actor_type_at(index)) && shipped != type)
-		index++;
+	/* Shipped types with a function are those in the library's own module, in their order. */
+	for (unsigned int i = 0; (shipped = rk_actor_type_at(i)) && shipped != type; i++)
+		index += shipped->function != NULL;
+	if (shipped && !shipped->function)
+		return rk_fail(ENOENT, "actor '%s': it runs on CPUs only", type->name);
 	*handler = shipped ? index : 0;
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		if (!kernel->failed && kernel->type == (shipped ? NULL : type)) {

@@ -5,14 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_tcp,
-						 &port_file, &port_io, &port_null};
+static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_tcp,  &port_file,
+						 &port_io,   &port_dpdk, &port_null};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), LIST_BYTES = 128 };
 
+/* A kind that lives in a library of its own is looked for when first asked for. */
+static const struct port_kind *kind_at(unsigned int index)
+{
+	return kinds[index]->load ? kinds[index]->load() : kinds[index];
+}
+
 const struct rk_port_kind *rk_port_kind_at(unsigned int index)
 {
-	return index < KINDS ? &kinds[index]->about : NULL;
+	return index < KINDS ? &kind_at(index)->about : NULL;
 }
 
 /* Appends @word to the enumeration in @list, which stays short enough to be cut nowhere. */
@@ -38,7 +44,7 @@ static int find_kind(const char *uri, const struct port_kind **kind, const char 
 
 		if (colon && strlen(name) == (size_t)(colon - uri) &&
 		    !strncmp(uri, name, (size_t)(colon - uri))) {
-			*kind = kinds[i];
+			*kind = kind_at(i);
 			*what = colon + 1;
 			return 0;
 		}
@@ -233,34 +239,4 @@ int rk_port_close(struct rk_port *port)
 	free(port->uri);
 	free(port);
 	return result;
-}
-
-int port_no_poll_in(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
-{
-	(void)tx;
-	(void)budget;
-	return rk_fail(EOPNOTSUPP, "port '%s': is an output: nothing comes in here", port->uri);
-}
-
-int port_no_write(struct rk_port *port, const struct rk_msg *msg)
-{
-	(void)msg;
-	return rk_fail(EOPNOTSUPP, "port '%s': is an input: nothing goes out here", port->uri);
-}
-
-int port_no_flush(struct rk_port *port)
-{
-	return port_no_write(port, NULL);
-}
-
-int port_no_fd(const struct rk_port *port)
-{
-	(void)port;
-	return -1;
-}
-
-uint64_t port_no_due_ns(const struct rk_port *port)
-{
-	(void)port;
-	return 0;
 }

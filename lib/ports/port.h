@@ -75,16 +75,23 @@ struct port_ops {
  * @about: for people; a kind with @about.absent is never opened
  * @in: NULL if it does not go that way
  * @out: NULL if it does not go that way
+ * @load: NULL, or finds the kind proper, in a library that is opened at run time; never NULL
  */
 struct port_kind {
 	struct rk_port_kind about;
 	const struct port_ops *in;
 	const struct port_ops *out;
+	const struct port_kind *(*load)(void);
 };
 
-extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file, port_io;
+extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file, port_io, port_dpdk;
 extern const struct port_ops port_pcap_in, port_pcap_out, port_udp_in, port_udp_out;
 extern const struct port_ops port_tcp_in, port_tcp_out, port_file_in, port_file_out;
+
+/* What libringkernel-dpdk.so has for us: NULL if it is not of @version. */
+#define PORT_DPDK_SYMBOL "rk_dpdk_port_kind"
+typedef const struct port_kind *port_dpdk_fn(const char *version);
+RK_API extern port_dpdk_fn rk_dpdk_port_kind;
 
 /* Addresses of feeds, in the order of their index. */
 struct port_feeds {
@@ -101,7 +108,7 @@ struct port_view {
 	uint64_t rx_time_ns;
 };
 
-/* --- port.c --- */
+/* --- none.c --- */
 
 /* For operations that a direction does not have: -EOPNOTSUPP, no descriptor, no time. */
 int port_no_poll_in(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);

@@ -9,6 +9,7 @@
  *   tcp:ADDR:PORT  in: receives from connections; out: sends to them
  *   file:PATH      in: reads a file or block device in blocks; out: writes payloads to one
  *   io:PATH        in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (rk_io.h)
+ *   dpdk:DEVICE    in: receives by a DPDK driver; out: transmits
  *   null:          out: counts and forgets
  *
  * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
@@ -40,9 +41,11 @@ enum rk_port_direction {
  * @dropped_malformed: headers that contradict each other
  * @dropped_truncated: cut short in the capture or by the receive buffer
  * @dropped_too_long: longer than the ring takes
- * @dropped_kernel: lost by the kernel before we saw them (full socket buffer)
+ * @dropped_kernel: lost by the kernel or the NIC before we saw them (full socket buffer, no mbuf)
  * @dropped_refused: the outside did not take them (send error)
  * @dropped_closed: the ring was closed by its consumer
+ * @dropped_checksum: wrong checksum of an IP, UDP or TCP header
+ * @dropped_verdict: frames that an actor sent on to be dropped
  */
 struct rk_port_stats {
 	uint64_t messages;
@@ -56,6 +59,8 @@ struct rk_port_stats {
 	uint64_t dropped_kernel;
 	uint64_t dropped_refused;
 	uint64_t dropped_closed;
+	uint64_t dropped_checksum;
+	uint64_t dropped_verdict;
 };
 
 /**
