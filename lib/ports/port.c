@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_null};
+static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_verbs, &port_ucx,
+						&port_null};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), LIST_BYTES = 128 };
 
+/* A kind that lives in a library of its own is looked for when first asked for. */
+static const struct port_kind *kind_at(unsigned int index)
+{
+	return kinds[index]->load ? kinds[index]->load() : kinds[index];
+}
+
 const struct rk_port_kind *rk_port_kind_at(unsigned int index)
 {
-	return index < KINDS ? &kinds[index]->about : NULL;
+	return index < KINDS ? &kind_at(index)->about : NULL;
 }
 
 /* Appends @word to the enumeration in @list, which stays short enough to be cut nowhere. */
@@ -37,7 +44,7 @@ static int find_kind(const char *uri, const struct port_kind **kind, const char 
 
 		if (colon && strlen(name) == (size_t)(colon - uri) &&
 		    !strncmp(uri, name, (size_t)(colon - uri))) {
-			*kind = kinds[i];
+			*kind = kind_at(i);
 			*what = colon + 1;
 			return 0;
 		}

@@ -75,14 +75,16 @@ struct port_ops {
  * @about: for people; a kind with @about.absent is never opened
  * @in: NULL if it does not go that way
  * @out: NULL if it does not go that way
+ * @load: NULL, or finds the kind proper, in a library that is opened at run time; never NULL
  */
 struct port_kind {
 	struct rk_port_kind about;
 	const struct port_ops *in;
 	const struct port_ops *out;
+	const struct port_kind *(*load)(void);
 };
 
-extern const struct port_kind port_null, port_pcap, port_udp;
+extern const struct port_kind port_null, port_pcap, port_udp, port_verbs, port_ucx;
 extern const struct port_ops port_pcap_in, port_pcap_out, port_udp_in, port_udp_out;
 
 /* Addresses of feeds, in the order of their index. */

@@ -6,6 +6,8 @@
  *
  *   pcap:FILE      in: replays a capture; out: records one
  *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
+ *   verbs:ADDR:PORT  in: a ring that a remote host writes by RDMA; out: writes one
+ *   ucx:ADDR:PORT  the same over UCX, for hosts without RDMA
  *   null:          out: counts and forgets
  *
  * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
@@ -40,6 +42,8 @@ enum rk_port_direction {
  * @dropped_kernel: lost by the kernel before we saw them (full socket buffer)
  * @dropped_refused: the outside did not take them (send error)
  * @dropped_closed: the ring was closed by its consumer
+ * @dropped_unconfirmed: sent to a remote ring whose consumer was lost before it confirmed them:
+ *	delivered or not
  */
 struct rk_port_stats {
 	uint64_t messages;
@@ -53,6 +57,7 @@ struct rk_port_stats {
 	uint64_t dropped_kernel;
 	uint64_t dropped_refused;
 	uint64_t dropped_closed;
+	uint64_t dropped_unconfirmed;
 };
 
 /**

@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The producer's end of a ring across hosts.
+ *
+ * The port's thread writes messages into the staging ring and puts its slots; the keeper connects.
+ * When the peer offers a ring that is not the one known, the keeper makes a staging ring for it and
+ * the port's thread moves over; what the old ring held unconfirmed is counted, never sent twice.
+ */
+#include "ports/remote.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_LINGER_MS = 5000, GATHER = 32, RETRY_MS = 100, PAUSE_NS = 200000 };
+
+/* A staging ring, for one life of the consumer's ring. */
+struct stage {
+	struct rk_region *region;
+	struct rk_ring ring;
+	struct rk_ring_tx tx;
+	uint64_t id;	 /* of the consumer's ring */
+	/* Under the mutex: */
+	uint64_t posted;  /* put up to here, over this connection */
+	uint64_t reached; /* put up to here, over any */
+	uint64_t credit;  /* the consumer's last that was believed */
+};
+
+/**
+ * struct remote_out - an output
+ * @stage: where the port's thread writes; NULL before the first peer
+ * @next: made by the keeper for a new ring, to be moved to; guarded by the mutex
+ * @old: moved away from, for the keeper to free; guarded by the mutex
+ * @gathered: messages written and not put yet
+ */
+struct remote_out {
+	struct rk_port port;
+	struct remote_end end;
+	struct stage *stage;
+	struct stage *next;
+	struct stage *old;
+	uint32_t gathered;
+	uint64_t session;
+	uint64_t linger_ms;
+	bool linger_given;
+	bool started;
+	bool lost; /* what was unconfirmed when the port died is counted */
+	unsigned int host; /* of @end.hosts, to be asked */
+	pthread_t keeper;
+};
+
+static struct remote_out *out_of(struct rk_port *port)
+{
+	return (struct remote_out *)port;
+}
+
+static int set_name(struct rk_port *port, const char *value)
+{
+	return remote_set_name(&out_of(port)->end, value);
+}
+
+static int set_timeout(struct rk_port *port, const char *value)
+{
+	return remote_set_timeout(&out_of(port)->end, value);
+}
+
+static int set_retry(struct rk_port *port, const char *value)
+{
+	return remote_set_retry(&out_of(port)->end, value);
+}
+
+static int set_linger(struct rk_port *port, const char *value)
+{
+	out_of(port)->linger_given = true;
+	return port_parse_count("linger", value, 0, REMOTE_MAX_TIMEOUT_MS,
+				&out_of(port)->linger_ms);
+}
+
+static const struct port_option options[] = {
+	{"name", false, set_name},     {"timeout", false, set_timeout}, {"retry", false, set_retry},
+	{"linger", false, set_linger}, {NULL, false, NULL},
+};
+
+/* --- Staging rings --- */
+
+static void free_stage(struct stage *stage)
+{
+	if (stage)
+		rk_region_close(stage->region);
+	free(stage);
+}
+
+static int make_stage(struct stage **out, const struct remote_hello *welcome, const char *name)
+{
+	const struct rk_region_opts opts = {.size = sizeof(opts), .provider = "host"};
+	size_t bytes = rk_ring_bytes(1ULL << welcome->capacity_log2);
+	struct stage *stage = aligned_alloc(RK_CACHE_LINE_BYTES, (sizeof(*stage) + 63) / 64 * 64);
+	int result;
+
+	if (!stage)
+		return rk_fail(ENOMEM, "no memory for a staging ring");
+	memset(stage, 0, sizeof(*stage));
+	stage->id = welcome->ring;
+	result = rk_region_open(&stage->region, bytes, &opts);
+	if (!result)
+		result = rk_ring_format(&stage->ring, rk_region_info(stage->region)->host_addr,
+					bytes, 1ULL << welcome->capacity_log2, 0, name);
+	if (!result)
+		result = rk_ring_tx_open(&stage->tx, &stage->ring);
+	if (result)
+		free_stage(stage);
+	else
+		*out = stage;
+	return result;
+}
+
+/* Messages whose slots were never given back: delivered or not, nobody will ever say. */
+static uint64_t count_unconfirmed(const struct stage *stage)
+{
+	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
+	struct rk_msg *cells = calloc(RK_MSG_MAX_SLOTS, sizeof(*cells));
+	struct rk_ring ring = stage->ring;
+	struct rk_ring_credit credit = {.consumed = stage->credit};
+	struct rk_ring_rx rx;
+	uint64_t count = 0;
+
+	ring.credit = &credit;
+	if (!cells || rk_ring_rx_open(&rx, &ring, &opts))
+		count = rk_ring_tx_position(&stage->tx) - stage->credit;
+	else
+		while (rk_ring_recv(&rx, cells, RK_MSG_MAX_SLOTS) > 0 && !rx.closed)
+			count++;
+	free(cells);
+	return count;
+}
+
+/* The staging ring is of no more use: what it held is lost as far as anyone knows. */
+static void lose(struct remote_out *out, struct stage *stage)
+{
+	uint64_t lost = count_unconfirmed(stage);
+	char last[PORT_NOTE_BYTES];
+
+	if (!lost)
+		return;
+	port_count(&out->port.stats.dropped_unconfirmed, lost);
+	memcpy(last, out->end.why, sizeof(last));
+	remote_say(&out->end, "%" PRIu64 " messages unconfirmed, delivered or not: %.180s", lost,
+		   last);
+}
+
+/* Move to the ring that the keeper prepared. The port's thread, mutex held. */
+static void move_over(struct remote_out *out)
+{
+	if (!out->next)
+		return;
+	if (out->stage)
+		lose(out, out->stage);
+	out->old = out->stage;
+	out->stage = out->next;
+	out->next = NULL;
+	out->gathered = 0;
+	pthread_cond_signal(&out->end.changed);
+}
+
+/* --- The keeper: connecting --- */
+
+/* Say hello as soon as @conn is up: 1 said; 0 not yet; -errno. */
+static int greet(struct remote_out *out, struct remote_conn *conn, struct remote_hello *ask)
+{
+	const struct remote_transport *transport = out->end.transport;
+	int result = transport->up(conn);
+
+	if (result <= 0)
+		return result;
+	result = transport->offer_line(conn, out->end.inbox, &ask->line);
+	if (!result)
+		result = transport->tell(conn, ask);
+	return result ? result : 1;
+}
+
+/* False when it is time to give up. */
+static bool pause_until(struct remote_out *out, uint64_t until_ns)
+{
+	uint64_t now = now_ns();
+	bool go_on;
+
+	pthread_mutex_lock(&out->end.mutex);
+	if (!out->end.stopping)
+		remote_wait(&out->end, now + PAUSE_NS);
+	go_on = !out->end.stopping && now < until_ns;
+	pthread_mutex_unlock(&out->end.mutex);
+	return go_on;
+}
+
+/* Greet and wait for the answer. Mutex not held. 0 or -errno. */
+static int converse(struct remote_out *out, struct remote_conn *conn, struct remote_hello *ask,
+		    struct remote_hello *welcome)
+{
+	uint64_t until_ns = now_ns() + 2 * out->end.timeout_ms * REMOTE_MS;
+	uint8_t answer[sizeof(*welcome) + 1];
+	int told = 0, heard = 0;
+
+	while (!heard) {
+		if (!told) {
+			told = greet(out, conn, ask);
+			heard = told < 0 ? told : 0;
+		} else {
+			/* In this order: an answer may be there from one that has left since. */
+			heard = out->end.transport->hear(conn, answer, sizeof(answer));
+			if (!heard && out->end.transport->up(conn) < 0)
+				heard = -ENOTCONN;
+		}
+		if (!heard && !pause_until(out, until_ns))
+			return rk_fail(ETIMEDOUT, "no answer within %" PRIu64 " ms",
+				       2 * out->end.timeout_ms);
+	}
+	return heard < 0 ? heard : remote_hello_check(answer, (size_t)heard, true, welcome);
+}
+
+/* The peer's ring is the one known: its credit must lie within what was put. */
+static int go_on_in(struct stage *stage, const struct remote_hello *welcome)
+{
+	if (welcome->capacity_log2 != stage->ring.capacity_log2 ||
+	    welcome->consumed - stage->credit > stage->reached - stage->credit)
+		return rk_fail(EPROTO,
+			       "hello: the ring known, 2^%u slots, consumed %" PRIu64
+			       "; expected 2^%u, %" PRIu64 " to %" PRIu64,
+			       welcome->capacity_log2, welcome->consumed, stage->ring.capacity_log2,
+			       stage->credit, stage->reached);
+	/* What is there already is put again, word for word the same: nobody can tell. */
+	stage->posted = stage->credit = welcome->consumed;
+	return 0;
+}
+
+/* Agree on the positions and begin to send. Mutex held. */
+static int join(struct remote_out *out, struct remote_conn *conn, struct stage *stage,
+		const struct remote_hello *welcome)
+{
+	int result = 0;
+
+	if (stage == out->stage)
+		result = go_on_in(stage, welcome);
+	else if (welcome->consumed)
+		result = rk_fail(EPROTO, "hello: a new ring that begins at %" PRIu64,
+				 welcome->consumed);
+	if (result)
+		return result;
+	conn->completed = welcome->consumed;
+	conn->capacity = 1ULL << stage->ring.capacity_log2;
+	result = out->end.transport->aim(conn, stage->ring.slots, &welcome->slots);
+	if (result)
+		return result;
+	if (stage != out->stage)
+		out->next = stage;
+	remote_joined(&out->end, conn, welcome);
+	return 0;
+}
+
+static void fill_ask(struct remote_out *out, struct remote_hello *ask)
+{
+	remote_hello_init(ask, REMOTE_ASK);
+	ask->session = out->session;
+	ask->timeout_ms = (uint32_t)out->end.timeout_ms;
+	memcpy(ask->name, out->end.name, sizeof(ask->name));
+	pthread_mutex_lock(&out->end.mutex);
+	/* What the last peer wrote there must not be taken for the next one's. */
+	__atomic_store_n(&out->end.inbox->closed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&out->end.inbox->consumed, out->stage ? out->stage->credit : 0,
+			 __ATOMIC_RELAXED);
+	ask->ring = out->stage ? out->stage->id : 0;
+	pthread_mutex_unlock(&out->end.mutex);
+}
+
+/* One attempt at one host. Mutex not held. */
+static int attempt(struct remote_out *out)
+{
+	struct sockaddr_in address = remote_address(out->end.hosts.at[out->host]);
+	struct remote_hello ask, welcome;
+	struct remote_conn *conn = NULL;
+	struct stage *stage = NULL;
+	int result;
+
+	fill_ask(out, &ask);
+	result = out->end.transport->connect(&conn, &address);
+	if (!result)
+		result = converse(out, conn, &ask, &welcome);
+	if (!result && welcome.session != out->session)
+		result = rk_fail(EPROTO, "hello: an answer to another session");
+	if (!result && welcome.ring != ask.ring)
+		result = make_stage(&stage, &welcome, out->port.uri);
+	if (!result) {
+		pthread_mutex_lock(&out->end.mutex);
+		if (stage) /* nothing has been put there yet, so nothing can be consumed */
+			__atomic_store_n(&out->end.inbox->consumed, 0, __ATOMIC_RELAXED);
+		result = join(out, conn, stage ? stage : out->stage, &welcome);
+		pthread_mutex_unlock(&out->end.mutex);
+	}
+	if (result) {
+		free_stage(stage);
+		if (conn)
+			out->end.transport->close(conn);
+	}
+	return result;
+}
+
+/* The next host, unless the one that has our ring may yet come back. Mutex held. */
+static void try_next(struct remote_out *out)
+{
+	struct remote_end *end = &out->end;
+
+	if (!out->stage || now_ns() - end->alone_since_ns > end->timeout_ms * REMOTE_MS)
+		out->host = (out->host + 1) % end->hosts.count;
+}
+
+static void connect_again(struct remote_out *out)
+{
+	struct remote_end *end = &out->end;
+	int result;
+
+	pthread_mutex_unlock(&end->mutex);
+	result = attempt(out);
+	pthread_mutex_lock(&end->mutex);
+	if (!result)
+		return;
+	remote_say(end, "%.200s", rk_errmsg());
+	try_next(out);
+	if (!end->stopping)
+		remote_wait(end, now_ns() + RETRY_MS * REMOTE_MS);
+}
+
+static void *keep(void *argument)
+{
+	struct remote_out *out = argument;
+	struct remote_end *end = &out->end;
+
+	pthread_mutex_lock(&end->mutex);
+	while (!end->stopping && !end->dead) {
+		remote_sweep(end);
+		free_stage(out->old);
+		out->old = NULL;
+		if (end->conn) {
+			uint64_t due_ns = remote_keep(end);
+
+			if (end->conn && !end->stopping)
+				remote_wait(end, due_ns);
+			continue;
+		}
+		/* A ring prepared for a peer that is gone, and never moved to. */
+		remote_sweep(end);
+		free_stage(out->next);
+		out->next = NULL;
+		if (!remote_check_alone(end))
+			connect_again(out);
+	}
+	pthread_mutex_unlock(&end->mutex);
+	return NULL;
+}
+
+/* --- The port's thread --- */
+
+/* Believe the consumer's credit if it can be true, and give the staging ring its room back. */
+static int take_credit(struct remote_out *out)
+{
+	struct remote_end *end = &out->end;
+	struct stage *stage = out->stage;
+	/* A20: pairs with R20 in ucx.c, or a NIC's write: the slots were read before they are free. */
+	uint64_t consumed = __atomic_load_n(&end->inbox->consumed, __ATOMIC_ACQUIRE);
+	uint64_t base = stage->credit, free_to = end->conn->completed;
+
+	if (consumed - base > stage->reached - base) {
+		remote_say(end,
+			   "the peer's credit is %" PRIu64 ", expected %" PRIu64 " to %" PRIu64,
+			   consumed, base, stage->reached);
+		return end->dead = -EPROTO;
+	}
+	/* After a reconnection it may be ahead of what was put again. */
+	stage->credit = consumed - base < stage->posted - base ? consumed : stage->posted;
+	base = stage->tx.credit;
+	/* The transport may still read what the consumer has already seen. */
+	if (stage->credit - base < free_to - base)
+		free_to = stage->credit;
+	/* Relaxed: this thread's own; A1 finds it in program order. */
+	if (free_to - base <= stage->credit - base)
+		__atomic_store_n(&stage->ring.credit->consumed, free_to, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* Split what was written and not put into runs; returns how many, *end set behind them. */
+static uint32_t make_runs(const struct stage *stage, struct remote_run *runs, uint64_t *end)
+{
+	uint64_t mask = (1ULL << stage->ring.capacity_log2) - 1, to = rk_ring_tx_position(&stage->tx);
+	uint64_t at = stage->posted;
+	uint32_t count = 0;
+
+	while (at != to && count < REMOTE_MAX_RUNS) {
+		uint64_t slots = to - at, lap_rest = mask + 1 - (at & mask);
+
+		if (slots > lap_rest)
+			slots = lap_rest;
+		if (slots > REMOTE_RUN_BYTES / RK_SLOT_BYTES)
+			slots = REMOTE_RUN_BYTES / RK_SLOT_BYTES;
+		runs[count++] = (struct remote_run){(at & mask) * RK_SLOT_BYTES,
+						    (uint32_t)slots * RK_SLOT_BYTES};
+		at += slots;
+	}
+	*end = at;
+	return count;
+}
+
+/* Put what was written; true when all of it is. */
+static bool put(struct remote_out *out)
+{
+	struct remote_run runs[REMOTE_MAX_RUNS];
+	struct stage *stage = out->stage;
+	uint64_t position;
+	uint32_t count;
+	int taken;
+
+	while ((count = make_runs(stage, runs, &position))) {
+		taken = out->end.transport->put(out->end.conn, runs, count, position);
+		if (taken < 0)
+			remote_parted(&out->end);
+		if (taken <= 0)
+			return false;
+		for (int i = 0; i < taken; i++)
+			stage->posted += runs[i].bytes / RK_SLOT_BYTES;
+		if (stage->posted - stage->credit > stage->reached - stage->credit)
+			stage->reached = stage->posted;
+	}
+	out->gathered = 0;
+	return true;
+}
+
+/* The port is dead: count what is lost once, and say why each time. */
+static int say_dead(struct remote_out *out)
+{
+	if (out->stage && !out->lost)
+		lose(out, out->stage);
+	out->lost = true;
+	return rk_fail(-out->end.dead, "port '%s': %s", out->port.uri, out->end.why);
+}
+
+/* Move what the connection can move: 1 all is put; 0 not all. Mutex held. */
+static int move(struct remote_out *out)
+{
+	struct remote_end *end = &out->end;
+	uint64_t closed;
+
+	if (end->transport->progress(end->conn)) {
+		remote_parted(end);
+		return 0;
+	}
+	if (take_credit(out))
+		return 0;
+	/* Relaxed: the reason publishes nothing but itself. */
+	closed = __atomic_load_n(&end->inbox->closed, __ATOMIC_RELAXED);
+	if (closed) {
+		remote_say(end, "the peer takes nothing more, reason %" PRIu64, closed);
+		end->dead = -EPIPE;
+		return 0;
+	}
+	return put(out);
+}
+
+/* Move what can be moved. 1 all is put; 0 not all; -errno dead. */
+static int pump(struct remote_out *out)
+{
+	struct remote_end *end = &out->end;
+	int result = 0;
+
+	if (pthread_mutex_trylock(&end->mutex))
+		return 0;
+	move_over(out);
+	if (end->conn && out->stage && !end->dead)
+		result = move(out);
+	if (end->dead)
+		result = say_dead(out);
+	remote_note(end, &out->port);
+	pthread_mutex_unlock(&end->mutex);
+	return result;
+}
+
+static int out_write(struct rk_port *port, const struct rk_msg *msg)
+{
+	struct remote_out *out = out_of(port);
+	struct port_view view;
+	int sent = 0, result;
+
+	if (!port_view(msg, &view)) {
+		port_count(&port->stats.dropped_malformed, 1);
+		return 1;
+	}
+	for (int tries = 0; !sent && tries < 2; tries++) {
+		if (tries || !out->stage || out->gathered >= GATHER) {
+			result = pump(out);
+			if (result < 0)
+				return result;
+		}
+		if (out->stage)
+			sent = rk_ring_send(&out->stage->tx, msg);
+	}
+	if (sent < 0) {
+		port_count(&port->stats.dropped_too_long, 1);
+		return 1;
+	}
+	if (!sent)
+		return 0;
+	out->gathered++;
+	port_count(&port->stats.messages, 1);
+	port_count(&port->stats.bytes, view.bytes);
+	return 1;
+}
+
+static int out_flush(struct rk_port *port)
+{
+	struct remote_out *out = out_of(port);
+	int result = pump(out);
+
+	/* Before the first peer there is nothing to flush. */
+	return result || out->stage ? result : 1;
+}
+
+/* --- Opening and closing --- */
+
+int remote_out_open(struct rk_port *port, const char *what,
+		    const struct remote_transport *transport)
+{
+	struct remote_out *out = out_of(port);
+	int result = port_parse_feeds("address", what, &out->end.hosts);
+
+	if (!result)
+		result = transport->ready();
+	if (!result)
+		result = remote_make(&out->end, transport);
+	if (result)
+		return result;
+	out->session = remote_id();
+	out->linger_ms = out->linger_given ? out->linger_ms : DEFAULT_LINGER_MS;
+	out->end.alone_since_ns = now_ns();
+	result = pthread_create(&out->keeper, NULL, keep, out);
+	if (result)
+		return rk_fail(result, "a thread for its connection: %s", strerror(result));
+	out->started = true;
+	return 0;
+}
+
+/* Close the ring and wait until the peer has taken all that is before. 0 or -errno, with a text. */
+static int drain(struct remote_out *out)
+{
+	uint64_t until_ns = now_ns() + out->linger_ms * REMOTE_MS, left;
+	bool closed = false;
+
+	if (!out->stage)
+		return 0;
+	for (;;) {
+		struct timespec pause = {.tv_nsec = 100000};
+		int result = pump(out);
+
+		if (result < 0)
+			return result;
+		/* The closing message is never given back. */
+		left = rk_ring_tx_position(&out->stage->tx) - out->stage->credit - closed;
+		if (!closed)
+			closed = rk_ring_close(&out->stage->tx, RK_CLOSE_DONE);
+		else if (!left && result)
+			return 0;
+		if (now_ns() > until_ns)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	pthread_mutex_lock(&out->end.mutex);
+	lose(out, out->stage);
+	pthread_mutex_unlock(&out->end.mutex);
+	return rk_fail(ETIMEDOUT, "not all was taken within %" PRIu64 " ms (linger=): %s",
+		       out->linger_ms, out->end.why);
+}
+
+static int out_close(struct rk_port *port)
+{
+	struct remote_out *out = out_of(port);
+	const struct remote_transport *transport = out->end.transport;
+	int result = out->started ? drain(out) : 0;
+
+	if (out->started) {
+		pthread_mutex_lock(&out->end.mutex);
+		out->end.stopping = true;
+		pthread_cond_signal(&out->end.changed);
+		pthread_mutex_unlock(&out->end.mutex);
+		pthread_join(out->keeper, NULL);
+	}
+	remote_sweep(&out->end);
+	if (out->end.conn)
+		transport->close(out->end.conn);
+	free_stage(out->old);
+	free_stage(out->next);
+	free_stage(out->stage);
+	remote_unmake(&out->end);
+	return result;
+}
+
+const struct port_ops remote_out_ops = {
+	.bytes = sizeof(struct remote_out),
+	.options = options,
+	.poll_in = port_no_poll_in,
+	.write = out_write,
+	.flush = out_flush,
+	.fd = port_no_fd,
+	.due_ns = port_no_due_ns,
+	.close = out_close,
+};
