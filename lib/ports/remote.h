@@ -102,6 +102,7 @@ struct remote_listener;
 /**
  * struct remote_transport - one way to reach another host; nothing in it waits
  * @name: of the kind of port
+ * @one_sided: slots and lines arrive without @progress
  * @ready: the libraries are there: 0, or -errno and a text
  * @listen: at @address; 0 or -errno
  * @accept: the next connection: 1; 0 none now; -errno the listener is dead
@@ -122,6 +123,7 @@ struct remote_listener;
  */
 struct remote_transport {
 	const char *name;
+	bool one_sided;
 	int (*ready)(void);
 	int (*listen)(struct remote_listener **out, const struct sockaddr_in *address);
 	int (*accept)(struct remote_listener *listener, struct remote_conn **out);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_SLOTS = 4096, DEFAULT_NAP_US = 50, CELLS = 512, IDLE_CREDIT_NS = 1000000 };
+enum { DEFAULT_SLOTS = 4096, DEFAULT_NAP_US = 50, CELLS = 512, IDLE_CREDIT_NS = 1000000, EMPTY_LOOKS = 16 };
 
 /* A ring, for one life of a producer. */
 struct inlet {
@@ -30,6 +30,7 @@ struct inlet {
  * @old: moved away from, for the keeper to free; guarded by the mutex
  * @bound: where the peer writes: @inlet or @next, or NULL; guarded by the mutex
  * @credit_sent: of @bound
+ * @empty_looks: polls that found nothing, since the connection was last looked at
  */
 struct remote_in {
 	struct rk_port port;
@@ -41,6 +42,7 @@ struct remote_in {
 	struct inlet *old;
 	struct inlet *bound;
 	uint64_t credit_sent;
+	uint32_t empty_looks;
 	uint64_t slots;
 	uint64_t nap_us;
 	bool nap_given;
@@ -285,6 +287,19 @@ static int service(struct remote_in *in)
 	return dead;
 }
 
+/*
+ * Is the connection to be looked at? Where slots arrive by themselves only when credit is due, or
+ * when there was nothing for a while.
+ */
+static bool service_due(struct remote_in *in)
+{
+	if (!in->end.transport->one_sided || !in->inlet || in->inlet->rx.closed)
+		return true;
+	if (rk_ring_rx_position(&in->inlet->rx) - in->credit_sent >= in->inlet->rx.credit_due)
+		return true;
+	return ++in->empty_looks >= EMPTY_LOOKS;
+}
+
 /* The old ring is empty and its producer will not come back to it: read the new one. */
 static bool move_over(struct remote_in *in)
 {
@@ -425,19 +440,22 @@ static int at_close(struct remote_in *in)
 static int in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
 {
 	struct remote_in *in = in_of(port);
-	int dead, moved = 0;
+	int dead = 0, moved = 0;
 
 	if (tx->closed)
 		return give_up(in, tx);
 	/* First, so that what was there before the peer was lost is still received. */
-	dead = service(in);
+	if (service_due(in)) {
+		in->empty_looks = 0;
+		dead = service(in);
+	}
 	if (in->inlet)
 		moved = transfer(in, tx, budget);
 	if (moved || rk_ring_tx_free(tx) == 0)
 		return tx->closed ? give_up(in, tx) : moved;
 	if (in->inlet && in->inlet->rx.closed && !in->stay)
 		return at_close(in);
-	if (move_over(in))
+	if (!in->empty_looks && move_over(in))
 		return 0;
 	if (in->inlet && in->inlet->rx.closed)
 		return at_close(in);

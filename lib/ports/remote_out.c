@@ -45,6 +45,7 @@ struct remote_out {
 	uint64_t linger_ms;
 	bool linger_given;
 	bool started;
+	bool draining;
 	bool lost; /* what was unconfirmed when the port died is counted */
 	unsigned int host; /* of @end.hosts, to be asked */
 	pthread_t keeper;
@@ -138,9 +139,13 @@ static uint64_t count_unconfirmed(const struct stage *stage)
 /* The staging ring is of no more use: what it held is lost as far as anyone knows. */
 static void lose(struct remote_out *out, struct stage *stage)
 {
-	uint64_t lost = count_unconfirmed(stage);
+	uint64_t consumed = __atomic_load_n(&out->end.inbox->consumed, __ATOMIC_RELAXED), lost;
 	char last[PORT_NOTE_BYTES];
 
+	/* Relaxed: nothing is written where it frees room. It may be a later ring's: then it says 0. */
+	if (consumed - stage->credit <= stage->reached - stage->credit)
+		stage->credit = consumed;
+	lost = count_unconfirmed(stage);
 	if (!lost)
 		return;
 	port_count(&out->port.stats.dropped_unconfirmed, lost);
@@ -441,18 +446,33 @@ static int say_dead(struct remote_out *out)
 	return rk_fail(-out->end.dead, "port '%s': %s", out->port.uri, out->end.why);
 }
 
+/*
+ * Is what comes back to be looked at? Where it comes by itself only when the ring is half full, or
+ * somebody waits for the last of it.
+ */
+static bool look_back_due(const struct remote_out *out)
+{
+	const struct stage *stage = out->stage;
+	uint64_t used = rk_ring_tx_position(&stage->tx) - stage->tx.credit;
+
+	return !out->end.transport->one_sided || out->draining ||
+	       used >= 1ULL << (stage->ring.capacity_log2 - 1) || stage->tx.limit == stage->tx.slot;
+}
+
 /* Move what the connection can move: 1 all is put; 0 not all. Mutex held. */
 static int move(struct remote_out *out)
 {
 	struct remote_end *end = &out->end;
 	uint64_t closed;
 
-	if (end->transport->progress(end->conn)) {
-		remote_parted(end);
-		return 0;
+	if (look_back_due(out)) {
+		if (end->transport->progress(end->conn)) {
+			remote_parted(end);
+			return 0;
+		}
+		if (take_credit(out))
+			return 0;
 	}
-	if (take_credit(out))
-		return 0;
 	/* Relaxed: the reason publishes nothing but itself. */
 	closed = __atomic_load_n(&end->inbox->closed, __ATOMIC_RELAXED);
 	if (closed) {
@@ -553,14 +573,17 @@ static int drain(struct remote_out *out)
 
 	if (!out->stage)
 		return 0;
+	out->draining = true;
 	for (;;) {
 		struct timespec pause = {.tv_nsec = 100000};
 		int result = pump(out);
 
-		if (result < 0)
-			return result;
 		/* The closing message is never given back. */
 		left = rk_ring_tx_position(&out->stage->tx) - out->stage->credit - closed;
+		if (result == -EPIPE && !left)
+			return 0; /* it took all, and then nothing more */
+		if (result < 0)
+			return rk_fail(-out->end.dead, "%s", out->end.why);
 		if (!closed)
 			closed = rk_ring_close(&out->stage->tx, RK_CLOSE_DONE);
 		else if (!left && result)

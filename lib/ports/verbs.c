@@ -227,6 +227,7 @@ static int ready(void)
 
 static const struct remote_transport transport = {
 	.name = "verbs",
+	.one_sided = true,
 	.ready = ready,
 	.listen = verbs_listen,
 	.accept = verbs_accept,

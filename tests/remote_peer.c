@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * peer: one end of a ring across hosts, for tests.
+ * One end of a ring across hosts, for tests.
  *
- *   peer recv URI [key=value...]   receives numbered messages and checks every byte
- *   peer send URI [key=value...]   sends them
- *   peer ping URI URI [...]        sends one by the first, waits for it at the second
- *   peer pong URI URI [...]        sends back by the second what came by the first
+ *   remote_peer recv URI [key=value...]   receives numbered messages and checks every byte
+ *   remote_peer send URI [key=value...]   sends them
+ *   remote_peer ping URI URI [...]        sends one by the first, waits for it at the second
+ *   remote_peer pong URI URI [...]        sends back by the second what came by the first
+ *   remote_peer same FILE FILE            do two captures hold the same packets, whatever the time?
  *
- * count=N    messages (send, ping), or to be received (recv: 0 until the end)
- * first=N    number of the first (send)
+ * count=N    messages (send, ping), or how many must come (recv: 0 any)
+ * mark=FILE  where to go on: what was sent or received is kept there, for after a SIGKILL
  * long=N     every seventh message is of up to N slots (default 1)
  * slow=US    pause between calls (recv)
  * ms=N       give up after so long (default 60000)
@@ -23,26 +24,54 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { BATCH = 64, MOST_LATENCIES = 1 << 20 };
 
-static uint64_t count, first, longest = 1, slow_us, limit_ms = 60000, local = 1024;
+/* What was sent, or received so far and what was wrong with it; outlives a SIGKILL. */
+struct tally {
+	uint64_t done, lost, bad, next;
+};
+
+static uint64_t count, longest = 1, slow_us, limit_ms = 60000, local = 1024;
 static struct rk_msg cells[RK_MSG_MAX_SLOTS * 2];
+static struct tally plain, *tally = &plain;
+
+static bool keep_tally(const char *file)
+{
+	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, sizeof(*tally)))
+		return false;
+	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return tally != MAP_FAILED;
+}
 
 static bool read_options(int argc, char **argv)
 {
 	static const struct {
 		const char *key;
 		uint64_t *value;
-	} keys[] = {{"count=", &count},	  {"first=", &first}, {"long=", &longest},
-		    {"slow=", &slow_us}, {"ms=", &limit_ms}, {"local=", &local}};
+	} keys[] = {{"count=", &count},
+		    {"long=", &longest},
+		    {"slow=", &slow_us},
+		    {"ms=", &limit_ms},
+		    {"local=", &local}};
 	enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 	for (; argc; argc--, argv++) {
 		size_t i = 0;
 
+		if (!strncmp(*argv, "mark=", 5)) {
+			if (!keep_tally(*argv + 5))
+				return false;
+			continue;
+		}
 		while (i < KEYS && strncmp(*argv, keys[i].key, strlen(keys[i].key)))
 			i++;
 		if (i == KEYS) {
@@ -66,33 +95,33 @@ static void fill(struct rk_msg *msg, uint64_t number)
 		word[i] = number * 0x9e3779b97f4a7c15ULL + i;
 }
 
-static int report(const char *what, struct rk_port *port, uint64_t number, uint64_t lost,
-		  uint64_t bad, uint64_t start_ns)
+static int report(const char *what, struct rk_port *port, uint64_t moved, uint64_t start_ns)
 {
 	struct rk_port_stats stats;
 	uint64_t ns = now_ns() - start_ns;
 
 	rk_port_stats(port, &stats);
 	printf("%s %" PRIu64 " lost %" PRIu64 " bad %" PRIu64 " unconfirmed %" PRIu64
-	       " ring_full %" PRIu64 " in %.3f s, %.0f/s; note: %s\n",
-	       what, number, lost, bad, stats.dropped_unconfirmed, stats.ring_full,
-	       (double)ns / 1e9, (double)number * 1e9 / (double)ns, rk_port_note(port));
+	       " ring_full %" PRIu64 " moved %" PRIu64 " in %.3f s, %.0f/s; note: %s\n",
+	       what, tally->done, tally->lost, tally->bad, stats.dropped_unconfirmed,
+	       stats.ring_full, moved, (double)ns / 1e9, (double)moved * 1e9 / (double)ns,
+	       rk_port_note(port));
 	fflush(stdout);
-	return bad != 0;
+	return tally->bad != 0;
 }
 
 static int send_all(struct rk_port *port)
 {
-	uint64_t start_ns = now_ns(), number = first;
+	uint64_t start_ns = now_ns(), before = tally->done;
 	int result = 0;
 
-	while (number < first + count && now_ns() - start_ns < limit_ms * 1000000) {
-		for (int i = 0; i < BATCH && number < first + count; i++) {
-			fill(cells, number);
+	while (tally->done < count && now_ns() - start_ns < limit_ms * 1000000) {
+		for (int i = 0; i < BATCH && tally->done < count; i++) {
+			fill(cells, tally->done);
 			result = rk_port_write(port, cells);
 			if (result <= 0)
 				break;
-			number++;
+			tally->done++;
 		}
 		if (result >= 0)
 			result = rk_port_flush(port);
@@ -101,12 +130,14 @@ static int send_all(struct rk_port *port)
 	}
 	if (result < 0)
 		printf("send: %s\n", rk_errmsg());
-	result = report("sent", port, number - first, 0, 0, start_ns);
+	if (tally->done == count && rk_port_flush(port) >= 0)
+		result = 0;
+	report("sent", port, tally->done - before, start_ns);
 	if (rk_port_close(port)) {
 		printf("close: %s\n", rk_errmsg());
 		return 1;
 	}
-	return result || number != first + count;
+	return result || tally->done != count;
 }
 
 /* A ring on this host, behind or before a port. */
@@ -126,53 +157,40 @@ static int open_ends(struct ends *ends)
 	return rk_ring_tx_open(&ends->tx, &ring) || rk_ring_rx_open(&ends->rx, &ring, NULL);
 }
 
-/* What was received so far, and what was wrong with it. */
-struct tally {
-	uint64_t received, lost, bad, next;
-	bool begun;
-};
-
-static void check(struct tally *tally, const struct rk_msg *msg)
+static void check(const struct rk_msg *msg)
 {
 	static struct rk_msg expected[RK_MSG_MAX_SLOTS];
 	uint32_t ahead = msg->tag - (uint32_t)tally->next;
-	uint64_t number = tally->begun ? tally->next + ahead : msg->tag;
 
-	/* Behind: twice or out of order. */
-	if (tally->begun && ahead > UINT32_MAX / 2) {
+	/* Behind: twice, or out of order. */
+	if (ahead > UINT32_MAX / 2) {
 		tally->bad++;
-		printf("bad: %u after %" PRIu64 "\n", msg->tag, tally->next - 1);
+		printf("bad: %u where %" PRIu64 " was due\n", msg->tag, tally->next);
 		return;
 	}
-	if (tally->begun)
-		tally->lost += ahead;
-	fill(expected, number);
+	fill(expected, tally->next + ahead);
 	if (msg->slots != expected->slots ||
 	    memcmp(msg, expected, (size_t)msg->slots * RK_CELL_BYTES)) {
 		tally->bad++;
-		printf("bad: message %" PRIu64 " is torn\n", number);
+		printf("bad: message %u is torn\n", msg->tag);
 	}
-	tally->begun = true;
-	tally->next = number + 1;
-	tally->received++;
+	tally->lost += ahead;
+	tally->next += ahead + 1;
+	tally->done++;
 }
 
 static int recv_all(struct rk_port *port)
 {
-	uint64_t start_ns = 0, open_ns = now_ns();
-	struct tally tally = {0};
+	uint64_t start_ns = 0, open_ns = now_ns(), before = tally->done;
 	struct ends ends;
 	int result = 0;
 
 	if (open_ends(&ends))
 		return 1;
-	while (result >= 0 && (!count || tally.received < count) &&
-	       now_ns() - open_ns < limit_ms * 1000000) {
-		int got;
-
+	while (result >= 0 && now_ns() - open_ns < limit_ms * 1000000) {
 		result = rk_port_poll_in(port, &ends.tx, BATCH);
-		while ((got = rk_ring_recv(&ends.rx, cells, RK_MSG_MAX_SLOTS)) > 0)
-			check(&tally, cells);
+		while (rk_ring_recv(&ends.rx, cells, RK_MSG_MAX_SLOTS) > 0)
+			check(cells);
 		if (result > 0 && !start_ns)
 			start_ns = now_ns();
 		if (slow_us)
@@ -180,10 +198,9 @@ static int recv_all(struct rk_port *port)
 	}
 	if (result < 0 && result != -ENODATA)
 		printf("recv: %s\n", rk_errmsg());
-	result = report("received", port, tally.received, tally.lost, tally.bad,
-			start_ns ? start_ns : open_ns);
+	result = report("received", port, tally->done - before, start_ns ? start_ns : open_ns);
 	rk_port_close(port);
-	return result || (count && tally.received < count);
+	return result || (count && tally->done != count);
 }
 
 /* Send one message; false when it cannot be. */
@@ -259,12 +276,49 @@ static int pong(struct rk_port *in, struct rk_port *out)
 	return 0;
 }
 
+/* The next packet of a capture; 0 at its end. */
+static uint32_t next_packet(FILE *file, uint8_t *data, size_t room)
+{
+	uint32_t head[4];
+
+	if (fread(head, sizeof(head), 1, file) != 1 || head[2] > room ||
+	    fread(data, 1, head[2], file) != head[2])
+		return 0;
+	return head[2];
+}
+
+static int same(const char *path_a, const char *path_b)
+{
+	enum { CAPTURE_HEAD_BYTES = 24, MOST_BYTES = 1 << 16 };
+	FILE *a = fopen(path_a, "r"), *b = fopen(path_b, "r");
+	uint8_t *data = malloc(2 * MOST_BYTES);
+	uint32_t packets = 0, bytes;
+	bool alike;
+
+	if (!a || !b || !data || fseek(a, CAPTURE_HEAD_BYTES, SEEK_SET) ||
+	    fseek(b, CAPTURE_HEAD_BYTES, SEEK_SET))
+		return 2;
+	do {
+		bytes = next_packet(a, data, MOST_BYTES);
+		alike = next_packet(b, data + MOST_BYTES, MOST_BYTES) == bytes &&
+			!memcmp(data, data + MOST_BYTES, bytes);
+		packets += alike && bytes;
+	} while (alike && bytes);
+	printf("%u packets the same%s\n", packets, alike ? "" : ", the next differ");
+	fclose(a);
+	fclose(b);
+	free(data);
+	return !alike || !packets;
+}
+
 int main(int argc, char **argv)
 {
 	bool two = argc > 1 && (!strcmp(argv[1], "ping") || !strcmp(argv[1], "pong"));
 	bool in_first = argc > 1 && (!strcmp(argv[1], "recv") || !strcmp(argv[1], "pong"));
 	struct rk_port *port[2] = {NULL, NULL};
 
+	if (argc == 4 && !strcmp(argv[1], "same"))
+		return same(argv[2], argv[3]);
 	if (argc < 3 + two || !read_options(argc - 3 - two, argv + 3 + two))
 		return 2;
 	for (int i = 0; i < 1 + two; i++)

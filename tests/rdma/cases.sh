@@ -1,0 +1,266 @@
+# Cases of the RDMA test, run inside the guest by init.sh. Each prints "ok - ..." or "not ok - ...".
+# shellcheck shell=sh disable=SC2154,SC2034
+
+peer=/usr/bin/remote_peer
+
+verdict() { # true|false text
+	if [ "$1" = true ]; then
+		echo "ok - $2"
+	else
+		echo "not ok - $2"
+		failed=1
+		for log in *.log; do
+			[ -e "$log" ] && sed "s/^/# $log: /" "$log" | tail -n 12
+		done
+	fi
+	rm -f ./*.log
+}
+
+field() { # name file: the number behind a word of the last report
+	grep -E '^(sent|received|pinged)' "$2" | tail -n 1 | sed -n "s/.*\b$1 \([0-9]*\).*/\1/p"
+}
+
+holds() { # expression
+	if [ "$(($1))" = 1 ]; then echo true; else echo false; fi
+}
+
+# Wait until something stands in a file, SECONDS at most.
+await() { # pattern file seconds
+	n=0
+	until grep -q "$1" "$2" 2>/dev/null || [ $n -ge $(($3 * 10)) ]; do
+		sleep 0.1
+		n=$((n + 1))
+	done
+}
+
+kill_hard() {
+	kill -9 "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# --- One guest ---
+
+# Both ways at once, small rings so that they wrap and fill, long messages among them.
+both_ways() {
+	$peer recv "verbs:$me:7001,slots=256" "count=$messages" long=9 >a.log 2>&1 &
+	ra=$!
+	$peer recv "verbs:$me:7002,slots=64" "count=$messages" long=9 >b.log 2>&1 &
+	rb=$!
+	$peer send "verbs:$me:7001" "count=$messages" long=9 >as.log 2>&1 &
+	sa=$!
+	$peer send "verbs:$me:7002" "count=$messages" long=9 >bs.log 2>&1
+	sb=$?
+	wait $sa && [ $sb = 0 ] && wait $ra && wait $rb && both=true || both=false
+	cat a.log b.log
+	verdict $both "$messages messages each way at once, every byte checked"
+}
+
+back_pressure() {
+	$peer recv "verbs:$me:7003,slots=16" count=20000 slow=300 local=64 >r.log 2>&1 &
+	r=$!
+	$peer send "verbs:$me:7003" count=20000 >s.log 2>&1 && wait $r && good=true || good=false
+	verdict $good "a slow consumer holds its producer back; nothing is lost"
+}
+
+# The consumer dies and another takes its place, time and again. What was received, what is missing
+# and what the producer reports must agree.
+kill_consumer() {
+	$peer send "verbs:$me:7004,timeout=500" "count=$messages" ms=60000 >s.log 2>&1 &
+	s=$!
+	for i in 1 2 3 4; do
+		$peer recv "verbs:$me:7004,slots=128,timeout=500" mark=tally slow=200 >r$i.log 2>&1 &
+		r=$!
+		sleep 1
+		kill_hard $r
+	done
+	$peer recv "verbs:$me:7004,slots=128,timeout=500" mark=tally ms=30000 >r.log 2>&1
+	wait $s
+	cat s.log r.log
+	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log)
+	unconfirmed=$(field unconfirmed s.log) bad=$(field bad r.log)
+	verdict "$(holds "$got + $lost == $sent && $lost <= $unconfirmed && $bad == 0 && $unconfirmed > 0 && $sent == $1")" \
+		"4 consumers killed: sent $sent = received $got + lost $lost, of $unconfirmed reported; none twice, torn or out of order"
+	rm -f tally
+}
+
+kill_producer() {
+	$peer recv "verbs:$me:7005,slots=128,timeout=500" ms=60000 "count=0" mark=tally >r.log 2>&1 &
+	r=$!
+	for i in 1 2 3 4; do
+		$peer send "verbs:$me:7005,timeout=500" count=100000000 mark=sent >s$i.log 2>&1 &
+		s=$!
+		sleep 1
+		kill_hard $s
+	done
+	$peer send "verbs:$me:7005,timeout=500" count=100000000 mark=sent ms=1000 >s.log 2>&1
+	wait $r
+	cat s.log r.log
+	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log) bad=$(field bad r.log)
+	# A ring's worth and what was written and not put yet, for each that was killed.
+	verdict "$(holds "$got + $lost == $sent && $lost <= 4 * 256 && $bad == 0 && $got > 0")" \
+		"4 producers killed: sent $sent = received $got + lost $lost; none twice, torn or out of order"
+	rm -f tally sent
+}
+
+# Who listens there is none of ours, or nobody; a name that is not there.
+wrong_peers() {
+	$peer send "verbs:$me:7006,retry=1500,timeout=200" count=1 ms=4000 >s.log 2>&1
+	grep -q 'no peer for .*nobody listens' s.log && good=true || good=false
+	verdict $good "nobody listens: said within retry="
+	ib_write_lat -R -s 64 -n 100 -p 7007 >l.log 2>&1 &
+	l=$!
+	sleep 0.5
+	$peer send "verbs:$me:7007,retry=1500,timeout=200" count=1 ms=6000 >s.log 2>&1
+	grep -q 'no peer for' s.log && good=true || good=false
+	kill_hard $l
+	verdict $good "a foreign program listens: no answer, said"
+	$peer recv "verbs:$me:7008,name=book" ms=5000 >r.log 2>&1 &
+	r=$!
+	sleep 0.5
+	ib_write_lat -R -s 64 -n 100 -p 7008 "$me" >l.log 2>&1 &
+	l=$!
+	$peer send "verbs:$me:7008,name=bok,retry=1500" count=1 ms=4000 >s.log 2>&1
+	grep -q "no ring 'bok' at this address: there is 'book'" s.log && good=true || good=false
+	verdict $good "a wrong name is refused, with those there are"
+	$peer send "verbs:$me:7008,name=book" count=1000 ms=4000 >s.log 2>&1 && wait $r && good=true || good=false
+	kill_hard $l 2>/dev/null
+	verdict $good "a foreign program that connects disturbs nobody"
+}
+
+# Two rings at one address, told apart by name; and round trips between two programs.
+names() {
+	ringkernel run from "verbs:$me:7009,name=a" from "verbs:$me:7009,name=b" to null: >r.log 2>&1 &
+	r=$!
+	$peer send "verbs:$me:7009,name=b" count=3000 >b.log 2>&1 && $peer send "verbs:$me:7009,name=a" count=5000 >a.log 2>&1 && wait $r && grep -q '8000 messages in' r.log && good=true || good=false
+	verdict $good "two rings at one address, told apart by name"
+	$peer pong "verbs:$me:7010,name=there" "verbs:$me:7011,name=back" ms=10000 >q.log 2>&1 &
+	q=$!
+	$peer ping "verbs:$me:7010,name=there" "verbs:$me:7011,name=back" count=300 >p.log 2>&1 && wait $q && good=true || good=false
+	verdict $good "round trips"
+}
+
+# --- Bars: the same messages by ours and by perftest, alternating, medians ---
+
+median() { # file
+	sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+bar() { # name ratio*1000 goal-text goal*1000 below|above
+	word=missed
+	[ "$5" = below ] && [ "$2" -le "$4" ] && word=met
+	[ "$5" = above ] && [ "$2" -ge "$4" ] && word=met
+	echo "bar $1 $(($2 / 1000)).$(printf %03d $(($2 % 1000))) $3 $word"
+}
+
+bars() {
+	for round in 1 2 3 4 5; do
+		$peer pong "verbs:$me:7020" "verbs:$me:7021" ms=20000 >q.log 2>&1 &
+		sleep 0.5
+		$peer ping "verbs:$me:7020" "verbs:$me:7021" count=2000 ms=15000 >p.log 2>&1
+		wait
+		field p50 p.log >>ours.rtt
+		ib_write_lat -R -s 64 -n 2000 >l.log 2>&1 &
+		sleep 0.5
+		ib_write_lat -R -s 64 -n 2000 "$me" 2>/dev/null |
+			awk '$1 == 64 { printf "%d\n", $5 * 2000 }' >>theirs.rtt
+		wait
+		$peer recv "verbs:$me:7022" count=100000 >r.log 2>&1 &
+		sleep 0.5
+		$peer send "verbs:$me:7022" count=100000 >s.log 2>&1
+		wait
+		sed -n 's/.*, \([0-9]*\)\/s.*/\1/p' r.log >>ours.rate
+		ib_write_bw -R -s 64 -n 5000 >l.log 2>&1 &
+		sleep 0.5
+		ib_write_bw -R -s 64 -n 5000 "$me" 2>/dev/null |
+			awk '$1 == 64 { printf "%d\n", $5 * 1000000 }' >>theirs.rate
+		wait
+		rm -f ./*.log
+	done
+	a=$(median ours.rtt) b=$(median theirs.rtt) c=$(median ours.rate) d=$(median theirs.rate)
+	echo "bench round trip: ours p50 $a ns ($(paste -sd' ' ours.rtt)), ib_write_lat $b ns ($(paste -sd' ' theirs.rtt))"
+	echo "bench messages of 64 bytes: ours $c/s, ib_write_bw $d/s"
+	bar rdma-round-trip-vs-ib_write_lat $((a * 1000 / b)) "<=1.15" 1150 below
+	bar rdma-rate-vs-ib_write_bw $((c * 1000 / d)) ">=0.9" 900 above
+}
+
+# --- Two guests: 1 receives, 2 sends ---
+
+# Both sides meet here; a number a meeting.
+meet() {
+	if [ "$side" = 1 ]; then
+		nc -l -p $((9000 + $1)) -e true
+	else
+		until nc 10.0.0.1 $((9000 + $1)) </dev/null 2>/dev/null; do sleep 0.2; done
+	fi
+}
+
+across() { # meeting text sender-options receiver-options count disturbance
+	if [ "$side" = 1 ]; then
+		$peer recv "verbs:$me:7100,slots=1024,$4" "count=$5" slow=20 ms=100000 >r.log 2>&1 &
+		r=$!
+		meet "$1"
+		wait $r && good=true || good=false
+		cat r.log
+		[ "$(field lost r.log)" = 0 ] && [ "$(field received r.log)" = "$5" ] || good=false
+		verdict $good "$2"
+	else
+		meet "$1"
+		$peer send "verbs:10.0.0.1:7100,$3" "count=$5" ms=100000 >s.log 2>&1 &
+		s=$!
+		$6
+		wait $s && good=true || good=false
+		cat s.log
+		[ "$(field unconfirmed s.log)" = 0 ] || good=false
+		verdict $good "$2 (sender)"
+	fi
+	meet $(($1 + 1))
+}
+
+two_plain() {
+	across 10 "two guests: $messages messages, nothing lost" timeout=5000 timeout=5000 "$messages" true
+}
+
+loss() {
+	tc qdisc add dev eth0 root netem delay 2ms 1ms loss 1% reorder 10% duplicate 1%
+	sleep 6
+	tc qdisc del dev eth0 root
+}
+
+two_netem() {
+	across 20 "two guests, packets delayed, dropped, doubled and reordered for 6 s: nothing lost" \
+		timeout=10000 timeout=10000 "$messages" loss
+}
+
+link_down() {
+	sleep 1
+	/usr/bin/ip link set eth0 down
+	sleep 4
+	/usr/bin/ip link set eth0 up
+}
+
+two_down() {
+	across 30 "two guests, link down for 4 s, longer than the timeout: reconnected, nothing lost" \
+		timeout=1000,retry=60000,linger=20000 timeout=1000,retry=60000 "$messages" link_down
+}
+
+# Actors of two hosts linked by name: books made here, their best prices checked there, both ways.
+two_actors() {
+	if [ "$side" = 1 ]; then
+		ringkernel run from "verbs:$me:7200,name=best,timeout=5000" to pcap:best.pcap >in.log 2>&1 &
+		r=$!
+		meet 40
+		ringkernel run from pcap:/data/feed.pcap to "verbs:10.0.0.2:7201,name=feed,timeout=5000" >out.log 2>&1 && good=true || good=false
+		wait $r || good=false
+		ringkernel run from pcap:/data/feed.pcap actor mdp3_book to pcap:here.pcap >here.log 2>&1
+		$peer same best.pcap here.pcap >same.log 2>&1 || good=false
+		cat same.log
+		verdict $good "mdp3_book over there, its output here, as if made here"
+	else
+		ringkernel run verify /data/truth.json from "verbs:$me:7201,name=feed,timeout=5000" actor mdp3_book to "verbs:10.0.0.1:7200,name=best,timeout=5000" >in.log 2>&1 &
+		r=$!
+		meet 40
+		wait $r && good=true || good=false
+		verdict $good "mdp3_book fed from the other guest: books as the truth says"
+	fi
+	meet 41
+}
