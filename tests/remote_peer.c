@@ -12,6 +12,7 @@
  * mark=FILE  where to go on: what was sent or received is kept there, for after a SIGKILL
  * long=N     every seventh message is of up to N slots (default 1)
  * slow=US    pause between calls (recv)
+ * rate=N     messages a second, at most (send)
  * ms=N       give up after so long (default 60000)
  * local=N    slots of the ring behind the port (recv; default 1024)
  *
@@ -37,7 +38,7 @@ struct tally {
 	uint64_t done, lost, bad, next;
 };
 
-static uint64_t count, longest = 1, slow_us, limit_ms = 60000, local = 1024;
+static uint64_t count, longest = 1, slow_us, rate, limit_ms = 60000, local = 1024;
 static struct rk_msg cells[RK_MSG_MAX_SLOTS * 2];
 static struct tally plain, *tally = &plain;
 
@@ -60,6 +61,7 @@ static bool read_options(int argc, char **argv)
 	} keys[] = {{"count=", &count},
 		    {"long=", &longest},
 		    {"slow=", &slow_us},
+		    {"rate=", &rate},
 		    {"ms=", &limit_ms},
 		    {"local=", &local}};
 	enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
@@ -110,6 +112,18 @@ static int report(const char *what, struct rk_port *port, uint64_t moved, uint64
 	return tally->bad != 0;
 }
 
+/* Nothing moved: leave the processor to the other side. */
+static void rest(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
+/* Is it too early for the next message? */
+static bool is_early(uint64_t sent, uint64_t start_ns)
+{
+	return rate && sent * 1000000000 / rate > now_ns() - start_ns;
+}
+
 static int send_all(struct rk_port *port)
 {
 	uint64_t start_ns = now_ns(), before = tally->done;
@@ -117,6 +131,8 @@ static int send_all(struct rk_port *port)
 
 	while (tally->done < count && now_ns() - start_ns < limit_ms * 1000000) {
 		for (int i = 0; i < BATCH && tally->done < count; i++) {
+			if (is_early(tally->done - before, start_ns))
+				break;
 			fill(cells, tally->done);
 			result = rk_port_write(port, cells);
 			if (result <= 0)
@@ -127,6 +143,8 @@ static int send_all(struct rk_port *port)
 			result = rk_port_flush(port);
 		if (result < 0)
 			break;
+		if (!result || rate)
+			rest();
 	}
 	if (result < 0)
 		printf("send: %s\n", rk_errmsg());
@@ -193,6 +211,8 @@ static int recv_all(struct rk_port *port)
 			check(cells);
 		if (result > 0 && !start_ns)
 			start_ns = now_ns();
+		if (!result)
+			rest();
 		if (slow_us)
 			nanosleep(&(struct timespec){.tv_nsec = (long)slow_us * 1000}, NULL);
 	}

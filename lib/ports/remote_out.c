@@ -217,7 +217,8 @@ static int converse(struct remote_out *out, struct remote_conn *conn, struct rem
 				heard = -ENOTCONN;
 		}
 		if (!heard && !pause_until(out, until_ns))
-			return rk_fail(ETIMEDOUT, "no answer within %" PRIu64 " ms",
+			return rk_fail(ETIMEDOUT, "%s within %" PRIu64 " ms",
+				       told ? "connected, and no answer" : "no connection",
 				       2 * out->end.timeout_ms);
 	}
 	return heard < 0 ? heard : remote_hello_check(answer, (size_t)heard, true, welcome);

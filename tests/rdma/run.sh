@@ -57,9 +57,12 @@ sh "$here/initramfs.sh" "$out/image.cpio" "$version" "$out/data" "$B/ringkernel"
 vm() { # log side cpus cases messages network-arguments...
 	log=$1 side=$2 cpus=$3 cases=$4 messages=$5
 	shift 5
+	rm -f "$out/monitor-$side".*
+	mkfifo "$out/monitor-$side.in" "$out/monitor-$side.out"
 	timeout -k 5 "$limit" nice qemu-system-x86_64 -accel tcg,thread=multi \
 		-M q35,kernel-irqchip=off -cpu max -smp "$cpus" -m 320 -nodefaults -no-user-config \
-		-display none -no-reboot -serial stdio -monitor none \
+		-display none -no-reboot -serial stdio \
+		-chardev "pipe,id=monitor,path=$out/monitor-$side" -mon chardev=monitor,mode=readline \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 -kernel "$kernel" \
 		-initrd "$out/image.cpio" "$@" \
 		-append "console=ttyS0 panic=-1 quiet rk.side=$side rk.cases=$cases rk.messages=$messages" \
@@ -89,18 +92,31 @@ one() { # cases messages
 	report "one guest" "$out/one.log" $?
 }
 
+# Pull the cable of guest 2 when it asks for that, for 4 s.
+pull_cable() {
+	until grep -q 'cable out, please' "$out/two-2.log" 2>/dev/null; do sleep 0.2; done
+	echo 'set_link n off' >"$out/monitor-2.in"
+	sleep 4
+	echo 'set_link n on' >"$out/monitor-2.in"
+}
+
 two() { # cases messages
 	socket=$out/ethernet.sock
 	rm -f "$socket"
 	vm "$out/two-1.log" 1 1 "$1" "$2" -netdev "stream,id=n,server=on,addr.type=unix,addr.path=$socket" \
 		-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:01,romfile= &
 	first=$!
+	: >"$out/two-2.log"
+	pull_cable &
+	puller=$!
 	until [ -S "$socket" ] || ! kill -0 $first 2>/dev/null; do sleep 0.1; done
 	vm "$out/two-2.log" 2 1 "$1" "$2" -netdev "stream,id=n,server=off,addr.type=unix,addr.path=$socket" \
 		-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:02,romfile=
 	second=$?
 	wait $first
-	report "guest 1 of 2" "$out/two-1.log" $?
+	first_status=$?
+	kill $puller 2>/dev/null
+	report "guest 1 of 2" "$out/two-1.log" $first_status
 	report "guest 2 of 2" "$out/two-2.log" $second
 }
 
