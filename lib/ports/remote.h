@@ -78,12 +78,12 @@ struct remote_hello {
 RK_STATIC_ASSERT(sizeof(struct remote_hello) == 352, "hello version 1");
 RK_STATIC_ASSERT(offsetof(struct remote_hello, slots) == 48, "hello version 1");
 
-/* Written by the peer, word by word; on a line of its own. */
+/* Written by the peer, word by word. */
 struct remote_line {
 	uint64_t consumed; /* consumer: position up to which slots are free again; R20, A20 */
 	uint64_t closed;   /* consumer: enum rk_close, why it takes nothing more */
 	uint64_t beat;	   /* changes with every line */
-} __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+};
 
 /*
  * Slots at @offset of the staging ring that go to the same offset of the consumer's: at most

@@ -254,13 +254,13 @@ static void give_credit(struct remote_in *in)
 	struct remote_end *end = &in->end;
 	const struct inlet *inlet = in->inlet;
 	uint64_t consumed = consumed_of(inlet), fresh = consumed - in->credit_sent, now;
-	/* Relaxed: the reason publishes nothing but itself. */
-	uint64_t closed = __atomic_load_n(&inlet->ring.credit->closed, __ATOMIC_RELAXED);
+	/* Refused by us, or, as a receipt, closed by the producer. */
+	uint64_t closed = inlet->rx.closed;
 
 	if (!fresh && closed == end->outbox.closed)
 		return;
 	now = now_ns();
-	if (fresh < inlet->rx.credit_due && !closed && !inlet->rx.closed &&
+	if (fresh < inlet->rx.credit_due && !closed &&
 	    now - end->line_sent_ns < IDLE_CREDIT_NS)
 		return;
 	end->outbox.consumed = consumed;
@@ -503,7 +503,7 @@ static void take_leave(struct remote_in *in)
 	if (in->inlet && in->bound == in->inlet) {
 		rk_ring_rx_credit(&in->inlet->rx);
 		end->outbox.consumed = consumed_of(in->inlet);
-		end->outbox.closed = in->inlet->ring.credit->closed;
+		end->outbox.closed = in->inlet->rx.closed;
 	} else {
 		end->outbox.closed = RK_CLOSE_STOPPED;
 	}

@@ -234,8 +234,11 @@ static int go_on_in(struct stage *stage, const struct remote_hello *welcome)
 			       "; expected 2^%u, %" PRIu64 " to %" PRIu64,
 			       welcome->capacity_log2, welcome->consumed, stage->ring.capacity_log2,
 			       stage->credit, stage->reached);
-	/* What is there already is put again, word for word the same: nobody can tell. */
-	stage->posted = stage->credit = welcome->consumed;
+	/*
+	 * What is there already is put again, word for word the same: nobody can tell. The credit
+	 * itself comes with the next line.
+	 */
+	stage->posted = welcome->consumed;
 	return 0;
 }
 
@@ -477,7 +480,8 @@ static int move(struct remote_out *out)
 	/* Relaxed: the reason publishes nothing but itself. */
 	closed = __atomic_load_n(&end->inbox->closed, __ATOMIC_RELAXED);
 	if (closed) {
-		remote_say(end, "the peer takes nothing more, reason %" PRIu64, closed);
+		if (closed != RK_CLOSE_DONE)
+			remote_say(end, "the peer takes nothing more, reason %" PRIu64, closed);
 		end->dead = -EPIPE;
 		return 0;
 	}
@@ -579,16 +583,14 @@ static int drain(struct remote_out *out)
 		struct timespec pause = {.tv_nsec = 100000};
 		int result = pump(out);
 
-		/* The closing message is never given back. */
+		/* The closing message is never given back; it is answered by a closed line. */
 		left = rk_ring_tx_position(&out->stage->tx) - out->stage->credit - closed;
 		if (result == -EPIPE && !left)
-			return 0; /* it took all, and then nothing more */
+			return 0;
 		if (result < 0)
 			return rk_fail(-out->end.dead, "%s", out->end.why);
 		if (!closed)
 			closed = rk_ring_close(&out->stage->tx, RK_CLOSE_DONE);
-		else if (!left && result)
-			return 0;
 		if (now_ns() > until_ns)
 			break;
 		nanosleep(&pause, NULL);

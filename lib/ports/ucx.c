@@ -18,8 +18,6 @@
 enum { AM_HELLO, AM_SLOTS, AM_LINE, AMS };
 enum { DEPTH = 64, QUEUE = 16, LAST_MS = 200, MOST_STEPS = 32 };
 
-#define LINE_BYTES (offsetof(struct remote_line, beat) + sizeof(uint64_t))
-
 /* A message under way: what of it must stay in place, and what its end means. */
 struct sending {
 	uint64_t offset;
@@ -130,11 +128,11 @@ static ucs_status_t on_line(void *arg, const void *header, size_t header_bytes, 
 	(void)header_bytes;
 	if (!is_whole(conn, param))
 		return UCS_OK;
-	if (bytes != LINE_BYTES || !conn->line) {
+	if (bytes != sizeof(line) || !conn->line) {
 		conn->bad = "the peer sent a line that is none";
 		return UCS_OK;
 	}
-	memcpy(&line, data, LINE_BYTES);
+	memcpy(&line, data, sizeof(line));
 	__atomic_store_n(&conn->line->closed, line.closed, __ATOMIC_RELAXED);
 	__atomic_store_n(&conn->line->beat, line.beat, __ATOMIC_RELAXED);
 	/* R20: pairs with A20 in remote_out.c: it hands on what the consumer released over there. */
@@ -442,7 +440,7 @@ static int put_line(struct remote_conn *remote, const struct remote_line *line)
 	if (!sending)
 		return 0;
 	sending->line = *line;
-	return send_am(conn, AM_LINE, sending, &sending->line, LINE_BYTES);
+	return send_am(conn, AM_LINE, sending, &sending->line, sizeof(*line));
 }
 
 static int tell(struct remote_conn *remote, const struct remote_hello *hello)

@@ -99,8 +99,7 @@ static int put_line(struct remote_conn *remote, const struct remote_line *line)
 {
 	struct verbs_conn *conn = conn_of(remote);
 	struct remote_line *from = &conn->buffers->line;
-	struct ibv_sge sge = {.addr = (uintptr_t)from,
-			      .length = offsetof(struct remote_line, beat) + sizeof(line->beat)};
+	struct ibv_sge sge = {.addr = (uintptr_t)from, .length = sizeof(*from)};
 	struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_WRITE,
 				 .wr.rdma = {conn->line_to.addr, (uint32_t)conn->line_to.key}};
 
