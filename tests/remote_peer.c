@@ -226,12 +226,14 @@ static int recv_all(struct rk_port *port)
 /* Send one message; false when it cannot be. */
 static bool send_one(struct rk_port *port, uint64_t until_ns)
 {
-	int result;
+	int result = 0;
 
-	while (!(result = rk_port_write(port, cells)) && now_ns() < until_ns)
-		;
-	while (result > 0 && !(result = rk_port_flush(port)) && now_ns() < until_ns)
-		;
+	while (!result && now_ns() < until_ns)
+		result = rk_port_write(port, cells);
+	if (result > 0)
+		result = 0;
+	while (!result && now_ns() < until_ns)
+		result = rk_port_flush(port);
 	return result > 0;
 }
 
@@ -263,9 +265,14 @@ static int ping(struct rk_port *out, struct rk_port *in)
 		uint64_t start_ns = now_ns();
 
 		fill(cells, done);
-		if (!send_one(out, until_ns) || !recv_one(in, &ends, until_ns) ||
-		    cells->tag != (uint32_t)done)
+		if (!send_one(out, until_ns) || !recv_one(in, &ends, until_ns)) {
+			printf("ping %" PRIu64 ": %s\n", done, rk_errmsg());
 			break;
+		}
+		if (cells->tag != (uint32_t)done) {
+			printf("ping %" PRIu64 ": got %u\n", done, cells->tag);
+			break;
+		}
 		rtt_ns[done] = now_ns() - start_ns;
 	}
 	qsort(rtt_ns, done, sizeof(*rtt_ns), by_size);
@@ -274,8 +281,6 @@ static int ping(struct rk_port *out, struct rk_port *in)
 		       " max %" PRIu64 " ns round trip\n",
 		       done, rtt_ns[done / 2], rtt_ns[done * 99 / 100], rtt_ns[done * 999 / 1000],
 		       rtt_ns[done - 1]);
-	else
-		printf("ping: %s\n", rk_errmsg());
 	free(rtt_ns);
 	rk_port_close(out);
 	rk_port_close(in);

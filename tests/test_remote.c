@@ -69,14 +69,18 @@ static int test_listen(struct remote_listener **out, const struct sockaddr_in *a
 {
 	(void)address;
 	*out = (struct remote_listener *)&listening;
+	pthread_mutex_lock(&fabric);
 	listening = true;
+	pthread_mutex_unlock(&fabric);
 	return 0;
 }
 
 static void test_unlisten(struct remote_listener *listener)
 {
 	(void)listener;
+	pthread_mutex_lock(&fabric);
 	listening = false;
+	pthread_mutex_unlock(&fabric);
 }
 
 static int test_fd(const struct remote_listener *listener)
@@ -286,7 +290,7 @@ static void land(struct side *side)
 }
 
 /* What was sent before a close arrives, unless the connection is broken. */
-static void chaos_off_land(struct side *side)
+static void land_all(struct side *side)
 {
 	bool before = chaos;
 
@@ -321,7 +325,7 @@ static void test_close(struct remote_conn *conn)
 		}
 	}
 	if (side->peer) {
-		chaos_off_land(side);
+		land_all(side);
 		side->peer->peer = NULL;
 	}
 	pthread_mutex_unlock(&fabric);
@@ -525,6 +529,13 @@ static int close_while_polled(struct rk_port *out, struct rk_port *in, struct en
 	return closing.result;
 }
 
+static void set_chaos(bool on)
+{
+	pthread_mutex_lock(&fabric);
+	chaos = on;
+	pthread_mutex_unlock(&fabric);
+}
+
 static void flow(bool with_chaos, uint64_t count, bool breaking)
 {
 	struct rk_port *in = open_in(), *out = open_out();
@@ -533,7 +544,7 @@ static void flow(bool with_chaos, uint64_t count, bool breaking)
 	struct tally tally = {0};
 	uint64_t sent = 0, rounds = 0;
 
-	chaos = with_chaos;
+	set_chaos(with_chaos);
 	broken_connections = 0;
 	while (tally.next < count) {
 		turn(in, out, ends, &tally, &sent, count);
@@ -547,7 +558,7 @@ static void flow(bool with_chaos, uint64_t count, bool breaking)
 	assert_int_equal(stats.dropped_unconfirmed, 0);
 	rk_port_stats(in, &stats);
 	assert_int_equal(stats.messages, count);
-	chaos = false;
+	set_chaos(false);
 	assert_int_equal(close_while_polled(out, in, ends, &tally), 0);
 	assert_int_equal(turn(in, NULL, ends, &tally, &sent, 0), -ENODATA);
 	assert_int_equal(rk_port_close(in), 0);

@@ -252,11 +252,14 @@ static uint64_t keep(struct remote_guest *guest)
 static void give_credit(struct remote_in *in)
 {
 	struct remote_end *end = &in->end;
-	const struct inlet *inlet = in->inlet;
-	uint64_t consumed = consumed_of(inlet), fresh = consumed - in->credit_sent, now;
+	struct inlet *inlet = in->inlet;
 	/* Refused by us, or, as a receipt, closed by the producer. */
-	uint64_t closed = inlet->rx.closed;
+	uint64_t closed = inlet->rx.closed, consumed, fresh, now;
 
+	if (closed)
+		rk_ring_rx_credit(&inlet->rx);
+	consumed = consumed_of(inlet);
+	fresh = consumed - in->credit_sent;
 	if (!fresh && closed == end->outbox.closed)
 		return;
 	now = now_ns();

@@ -463,13 +463,27 @@ static bool look_back_due(const struct remote_out *out)
 	       used >= 1ULL << (stage->ring.capacity_log2 - 1) || stage->tx.limit == stage->tx.slot;
 }
 
+/* The consumer takes nothing more. Mutex held. */
+static void end_by_peer(struct remote_out *out, uint64_t closed)
+{
+	uint64_t left = rk_ring_tx_position(&out->stage->tx) - out->stage->credit;
+
+	/* Its receipt for our close: the words of its line may come one by one. */
+	if (closed == RK_CLOSE_DONE && out->draining && left > 1)
+		return;
+	if (closed != RK_CLOSE_DONE)
+		remote_say(&out->end, "the peer takes nothing more, reason %" PRIu64, closed);
+	out->end.dead = -EPIPE;
+}
+
 /* Move what the connection can move: 1 all is put; 0 not all. Mutex held. */
 static int move(struct remote_out *out)
 {
 	struct remote_end *end = &out->end;
-	uint64_t closed;
+	/* Relaxed: the reason publishes nothing but itself. */
+	uint64_t closed = __atomic_load_n(&end->inbox->closed, __ATOMIC_RELAXED);
 
-	if (look_back_due(out)) {
+	if (look_back_due(out) || closed) {
 		if (end->transport->progress(end->conn)) {
 			remote_parted(end);
 			return 0;
@@ -477,15 +491,9 @@ static int move(struct remote_out *out)
 		if (take_credit(out))
 			return 0;
 	}
-	/* Relaxed: the reason publishes nothing but itself. */
-	closed = __atomic_load_n(&end->inbox->closed, __ATOMIC_RELAXED);
-	if (closed) {
-		if (closed != RK_CLOSE_DONE)
-			remote_say(end, "the peer takes nothing more, reason %" PRIu64, closed);
-		end->dead = -EPIPE;
-		return 0;
-	}
-	return put(out);
+	if (closed)
+		end_by_peer(out, closed);
+	return end->dead ? 0 : put(out);
 }
 
 /* Move what can be moved. 1 all is put; 0 not all; -errno dead. */

@@ -79,7 +79,7 @@ kill_consumer() {
 	cat s.log r.log
 	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log)
 	unconfirmed=$(field unconfirmed s.log) bad=$(field bad r.log)
-	verdict "$(holds "$got + $lost == $sent && $lost <= $unconfirmed && $bad == 0 && $unconfirmed > 0 && $sent == $1")" \
+	verdict "$(holds "$got + $lost == $sent && $lost <= $unconfirmed && $bad == 0 && $unconfirmed > 0 && $sent == 200000")" \
 		"4 consumers killed: sent $sent = received $got + lost $lost, of $unconfirmed reported; none twice, torn or out of order"
 	rm -f tally
 }
