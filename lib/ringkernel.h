@@ -12,6 +12,7 @@
 #include "rk_handler.h"
 #include "rk_hist.h"
 #include "rk_msg.h"
+#include "rk_remote.h"
 #include "rk_runtime.h"
 #include "rk_wake.h"
 #include "gpudirect/rk_region.h"
