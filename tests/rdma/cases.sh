@@ -1,7 +1,6 @@
-# Cases of the RDMA test, run inside the guest by init.sh. Each prints "ok - ..." or "not ok - ...".
+# Cases of the tests of remote rings. In a guest init.sh runs them over RDMA; tests/remote_ucx.sh runs
+# some over UCX. Each prints "ok - ..." or "not ok - ...".
 # shellcheck shell=sh disable=SC2154,SC2034
-
-peer=/usr/bin/remote_peer
 
 verdict() { # true|false text
 	if [ "$1" = true ]; then
@@ -38,18 +37,18 @@ kill_hard() {
 	wait "$1" 2>/dev/null
 }
 
-# --- One guest ---
+# --- Over any transport ---
 
 # Both ways at once, small rings so that they wrap and fill, long messages among them.
 both_ways() {
 	each=$((messages / 2))
-	$peer recv "verbs:$me:7001,slots=1024" "count=$each" long=9 >a.log 2>&1 &
+	$peer recv "$proto:$me:7001,slots=1024" "count=$each" long=9 >a.log 2>&1 &
 	ra=$!
-	$peer recv "verbs:$me:7002,slots=256" "count=$each" long=9 >b.log 2>&1 &
+	$peer recv "$proto:$me:7002,slots=256" "count=$each" long=9 >b.log 2>&1 &
 	rb=$!
-	$peer send "verbs:$me:7001" "count=$each" long=9 >as.log 2>&1 &
+	$peer send "$proto:$me:7001" "count=$each" long=9 >as.log 2>&1 &
 	sa=$!
-	$peer send "verbs:$me:7002" "count=$each" long=9 >bs.log 2>&1
+	$peer send "$proto:$me:7002" "count=$each" long=9 >bs.log 2>&1
 	sb=$?
 	wait $sa && [ $sb = 0 ] && wait $ra && wait $rb && both=true || both=false
 	cat a.log b.log
@@ -57,24 +56,24 @@ both_ways() {
 }
 
 back_pressure() {
-	$peer recv "verbs:$me:7003,slots=16" count=20000 slow=300 local=64 >r.log 2>&1 &
+	$peer recv "$proto:$me:7003,slots=16" count=20000 slow=300 local=64 >r.log 2>&1 &
 	r=$!
-	$peer send "verbs:$me:7003" count=20000 >s.log 2>&1 && wait $r && good=true || good=false
+	$peer send "$proto:$me:7003" count=20000 >s.log 2>&1 && wait $r && good=true || good=false
 	verdict $good "a slow consumer holds its producer back; nothing is lost"
 }
 
 # The consumer dies and another takes its place, time and again. What was received, what is missing
 # and what the producer reports must agree.
 kill_consumer() {
-	$peer send "verbs:$me:7004,timeout=500" "count=200000" rate=30000 ms=60000 >s.log 2>&1 &
+	$peer send "$proto:$me:7004,timeout=500" "count=200000" rate=30000 ms=60000 >s.log 2>&1 &
 	s=$!
 	for i in 1 2 3 4; do
-		$peer recv "verbs:$me:7004,slots=128,timeout=500" mark=tally slow=200 >r$i.log 2>&1 &
+		$peer recv "$proto:$me:7004,slots=128,timeout=500" mark=tally slow=200 >r$i.log 2>&1 &
 		r=$!
 		sleep 1
 		kill_hard $r
 	done
-	$peer recv "verbs:$me:7004,slots=128,timeout=500" mark=tally ms=30000 >r.log 2>&1
+	$peer recv "$proto:$me:7004,slots=128,timeout=500" mark=tally ms=30000 >r.log 2>&1
 	wait $s
 	cat s.log r.log
 	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log)
@@ -85,15 +84,15 @@ kill_consumer() {
 }
 
 kill_producer() {
-	$peer recv "verbs:$me:7005,slots=128,timeout=500" ms=60000 "count=0" mark=tally >r.log 2>&1 &
+	$peer recv "$proto:$me:7005,slots=128,timeout=500" ms=60000 "count=0" mark=tally >r.log 2>&1 &
 	r=$!
 	for i in 1 2 3 4; do
-		$peer send "verbs:$me:7005,timeout=500" count=100000000 mark=sent >s$i.log 2>&1 &
+		$peer send "$proto:$me:7005,timeout=500" count=100000000 mark=sent >s$i.log 2>&1 &
 		s=$!
 		sleep 1
 		kill_hard $s
 	done
-	$peer send "verbs:$me:7005,timeout=500" count=100000000 mark=sent ms=1000 >s.log 2>&1
+	$peer send "$proto:$me:7005,timeout=500" count=100000000 mark=sent ms=1000 >s.log 2>&1
 	wait $r
 	cat s.log r.log
 	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log) bad=$(field bad r.log)
@@ -102,6 +101,8 @@ kill_producer() {
 		"4 producers killed: sent $sent = received $got + lost $lost; none twice, torn or out of order"
 	rm -f tally sent
 }
+
+# --- One guest ---
 
 # Who listens there is none of ours, or nobody; a name that is not there.
 wrong_peers() {

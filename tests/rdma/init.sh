@@ -26,7 +26,7 @@ while read -r module; do
 	insmod "/ko/$module" || finish 2
 done </ko/order
 side=$(arg side)
-me=10.0.0.$side
+me=10.0.0.$side proto=verbs peer=/usr/bin/remote_peer
 ip link set lo up
 /usr/bin/ip addr add "$me/24" dev eth0
 /usr/bin/ip link set eth0 up
