@@ -149,6 +149,14 @@ test-kmod:
 test-kmod-debug:
 	sh tests/kmod/run.sh debug
 
+# Rings across hosts: the tests at length, and the bars against perftest and ucx_perftest.
+.PHONY: test-rdma bench-rdma
+test-rdma: all $(aids)
+	B=$(B) sh tests/rdma/run.sh long
+bench-rdma: all $(aids)
+	B=$(B) sh tests/rdma/run.sh bars
+	B=$(B) sh tests/remote_ucx.sh bars
+
 # The module against the headers of a kernel, in a copy so that the tree stays clean.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 .PHONY: kmod
@@ -211,6 +219,8 @@ help:
 	@echo 'make run PCAP=f   the same with a capture'
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
+	@echo 'make test-rdma    rings across hosts, a million messages a case (shorter in make test)'
+	@echo 'make bench-rdma   rings across hosts against perftest and ucx_perftest'
 	@echo 'make bench        the ring against its peers'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='

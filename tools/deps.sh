@@ -7,11 +7,13 @@ set -eu
 
 required="gcc make libc6-dev"
 # command/package: any package that brings the command will do.
-run="$required pkg-config libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox"
+run="$required pkg-config libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox
+	librdmacm-dev libibverbs-dev libucx-dev"
 test="$run libcmocka-dev clang libclang-rt-14-dev spin tshark libhdrhistogram-java
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse
-	iproute2 g++ shellcheck python3"
+	iproute2 g++ shellcheck python3 ibverbs-providers ib_write_lat/perftest
+	ucx_perftest/ucx-utils xz-utils"
 bench="$run g++ libboost-dev libck-dev libdpdk-dev libreaderwriterqueue-dev libatomic-queue-dev"
 
 case ${1:-} in

@@ -129,6 +129,16 @@ wrong_peers() {
 	verdict $good "a foreign program that connects disturbs nobody"
 }
 
+# What the machine can register, each refusal with its reason.
+info() {
+	ringkernel info >i.log 2>&1 && good=true || good=false
+	grep -q 'host  *yes  ibv_reg_mr' i.log || good=false
+	grep -A 1 'gpu_dmabuf  *no' i.log | grep -q 'rxe0: Operation not supported' || good=false
+	grep -A 1 'gpu_peermem  *no' i.log | grep -q 'modprobe nvidia-peermem' || good=false
+	grep -q 'verbs  *yes' i.log || good=false
+	verdict $good "ringkernel info says what can be registered, and why not the rest"
+}
+
 # Two rings at one address, told apart by name; and round trips between two programs.
 names() {
 	ringkernel run from "verbs:$me:7009,name=a" from "verbs:$me:7009,name=b" actor echo to null: >r.log 2>&1 &
