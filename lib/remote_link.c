@@ -15,8 +15,8 @@ static int open_named(struct rk_port **port, const char *address, const char *na
 	int result = remote_name_check("name", name);
 
 	if (!result && bytes >= URI_BYTES)
-		result = rk_fail(EINVAL, "'%.80s...': longer than %d bytes", address,
-				 URI_BYTES - 1);
+		result =
+			rk_fail(EINVAL, "'%.80s...': longer than %d bytes", address, URI_BYTES - 1);
 	return result ? result : rk_port_open(port, uri, direction, 0);
 }
 

@@ -3,7 +3,8 @@
  * rk_remote.h - links between actors of different hosts, by name.
  *
  *   host A                                             host B
- *   rk_link_name(NULL, from, "book", "verbs:B:7471")   rk_link_publish(NULL, to, "book", "verbs:B:7471")
+ *   rk_link_name(NULL, from, "book", "verbs:B:7471")   rk_link_publish(NULL, to, "book",
+ * "verbs:B:7471")
  *
  * There is no service to run: whoever publishes listens, and whoever links asks the hosts it is
  * given, one after the other, over the connection itself. The link is a ring like any other; its
@@ -29,7 +30,8 @@ RK_BEGIN_DECLS
  * Context: any thread; sleeps.
  * Owner: the runtime.
  * Return: as rk_link_port_in(); -EADDRINUSE for a name that is published there already, or an
- * address of another process; -EOPNOTSUPP without the port's library or device; said in rk_errmsg().
+ * address of another process; -EOPNOTSUPP without the port's library or device; said in
+ *rk_errmsg().
  */
 RK_API int rk_link_publish(struct rk_link **link, struct rk_actor *to, const char *name,
 			   const char *at, const struct rk_link_opts *opts);
@@ -42,8 +44,8 @@ RK_API int rk_link_publish(struct rk_link **link, struct rk_actor *to, const cha
  * @hosts: "verbs:ADDR:PORT+ADDR:PORT...", asked in this order until one has @name, and options
  * @opts: NULL for the default
  *
- * Returns before anyone has answered: what is sent waits in the link. If no host has the name within
- * the port's retry=, rk_runtime_wait() returns the error.
+ * Returns before anyone has answered: what is sent waits in the link. If no host has the name
+ * within the port's retry=, rk_runtime_wait() returns the error.
  *
  * Context: any thread; sleeps.
  * Owner: the runtime.

@@ -10,10 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
+#define CHECK(condition)          \
+	do {                      \
+		if (!(condition)) \
+			abort();  \
 	} while (0)
 
 static void check_window(const struct remote_window *window, uint64_t bytes)
@@ -53,7 +53,8 @@ static void make(struct remote_hello *hello, bool answer)
 	hello->slots = (struct remote_window){4096, 64 << 10, 2};
 }
 
-/* The input: which side hears; whether a good hello lies below; pieces of (offset, length, bytes). */
+/* The input: which side hears; whether a good hello lies below; pieces of (offset, length, bytes).
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t room[sizeof(struct remote_hello) + 64] = {0};

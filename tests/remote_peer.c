@@ -58,12 +58,8 @@ static bool read_options(int argc, char **argv)
 	static const struct {
 		const char *key;
 		uint64_t *value;
-	} keys[] = {{"count=", &count},
-		    {"long=", &longest},
-		    {"slow=", &slow_us},
-		    {"rate=", &rate},
-		    {"ms=", &limit_ms},
-		    {"local=", &local}};
+	} keys[] = {{"count=", &count}, {"long=", &longest}, {"slow=", &slow_us},
+		    {"rate=", &rate},	{"ms=", &limit_ms},  {"local=", &local}};
 	enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 	for (; argc; argc--, argv++) {
@@ -300,8 +296,9 @@ static int ping(struct rk_port *out, struct rk_port *in)
 	ns_a_tick = (double)(now_ns() - start_ns) / (double)(ticks() - start_ticks);
 	qsort(rtt, done, sizeof(*rtt), by_size);
 	if (done)
-		printf("pinged %" PRIu64 " p50 %.0f p99 %.0f p99.9 %.0f max %.0f ns round trip\n", done,
-		       (double)rtt[done / 2] * ns_a_tick, (double)rtt[done * 99 / 100] * ns_a_tick,
+		printf("pinged %" PRIu64 " p50 %.0f p99 %.0f p99.9 %.0f max %.0f ns round trip\n",
+		       done, (double)rtt[done / 2] * ns_a_tick,
+		       (double)rtt[done * 99 / 100] * ns_a_tick,
 		       (double)rtt[done * 999 / 1000] * ns_a_tick,
 		       (double)rtt[done - 1] * ns_a_tick);
 	free(rtt);
@@ -370,8 +367,8 @@ int main(int argc, char **argv)
 	if (argc < 3 + two || !read_options(argc - 3 - two, argv + 3 + two))
 		return 2;
 	for (int i = 0; i < 1 + two; i++)
-		if (rk_port_open(&port[i], argv[2 + i],
-				 in_first == !i ? RK_PORT_IN : RK_PORT_OUT, 0)) {
+		if (rk_port_open(&port[i], argv[2 + i], in_first == !i ? RK_PORT_IN : RK_PORT_OUT,
+				 0)) {
 			printf("%s\n", rk_errmsg());
 			return 2;
 		}

@@ -194,8 +194,7 @@ static int test_offer_line(struct remote_conn *conn, struct remote_line *line,
 	return 0;
 }
 
-static int test_aim(struct remote_conn *conn, struct rk_slot *slots,
-		    const struct remote_window *to)
+static int test_aim(struct remote_conn *conn, struct rk_slot *slots, const struct remote_window *to)
 {
 	(void)to;
 	side_of(conn)->stage = slots;
@@ -219,9 +218,9 @@ static void fly(struct side *side, uint64_t offset, uint64_t position)
 	for (uint32_t i = 0; i < RK_SLOT_WORDS; i++) {
 		uint32_t word = (i + turn) % RK_SLOT_WORDS;
 
-		side->flight[side->head++ % WORDS] = (struct flight){
-			&to[word], __atomic_load_n(&from[word], __ATOMIC_RELAXED),
-			i == RK_SLOT_WORDS - 1 ? position : 0, false};
+		side->flight[side->head++ % WORDS] =
+			(struct flight){&to[word], __atomic_load_n(&from[word], __ATOMIC_RELAXED),
+					i == RK_SLOT_WORDS - 1 ? position : 0, false};
 	}
 }
 
@@ -375,8 +374,8 @@ static struct rk_port *open_port(const struct port_ops *ops, const char *key, co
 		if (key && !strcmp(option->key, key))
 			assert_int_equal(option->set(port, value), 0);
 	}
-	result = ops == &remote_in_ops ? remote_in_open(port, "10.0.0.1:1", &transport) :
-					 remote_out_open(port, "10.0.0.1:1", &transport);
+	result = ops == &remote_in_ops ? remote_in_open(port, "10.0.0.1:1", &transport)
+				       : remote_out_open(port, "10.0.0.1:1", &transport);
 	if (result)
 		fail_msg("%s", rk_errmsg());
 	return port;
@@ -720,9 +719,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),	      cmocka_unit_test(test_chaos),
-		cmocka_unit_test(test_breaks),	      cmocka_unit_test(test_new_consumers),
-		cmocka_unit_test(test_nobody),	      cmocka_unit_test(test_bad_asks),
+		cmocka_unit_test(test_order),  cmocka_unit_test(test_chaos),
+		cmocka_unit_test(test_breaks), cmocka_unit_test(test_new_consumers),
+		cmocka_unit_test(test_nobody), cmocka_unit_test(test_bad_asks),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, setup, NULL);

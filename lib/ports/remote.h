@@ -68,7 +68,8 @@ struct remote_hello {
 	uint64_t ring; /* ASK: the one known, 0 none; WELCOME: the one to write to */
 	uint64_t consumed;
 	uint32_t capacity_log2;
-	uint32_t timeout_ms; /* the sender takes the receiver for dead after so long without a line */
+	uint32_t timeout_ms; /* the sender takes the receiver for dead after so long without a line
+			      */
 	struct remote_window slots;
 	struct remote_window line;
 	char name[REMOTE_NAME_BYTES]; /* ASK: of the ring wanted */
@@ -321,15 +322,15 @@ struct remote_kind {
 /* Fill it in, and say anew whether it is absent. */
 const struct port_kind *remote_kind_load(struct remote_kind *kind);
 
-#define REMOTE_OPTIONS                                                                             \
-	"name=NAME      of the ring at that address (default \"\"): several may share one\n"       \
-	"timeout=MS     without a sign of the peer, until it counts as dead (default 2000)\n"      \
-	"retry=MS       without a peer, until the port is dead; 0 for ever (default 10000;\n"      \
-	"               in: counted from the first peer on)\n"                                     \
-	"slots=N        in: of the ring, a power of two (default 4096)\n"                          \
-	"nap=US         in: look at least so often when idle; 0 always (default 50)\n"             \
-	"stay           in: when a producer is done, wait for the next\n"                          \
-	"linger=MS      out: at close, wait so long for the peer to take the rest\n"               \
+#define REMOTE_OPTIONS                                                                        \
+	"name=NAME      of the ring at that address (default \"\"): several may share one\n"  \
+	"timeout=MS     without a sign of the peer, until it counts as dead (default 2000)\n" \
+	"retry=MS       without a peer, until the port is dead; 0 for ever (default 10000;\n" \
+	"               in: counted from the first peer on)\n"                                \
+	"slots=N        in: of the ring, a power of two (default 4096)\n"                     \
+	"nap=US         in: look at least so often when idle; 0 always (default 50)\n"        \
+	"stay           in: when a producer is done, wait for the next\n"                     \
+	"linger=MS      out: at close, wait so long for the peer to take the rest\n"          \
 	"               (default 5000)"
 
 #endif

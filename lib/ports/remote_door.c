@@ -106,8 +106,7 @@ static bool receive(struct remote_door *door)
 	for (int i = 0; i < MOST_WAITING; i++) {
 		struct waiting *waiting = &door->waiting[i];
 
-		if (!waiting->conn &&
-		    door->transport->accept(door->listener, &waiting->conn) == 1)
+		if (!waiting->conn && door->transport->accept(door->listener, &waiting->conn) == 1)
 			waiting->until_ns = now_ns() + GREET_MS * REMOTE_MS;
 		if (waiting->conn)
 			any |= hear(door, waiting);

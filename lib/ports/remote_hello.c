@@ -33,9 +33,8 @@ int remote_name_check(const char *key, const char *name)
 
 	memcpy(room, name, strnlen(name, sizeof(room)));
 	if (!is_text(room, sizeof(room)) || strpbrk(name, ","))
-		return rk_fail(EINVAL,
-			       "%s=%.80s: write at most %d printable characters, no comma", key,
-			       name, REMOTE_NAME_BYTES - 1);
+		return rk_fail(EINVAL, "%s=%.80s: write at most %d printable characters, no comma",
+			       key, name, REMOTE_NAME_BYTES - 1);
 	return 0;
 }
 
@@ -56,8 +55,9 @@ static int check_window(const char *what, const struct remote_window *window, ui
 static int check_front(const struct remote_hello *hello, size_t bytes)
 {
 	if (bytes < offsetof(struct remote_hello, kind) || hello->magic != REMOTE_MAGIC)
-		return rk_fail(EPROTO, "hello: %zu bytes that do not begin with a RingKernel's "
-				       "magic: what answers there is no RingKernel",
+		return rk_fail(EPROTO,
+			       "hello: %zu bytes that do not begin with a RingKernel's "
+			       "magic: what answers there is no RingKernel",
 			       bytes);
 	if (hello->version != REMOTE_VERSION)
 		return rk_fail(EPROTO,
@@ -65,8 +65,8 @@ static int check_front(const struct remote_hello *hello, size_t bytes)
 			       "RingKernel on both hosts",
 			       hello->version, REMOTE_VERSION);
 	if (bytes != sizeof(*hello) || hello->bytes != sizeof(*hello))
-		return rk_fail(EPROTO, "hello: %zu bytes that say %u, not %zu", bytes,
-			       hello->bytes, sizeof(*hello));
+		return rk_fail(EPROTO, "hello: %zu bytes that say %u, not %zu", bytes, hello->bytes,
+			       sizeof(*hello));
 	if (hello->slot_bytes != RK_SLOT_BYTES)
 		return rk_fail(EPROTO, "hello: slots of %u bytes, not %d", hello->slot_bytes,
 			       RK_SLOT_BYTES);
@@ -112,8 +112,8 @@ int remote_hello_check(const void *data, size_t bytes, bool answer, struct remot
 	if (hello->timeout_ms < REMOTE_MIN_TIMEOUT_MS || hello->timeout_ms > REMOTE_MAX_TIMEOUT_MS)
 		return rk_fail(EPROTO, "hello: a timeout of %u ms; %d to %d are taken",
 			       hello->timeout_ms, REMOTE_MIN_TIMEOUT_MS, REMOTE_MAX_TIMEOUT_MS);
-	result = check_window("line", &hello->line, sizeof(struct remote_line),
-			      RK_CACHE_LINE_BYTES);
+	result =
+		check_window("line", &hello->line, sizeof(struct remote_line), RK_CACHE_LINE_BYTES);
 	if (result)
 		return result;
 	return answer ? check_welcome(hello) : check_ask(hello);

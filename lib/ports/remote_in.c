@@ -12,7 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_SLOTS = 4096, DEFAULT_NAP_US = 50, CELLS = 512, IDLE_CREDIT_NS = 1000000, EMPTY_LOOKS = 16 };
+enum {
+	DEFAULT_SLOTS = 4096,
+	DEFAULT_NAP_US = 50,
+	CELLS = 512,
+	IDLE_CREDIT_NS = 1000000,
+	EMPTY_LOOKS = 16
+};
 
 /* A ring, for one life of a producer. */
 struct inlet {
@@ -196,7 +202,8 @@ static void hang_up(struct remote_in *in)
 	remote_sweep(&in->end);
 }
 
-static int meet(struct remote_guest *guest, struct remote_conn *conn, const struct remote_hello *ask)
+static int meet(struct remote_guest *guest, struct remote_conn *conn,
+		const struct remote_hello *ask)
 {
 	struct remote_in *in =
 		(struct remote_in *)((char *)guest - offsetof(struct remote_in, guest));
@@ -263,8 +270,7 @@ static void give_credit(struct remote_in *in)
 	if (!fresh && closed == end->outbox.closed)
 		return;
 	now = now_ns();
-	if (fresh < inlet->rx.credit_due && !closed &&
-	    now - end->line_sent_ns < IDLE_CREDIT_NS)
+	if (fresh < inlet->rx.credit_due && !closed && now - end->line_sent_ns < IDLE_CREDIT_NS)
 		return;
 	end->outbox.consumed = consumed;
 	end->outbox.closed = closed;

@@ -6,7 +6,7 @@
  * When the peer offers a ring that is not the one known, the keeper makes a staging ring for it and
  * the port's thread moves over; what the old ring held unconfirmed is counted, never sent twice.
  */
-#include "ports/remote.h"
+#include "ports/remote_stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,18 +14,6 @@
 #include <string.h>
 
 enum { DEFAULT_LINGER_MS = 5000, GATHER = 32, RETRY_MS = 100, PAUSE_NS = 200000 };
-
-/* A staging ring, for one life of the consumer's ring. */
-struct stage {
-	struct rk_region *region;
-	struct rk_ring ring;
-	struct rk_ring_tx tx;
-	uint64_t id;	 /* of the consumer's ring */
-	/* Under the mutex: */
-	uint64_t posted;  /* put up to here, over this connection */
-	uint64_t reached; /* put up to here, over any */
-	uint64_t credit;  /* the consumer's last that was believed */
-};
 
 /**
  * struct remote_out - an output
@@ -37,16 +25,16 @@ struct stage {
 struct remote_out {
 	struct rk_port port;
 	struct remote_end end;
-	struct stage *stage;
-	struct stage *next;
-	struct stage *old;
+	struct remote_stage *stage;
+	struct remote_stage *next;
+	struct remote_stage *old;
 	uint32_t gathered;
 	uint64_t session;
 	uint64_t linger_ms;
 	bool linger_given;
 	bool started;
 	bool draining;
-	bool lost; /* what was unconfirmed when the port died is counted */
+	bool lost;	   /* what was unconfirmed when the port died is counted */
 	unsigned int host; /* of @end.hosts, to be asked */
 	pthread_t keeper;
 };
@@ -79,73 +67,24 @@ static int set_linger(struct rk_port *port, const char *value)
 }
 
 static const struct port_option options[] = {
-	{"name", false, set_name},     {"timeout", false, set_timeout}, {"retry", false, set_retry},
-	{"linger", false, set_linger}, {NULL, false, NULL},
+	{"name", false, set_name},   {"timeout", false, set_timeout},
+	{"retry", false, set_retry}, {"linger", false, set_linger},
+	{NULL, false, NULL},
 };
 
-/* --- Staging rings --- */
-
-static void free_stage(struct stage *stage)
-{
-	if (stage)
-		rk_region_close(stage->region);
-	free(stage);
-}
-
-static int make_stage(struct stage **out, const struct remote_hello *welcome, const char *name)
-{
-	const struct rk_region_opts opts = {.size = sizeof(opts), .provider = "host"};
-	size_t bytes = rk_ring_bytes(1ULL << welcome->capacity_log2);
-	struct stage *stage = aligned_alloc(RK_CACHE_LINE_BYTES, (sizeof(*stage) + 63) / 64 * 64);
-	int result;
-
-	if (!stage)
-		return rk_fail(ENOMEM, "no memory for a staging ring");
-	memset(stage, 0, sizeof(*stage));
-	stage->id = welcome->ring;
-	result = rk_region_open(&stage->region, bytes, &opts);
-	if (!result)
-		result = rk_ring_format(&stage->ring, rk_region_info(stage->region)->host_addr,
-					bytes, 1ULL << welcome->capacity_log2, 0, name);
-	if (!result)
-		result = rk_ring_tx_open(&stage->tx, &stage->ring);
-	if (result)
-		free_stage(stage);
-	else
-		*out = stage;
-	return result;
-}
-
-/* Messages whose slots were never given back: delivered or not, nobody will ever say. */
-static uint64_t count_unconfirmed(const struct stage *stage)
-{
-	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
-	struct rk_msg *cells = calloc(RK_MSG_MAX_SLOTS, sizeof(*cells));
-	struct rk_ring ring = stage->ring;
-	struct rk_ring_credit credit = {.consumed = stage->credit};
-	struct rk_ring_rx rx;
-	uint64_t count = 0;
-
-	ring.credit = &credit;
-	if (!cells || rk_ring_rx_open(&rx, &ring, &opts))
-		count = rk_ring_tx_position(&stage->tx) - stage->credit;
-	else
-		while (rk_ring_recv(&rx, cells, RK_MSG_MAX_SLOTS) > 0 && !rx.closed)
-			count++;
-	free(cells);
-	return count;
-}
+/* --- What is lost --- */
 
 /* The staging ring is of no more use: what it held is lost as far as anyone knows. */
-static void lose(struct remote_out *out, struct stage *stage)
+static void lose(struct remote_out *out, struct remote_stage *stage)
 {
 	uint64_t consumed = __atomic_load_n(&out->end.inbox->consumed, __ATOMIC_RELAXED), lost;
 	char last[PORT_NOTE_BYTES];
 
-	/* Relaxed: nothing is written where it frees room. It may be a later ring's: then it says 0. */
+	/* Relaxed: nothing is written where it frees room. It may be a later ring's: then it says
+	 * 0. */
 	if (consumed - stage->credit <= stage->reached - stage->credit)
 		stage->credit = consumed;
-	lost = count_unconfirmed(stage);
+	lost = remote_stage_unconfirmed(stage);
 	if (!lost)
 		return;
 	port_count(&out->port.stats.dropped_unconfirmed, lost);
@@ -224,32 +163,14 @@ static int converse(struct remote_out *out, struct remote_conn *conn, struct rem
 	return heard < 0 ? heard : remote_hello_check(answer, (size_t)heard, true, welcome);
 }
 
-/* The peer's ring is the one known: its credit must lie within what was put. */
-static int go_on_in(struct stage *stage, const struct remote_hello *welcome)
-{
-	if (welcome->capacity_log2 != stage->ring.capacity_log2 ||
-	    welcome->consumed - stage->credit > stage->reached - stage->credit)
-		return rk_fail(EPROTO,
-			       "hello: the ring known, 2^%u slots, consumed %" PRIu64
-			       "; expected 2^%u, %" PRIu64 " to %" PRIu64,
-			       welcome->capacity_log2, welcome->consumed, stage->ring.capacity_log2,
-			       stage->credit, stage->reached);
-	/*
-	 * What is there already is put again, word for word the same: nobody can tell. The credit
-	 * itself comes with the next line.
-	 */
-	stage->posted = welcome->consumed;
-	return 0;
-}
-
 /* Agree on the positions and begin to send. Mutex held. */
-static int join(struct remote_out *out, struct remote_conn *conn, struct stage *stage,
+static int join(struct remote_out *out, struct remote_conn *conn, struct remote_stage *stage,
 		const struct remote_hello *welcome)
 {
 	int result = 0;
 
 	if (stage == out->stage)
-		result = go_on_in(stage, welcome);
+		result = remote_stage_resume(stage, welcome);
 	else if (welcome->consumed)
 		result = rk_fail(EPROTO, "hello: a new ring that begins at %" PRIu64,
 				 welcome->consumed);
@@ -287,7 +208,7 @@ static int attempt(struct remote_out *out)
 	struct sockaddr_in address = remote_address(out->end.hosts.at[out->host]);
 	struct remote_hello ask, welcome;
 	struct remote_conn *conn = NULL;
-	struct stage *stage = NULL;
+	struct remote_stage *stage = NULL;
 	int result;
 
 	fill_ask(out, &ask);
@@ -297,7 +218,7 @@ static int attempt(struct remote_out *out)
 	if (!result && welcome.session != out->session)
 		result = rk_fail(EPROTO, "hello: an answer to another session");
 	if (!result && welcome.ring != ask.ring)
-		result = make_stage(&stage, &welcome, out->port.uri);
+		result = remote_stage_make(&stage, &welcome, out->port.uri);
 	if (!result) {
 		pthread_mutex_lock(&out->end.mutex);
 		if (stage) /* nothing has been put there yet, so nothing can be consumed */
@@ -306,7 +227,7 @@ static int attempt(struct remote_out *out)
 		pthread_mutex_unlock(&out->end.mutex);
 	}
 	if (result) {
-		free_stage(stage);
+		remote_stage_free(stage);
 		if (conn)
 			out->end.transport->close(conn);
 	}
@@ -346,7 +267,7 @@ static void *keep(void *argument)
 	pthread_mutex_lock(&end->mutex);
 	while (!end->stopping && !end->dead) {
 		remote_sweep(end);
-		free_stage(out->old);
+		remote_stage_free(out->old);
 		out->old = NULL;
 		if (end->conn) {
 			uint64_t due_ns = remote_keep(end);
@@ -357,7 +278,7 @@ static void *keep(void *argument)
 		}
 		/* A ring prepared for a peer that is gone, and never moved to. */
 		remote_sweep(end);
-		free_stage(out->next);
+		remote_stage_free(out->next);
 		out->next = NULL;
 		if (!remote_check_alone(end))
 			connect_again(out);
@@ -372,8 +293,9 @@ static void *keep(void *argument)
 static int take_credit(struct remote_out *out)
 {
 	struct remote_end *end = &out->end;
-	struct stage *stage = out->stage;
-	/* A20: pairs with R20 in ucx.c, or a NIC's write: the slots were read before they are free. */
+	struct remote_stage *stage = out->stage;
+	/* A20: pairs with R20 in ucx.c, or a NIC's write: the slots were read before they are free.
+	 */
 	uint64_t consumed = __atomic_load_n(&end->inbox->consumed, __ATOMIC_ACQUIRE);
 	uint64_t base = stage->credit, free_to = end->conn->completed;
 
@@ -395,38 +317,16 @@ static int take_credit(struct remote_out *out)
 	return 0;
 }
 
-/* Split what was written and not put into runs; returns how many, *end set behind them. */
-static uint32_t make_runs(const struct stage *stage, struct remote_run *runs, uint64_t *end)
-{
-	uint64_t mask = (1ULL << stage->ring.capacity_log2) - 1, to = rk_ring_tx_position(&stage->tx);
-	uint64_t at = stage->posted;
-	uint32_t count = 0;
-
-	while (at != to && count < REMOTE_MAX_RUNS) {
-		uint64_t slots = to - at, lap_rest = mask + 1 - (at & mask);
-
-		if (slots > lap_rest)
-			slots = lap_rest;
-		if (slots > REMOTE_RUN_BYTES / RK_SLOT_BYTES)
-			slots = REMOTE_RUN_BYTES / RK_SLOT_BYTES;
-		runs[count++] = (struct remote_run){(at & mask) * RK_SLOT_BYTES,
-						    (uint32_t)slots * RK_SLOT_BYTES};
-		at += slots;
-	}
-	*end = at;
-	return count;
-}
-
 /* Put what was written; true when all of it is. */
 static bool put(struct remote_out *out)
 {
 	struct remote_run runs[REMOTE_MAX_RUNS];
-	struct stage *stage = out->stage;
+	struct remote_stage *stage = out->stage;
 	uint64_t position;
 	uint32_t count;
 	int taken;
 
-	while ((count = make_runs(stage, runs, &position))) {
+	while ((count = remote_stage_runs(stage, runs, &position))) {
 		taken = out->end.transport->put(out->end.conn, runs, count, position);
 		if (taken < 0)
 			remote_parted(&out->end);
@@ -456,7 +356,7 @@ static int say_dead(struct remote_out *out)
  */
 static bool look_back_due(const struct remote_out *out)
 {
-	const struct stage *stage = out->stage;
+	const struct remote_stage *stage = out->stage;
 	uint64_t used = rk_ring_tx_position(&stage->tx) - stage->tx.credit;
 
 	return !out->end.transport->one_sided || out->draining ||
@@ -626,9 +526,9 @@ static int out_close(struct rk_port *port)
 	remote_sweep(&out->end);
 	if (out->end.conn)
 		transport->close(out->end.conn);
-	free_stage(out->old);
-	free_stage(out->next);
-	free_stage(out->stage);
+	remote_stage_free(out->old);
+	remote_stage_free(out->next);
+	remote_stage_free(out->stage);
 	remote_unmake(&out->end);
 	return result;
 }

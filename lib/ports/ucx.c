@@ -135,7 +135,8 @@ static ucs_status_t on_line(void *arg, const void *header, size_t header_bytes, 
 	memcpy(&line, data, sizeof(line));
 	__atomic_store_n(&conn->line->closed, line.closed, __ATOMIC_RELAXED);
 	__atomic_store_n(&conn->line->beat, line.beat, __ATOMIC_RELAXED);
-	/* R20: pairs with A20 in remote_out.c: it hands on what the consumer released over there. */
+	/* R20: pairs with A20 in remote_out.c: it hands on what the consumer released over there.
+	 */
 	__atomic_store_n(&conn->line->consumed, line.consumed, __ATOMIC_RELEASE);
 	return UCS_OK;
 }
@@ -171,15 +172,15 @@ static int handle_messages(struct ucx_conn *conn)
 
 	for (unsigned int i = 0; i < AMS; i++) {
 		const ucp_am_handler_param_t param = {
-			.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID |
-				      UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
-				      UCP_AM_HANDLER_PARAM_FIELD_CB |
-				      UCP_AM_HANDLER_PARAM_FIELD_ARG,
+			.field_mask =
+				UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
+				UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG,
 			.id = i,
 			.flags = UCP_AM_FLAG_WHOLE_MSG,
 			.cb = handlers[i],
 			.arg = conn};
-		ucs_status_t status = conn->lib->ucp_worker_set_am_recv_handler(conn->worker, &param);
+		ucs_status_t status =
+			conn->lib->ucp_worker_set_am_recv_handler(conn->worker, &param);
 
 		if (status)
 			return ucx_fail(conn->lib, "ucp_worker_set_am_recv_handler", status);
@@ -255,8 +256,8 @@ static void close_ep(struct ucx_conn *conn)
 					   .flags = UCP_EP_CLOSE_FLAG_FORCE};
 	const ucp_request_param_t gently = {.op_attr_mask = 0};
 	uint64_t until_ns = now_ns() + LAST_MS * REMOTE_MS;
-	void *request = conn->lib->ucp_ep_close_nbx(conn->ep, conn->gone || conn->bad ? &force :
-											&gently);
+	void *request =
+		conn->lib->ucp_ep_close_nbx(conn->ep, conn->gone || conn->bad ? &force : &gently);
 
 	if (!UCS_PTR_IS_PTR(request))
 		return;
@@ -296,8 +297,8 @@ static int ucx_listen(struct remote_listener **out, const struct sockaddr_in *ad
 	const struct ucx_lib *lib = ucx_lib();
 	struct ucx_listener *listener = lib ? calloc(1, sizeof(*listener)) : NULL;
 	const ucp_listener_params_t params = {
-		.field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR |
-			      UCP_LISTENER_PARAM_FIELD_CONN_HANDLER,
+		.field_mask =
+			UCP_LISTENER_PARAM_FIELD_SOCK_ADDR | UCP_LISTENER_PARAM_FIELD_CONN_HANDLER,
 		.sockaddr = {(const struct sockaddr *)address, sizeof(*address)},
 		.conn_handler = {on_request, listener}};
 	ucs_status_t status;
@@ -373,15 +374,15 @@ static void on_sent(void *request, ucs_status_t status, void *argument)
 }
 
 /* Send @data, of which UCX may keep only a reference: 1; 0 no room now; -errno. */
-static int send_am(struct ucx_conn *conn, unsigned int id, struct sending *sending, const void *data,
-		size_t bytes)
+static int send_am(struct ucx_conn *conn, unsigned int id, struct sending *sending,
+		   const void *data, size_t bytes)
 {
-	const ucp_request_param_t param = {
-		.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA |
-				UCP_OP_ATTR_FIELD_FLAGS,
-		.flags = UCP_AM_SEND_FLAG_EAGER,
-		.cb.send = on_sent,
-		.user_data = sending};
+	const ucp_request_param_t param = {.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK |
+							   UCP_OP_ATTR_FIELD_USER_DATA |
+							   UCP_OP_ATTR_FIELD_FLAGS,
+					   .flags = UCP_AM_SEND_FLAG_EAGER,
+					   .cb.send = on_sent,
+					   .user_data = sending};
 	void *request = conn->lib->ucp_am_send_nbx(conn->ep, id, &sending->offset,
 						   id == AM_SLOTS ? sizeof(sending->offset) : 0,
 						   data, bytes, &param);
@@ -426,7 +427,7 @@ static int put(struct remote_conn *remote, const struct remote_run *runs, uint32
 		sending->position = conn->position;
 		sending->offset = run->offset;
 		if (send_am(conn, AM_SLOTS, sending, (const char *)conn->stage + run->offset,
-			 run->bytes) < 0)
+			    run->bytes) < 0)
 			return -ENOTCONN;
 	}
 	return (int)taken;

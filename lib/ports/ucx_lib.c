@@ -48,13 +48,14 @@ static void find(void)
 
 	if (!ucp)
 		return;
-#define FIND(prefix, name)                                                                         \
-	lib.prefix##_##name = (__typeof__(lib.prefix##_##name))dlsym(prefix, #prefix "_" #name);   \
-	if (!lib.prefix##_##name) {                                                                \
-		snprintf(why, sizeof(why), #prefix "_" #name " is not in this machine's UCX %s: "  \
-					   "1.12 or later has it",                                 \
-			 lib.ucp_get_version_string ? lib.ucp_get_version_string() : "");          \
-		return;                                                                            \
+#define FIND(prefix, name)                                                                       \
+	lib.prefix##_##name = (__typeof__(lib.prefix##_##name))dlsym(prefix, #prefix "_" #name); \
+	if (!lib.prefix##_##name) {                                                              \
+		snprintf(why, sizeof(why),                                                       \
+			 #prefix "_" #name " is not in this machine's UCX %s: "                  \
+				 "1.12 or later has it",                                         \
+			 lib.ucp_get_version_string ? lib.ucp_get_version_string() : "");        \
+		return;                                                                          \
 	}
 	UCX_FUNCTIONS(FIND)
 #undef FIND

@@ -10,26 +10,26 @@
 #include <ucp/api/ucp.h>
 #include <ucs/config/global_opts.h>
 
-#define UCX_FUNCTIONS(X)                                                                           \
-	X(ucp, am_send_nbx)                                                                        \
-	X(ucp, cleanup)                                                                            \
-	X(ucp, config_modify)                                                                      \
-	X(ucp, config_read)                                                                        \
-	X(ucp, config_release)                                                                     \
-	X(ucp, ep_close_nbx)                                                                       \
-	X(ucp, ep_create)                                                                          \
-	X(ucp, get_version_string)                                                                 \
-	X(ucp, init_version)                                                                       \
-	X(ucp, listener_create)                                                                    \
-	X(ucp, listener_destroy)                                                                   \
-	X(ucp, listener_reject)                                                                    \
-	X(ucp, request_check_status)                                                               \
-	X(ucp, request_free)                                                                       \
-	X(ucp, worker_create)                                                                      \
-	X(ucp, worker_destroy)                                                                     \
-	X(ucp, worker_progress)                                                                    \
-	X(ucp, worker_set_am_recv_handler)                                                         \
-	X(ucs, status_string)                                                                      \
+#define UCX_FUNCTIONS(X)                   \
+	X(ucp, am_send_nbx)                \
+	X(ucp, cleanup)                    \
+	X(ucp, config_modify)              \
+	X(ucp, config_read)                \
+	X(ucp, config_release)             \
+	X(ucp, ep_close_nbx)               \
+	X(ucp, ep_create)                  \
+	X(ucp, get_version_string)         \
+	X(ucp, init_version)               \
+	X(ucp, listener_create)            \
+	X(ucp, listener_destroy)           \
+	X(ucp, listener_reject)            \
+	X(ucp, request_check_status)       \
+	X(ucp, request_free)               \
+	X(ucp, worker_create)              \
+	X(ucp, worker_destroy)             \
+	X(ucp, worker_progress)            \
+	X(ucp, worker_set_am_recv_handler) \
+	X(ucs, status_string)              \
 	X(ucs, global_opts_set_value)
 
 struct ucx_lib {

@@ -18,8 +18,8 @@
 #if RK_HAVE_VERBS
 
 enum {
-	VERBS_DEPTH = 256,	 /* work requests in flight */
-	VERBS_LINES = 8,	 /* of them kept for lines and the hello */
+	VERBS_DEPTH = 256,	  /* work requests in flight */
+	VERBS_LINES = 8,	  /* of them kept for lines and the hello */
 	VERBS_INLINE_BYTES = 256, /* asked for; less is taken */
 	VERBS_SIGNAL = VERBS_DEPTH / 8,
 };
@@ -61,7 +61,7 @@ struct verbs_conn {
 		struct remote_hello told;
 		uint8_t heard[sizeof(struct remote_hello) + RK_CACHE_LINE_BYTES];
 		struct remote_line line;
-	} *buffers;
+	} * buffers;
 };
 
 struct verbs_listener {

@@ -35,13 +35,14 @@ static bool find_functions(void)
 
 	if (!rdma)
 		return false;
-#define FIND(prefix, name)                                                                         \
-	lib.prefix##_##name = (__typeof__(lib.prefix##_##name))dlsym(prefix, #prefix "_" #name);   \
-	if (!lib.prefix##_##name) {                                                                \
-		error = ENOSYS;                                                                    \
-		snprintf(why, sizeof(why), #prefix "_" #name " is not in this machine's library: " \
-					   "rdma-core 34 or later has it");                        \
-		return false;                                                                      \
+#define FIND(prefix, name)                                                                       \
+	lib.prefix##_##name = (__typeof__(lib.prefix##_##name))dlsym(prefix, #prefix "_" #name); \
+	if (!lib.prefix##_##name) {                                                              \
+		error = ENOSYS;                                                                  \
+		snprintf(why, sizeof(why),                                                       \
+			 #prefix "_" #name " is not in this machine's library: "                 \
+				 "rdma-core 34 or later has it");                                \
+		return false;                                                                    \
 	}
 	VERBS_FUNCTIONS(FIND)
 #undef FIND
@@ -68,8 +69,8 @@ static int check_device(void)
 			       "interface: rdma link add rxe0 type rxe netdev eth0");
 	if (access("/dev/infiniband/rdma_cm", R_OK | W_OK))
 		return rk_fail(errno, "/dev/infiniband/rdma_cm: %s: %s", strerror(errno),
-			       errno == ENOENT ? "modprobe rdma_ucm" :
-						 "let this user read and write it");
+			       errno == ENOENT ? "modprobe rdma_ucm"
+					       : "let this user read and write it");
 	return 0;
 }
 

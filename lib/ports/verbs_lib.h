@@ -15,37 +15,37 @@
 #include <rdma/rdma_cma.h>
 #undef ibv_reg_mr /* a macro that chooses between two functions by its flags */
 
-#define VERBS_FUNCTIONS(X)                                                                         \
-	X(ibv, alloc_pd)                                                                           \
-	X(ibv, close_device)                                                                       \
-	X(ibv, create_cq)                                                                          \
-	X(ibv, dealloc_pd)                                                                         \
-	X(ibv, dereg_mr)                                                                           \
-	X(ibv, destroy_cq)                                                                         \
-	X(ibv, free_device_list)                                                                   \
-	X(ibv, get_device_list)                                                                    \
-	X(ibv, get_device_name)                                                                    \
-	X(ibv, open_device)                                                                        \
-	X(ibv, reg_dmabuf_mr)                                                                      \
-	X(ibv, reg_mr)                                                                             \
-	X(ibv, wc_status_str)                                                                      \
-	X(rdma, accept)                                                                            \
-	X(rdma, ack_cm_event)                                                                      \
-	X(rdma, bind_addr)                                                                         \
-	X(rdma, connect)                                                                           \
-	X(rdma, create_event_channel)                                                              \
-	X(rdma, create_id)                                                                         \
-	X(rdma, create_qp)                                                                         \
-	X(rdma, destroy_event_channel)                                                             \
-	X(rdma, destroy_id)                                                                        \
-	X(rdma, destroy_qp)                                                                        \
-	X(rdma, disconnect)                                                                        \
-	X(rdma, event_str)                                                                         \
-	X(rdma, get_cm_event)                                                                      \
-	X(rdma, listen)                                                                            \
-	X(rdma, migrate_id)                                                                        \
-	X(rdma, resolve_addr)                                                                      \
-	X(rdma, resolve_route)                                                                     \
+#define VERBS_FUNCTIONS(X)             \
+	X(ibv, alloc_pd)               \
+	X(ibv, close_device)           \
+	X(ibv, create_cq)              \
+	X(ibv, dealloc_pd)             \
+	X(ibv, dereg_mr)               \
+	X(ibv, destroy_cq)             \
+	X(ibv, free_device_list)       \
+	X(ibv, get_device_list)        \
+	X(ibv, get_device_name)        \
+	X(ibv, open_device)            \
+	X(ibv, reg_dmabuf_mr)          \
+	X(ibv, reg_mr)                 \
+	X(ibv, wc_status_str)          \
+	X(rdma, accept)                \
+	X(rdma, ack_cm_event)          \
+	X(rdma, bind_addr)             \
+	X(rdma, connect)               \
+	X(rdma, create_event_channel)  \
+	X(rdma, create_id)             \
+	X(rdma, create_qp)             \
+	X(rdma, destroy_event_channel) \
+	X(rdma, destroy_id)            \
+	X(rdma, destroy_qp)            \
+	X(rdma, disconnect)            \
+	X(rdma, event_str)             \
+	X(rdma, get_cm_event)          \
+	X(rdma, listen)                \
+	X(rdma, migrate_id)            \
+	X(rdma, resolve_addr)          \
+	X(rdma, resolve_route)         \
 	X(rdma, set_option)
 
 struct verbs_lib {

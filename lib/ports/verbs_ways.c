@@ -34,8 +34,9 @@ static int ask_device(const struct verbs_lib *lib, struct ibv_device *device)
 		lib->ibv_close_device(context);
 	if (error == EBADF)
 		return 0;
-	return rk_fail(error, "%s: %s: the drivers mlx5, irdma and efa have it, on Linux 5.12 or "
-			      "later",
+	return rk_fail(error,
+		       "%s: %s: the drivers mlx5, irdma and efa have it, on Linux 5.12 or "
+		       "later",
 		       lib->ibv_get_device_name(device), strerror(error));
 }
 
@@ -55,9 +56,9 @@ static int with_peermem(const struct verbs_lib *lib)
 {
 	if (!lib)
 		return -ENODEV;
-	return access("/sys/module/nvidia_peermem", F_OK) ?
-		       rk_fail(ENOENT, "the module is not loaded: modprobe nvidia-peermem") :
-		       0;
+	return access("/sys/module/nvidia_peermem", F_OK)
+		       ? rk_fail(ENOENT, "the module is not loaded: modprobe nvidia-peermem")
+		       : 0;
 }
 
 static const struct {
