@@ -49,7 +49,7 @@ ucx_bars() {
 		echo "ok - bar of UCX # SKIP no ucx_perftest: apt-get install ucx-utils"
 		return
 	fi
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		$peer recv "ucx:$me:7022" count=1000000 ms=20000 >r.log 2>&1 &
 		other=$!
 		sleep 0.3

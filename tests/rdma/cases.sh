@@ -174,7 +174,7 @@ against() { # program words... : the column of results
 }
 
 bars() {
-	for round in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		timeout 20 $peer pong "verbs:$me:7020" "verbs:$me:7021" ms=10000 >q.log 2>&1 &
 		other=$!
 		sleep 0.5

@@ -28,7 +28,7 @@ cp "$here/init.sh" "$root/init"
 cp "$here/cases.sh" "$root/cases.sh"
 cp -r "$data" "$root/data"
 chmod 755 "$root/init"
-for module in virtio_pci virtio_net crc32_generic crc32_pclmul rdma_rxe rdma_ucm sch_netem; do
+for module in virtio_pci virtio_net crc32_generic rdma_rxe rdma_ucm sch_netem; do
 	modprobe -S "$version" --ignore-install --show-depends "$module"
 done | while read -r kind path _; do
 	name=$(basename "$path")

@@ -60,7 +60,7 @@ vm() { # log side cpus cases messages network-arguments...
 	rm -f "$out/monitor-$side".*
 	mkfifo "$out/monitor-$side.in" "$out/monitor-$side.out"
 	timeout -k 5 "$limit" nice qemu-system-x86_64 -accel tcg,thread=multi \
-		-M q35,kernel-irqchip=off -cpu "${RK_CPU:-max}" -smp "$cpus" -m 320 -nodefaults -no-user-config \
+		-M q35,kernel-irqchip=off -cpu "${RK_CPU:-qemu64}" -smp "$cpus" -m 320 -nodefaults -no-user-config \
 		-display none -no-reboot -serial stdio \
 		-chardev "pipe,id=monitor,path=$out/monitor-$side" -mon chardev=monitor,mode=readline \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 -kernel "$kernel" \
