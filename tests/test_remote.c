@@ -707,6 +707,130 @@ static void test_bad_asks(void **state)
 	rk_port_close(in);
 }
 
+/* --- Consumers that lie --- */
+
+static struct rk_slot lying_slots[RING_SLOTS];
+static struct remote_line lying_line;
+
+static void spoil_session(struct remote_hello *hello)
+{
+	hello->session++;
+}
+
+static void spoil_version(struct remote_hello *hello)
+{
+	hello->version = 7;
+}
+
+static void spoil_ring(struct remote_hello *hello)
+{
+	hello->ring = 0;
+}
+
+static void spoil_capacity(struct remote_hello *hello)
+{
+	hello->capacity_log2 = 60;
+}
+
+static void spoil_slots(struct remote_hello *hello)
+{
+	hello->slots.bytes *= 2;
+}
+
+static void spoil_address(struct remote_hello *hello)
+{
+	hello->slots.addr = -(uint64_t)RK_SLOT_BYTES;
+}
+
+static void spoil_start(struct remote_hello *hello)
+{
+	hello->consumed = 5;
+}
+
+static void refuse_badly(struct remote_hello *hello)
+{
+	hello->kind = REMOTE_REFUSE;
+	memset(hello->text, 'x', sizeof(hello->text));
+}
+
+static const struct {
+	void (*spoil)(struct remote_hello *hello);
+	const char *text;
+} lies[] = {
+	{spoil_session, "another session"},
+	{spoil_version, "version 7"},
+	{spoil_ring, "a ring without a number"},
+	{spoil_capacity, "2^60 slots"},
+	{spoil_slots, "slots of 4096 bytes, not 2048"},
+	{spoil_address, "no address of 2048 bytes"},
+	{spoil_start, "a new ring that begins at 5"},
+	{refuse_badly, "without an end"},
+};
+
+/* Answer the next producer, the answer spoilt by @spoil if not NULL; the connection. */
+static struct remote_conn *answer(void (*spoil)(struct remote_hello *hello))
+{
+	struct remote_hello ask, hello;
+	struct remote_conn *conn;
+	int heard = 0;
+
+	while (!test_accept(NULL, &conn))
+		;
+	while (!heard)
+		heard = test_hear(conn, &ask, sizeof(ask));
+	assert_int_equal(heard, sizeof(ask));
+	remote_hello_init(&hello, REMOTE_WELCOME);
+	hello.session = ask.session;
+	hello.ring = 9;
+	hello.capacity_log2 = 5;
+	hello.timeout_ms = 1000;
+	test_offer_slots(conn, lying_slots, sizeof(lying_slots), &hello.slots);
+	hello.line = (struct remote_window){4096, sizeof(lying_line), 0};
+	side_of(conn)->line = &lying_line;
+	if (spoil)
+		spoil(&hello);
+	assert_int_equal(test_tell(conn, &hello), 0);
+	return conn;
+}
+
+static void wait_for_note(struct rk_port *out, const char *text)
+{
+	while (!strstr(rk_port_note(out), text))
+		rk_port_flush(out);
+}
+
+static void test_bad_consumers(void **state)
+{
+	const struct remote_line line = {.consumed = 1000000, .beat = 3};
+	struct rk_port *out;
+	struct remote_conn *conn;
+	int result = 0;
+
+	(void)state;
+	pthread_mutex_lock(&fabric);
+	listening = true;
+	pthread_mutex_unlock(&fabric);
+	out = open_port(&remote_out_ops, "linger", "0");
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		conn = answer(lies[i].spoil);
+		wait_for_note(out, lies[i].text);
+		test_close(conn);
+	}
+	/* One that is believed, and then claims to have read what was never sent. */
+	conn = answer(NULL);
+	fill(out_cells, 1);
+	while (!result)
+		result = rk_port_write(out, out_cells);
+	assert_int_equal(result, 1);
+	assert_int_equal(test_put_line(conn, &line), 1);
+	while (result >= 0)
+		result = rk_port_flush(out);
+	assert_int_equal(result, -EPROTO);
+	assert_non_null(strstr(rk_errmsg(), "the peer's credit is 1000000"));
+	assert_int_equal(rk_port_close(out), -EPROTO);
+	test_close(conn);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -719,9 +843,10 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),  cmocka_unit_test(test_chaos),
-		cmocka_unit_test(test_breaks), cmocka_unit_test(test_new_consumers),
-		cmocka_unit_test(test_nobody), cmocka_unit_test(test_bad_asks),
+		cmocka_unit_test(test_order),	      cmocka_unit_test(test_chaos),
+		cmocka_unit_test(test_breaks),	      cmocka_unit_test(test_new_consumers),
+		cmocka_unit_test(test_nobody),	      cmocka_unit_test(test_bad_asks),
+		cmocka_unit_test(test_bad_consumers),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, setup, NULL);
