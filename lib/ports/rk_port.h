@@ -4,15 +4,17 @@
  *
  * A port is named by a URI, "kind:what,key=value,...":
  *
- *   pcap:FILE      in: replays a capture; out: records one
- *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
+ *   pcap:FILE        in: replays a capture; out: records one
+ *   udp:ADDR:PORT    in: receives datagrams (joins a multicast group); out: sends them
  *   verbs:ADDR:PORT  in: a ring that a remote host writes by RDMA; out: writes one
- *   ucx:ADDR:PORT  the same over UCX, for hosts without RDMA
- *   null:          out: counts and forgets
+ *   ucx:ADDR:PORT    the same over UCX, for hosts without RDMA
+ *   null:            out: counts and forgets
  *
- * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
- * lacks, why. A datagram travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
- * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
+ * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds
+ * with their options and, for a kind that this build or machine lacks, why. Ports verbs and ucx
+ * carry messages as they are. With the others a datagram travels as RK_MSG_PACKET (struct
+ * rk_packet, then its bytes), inline in as many slots as it needs, with RK_MSG_F_TIME: the time at
+ * which it was meant to arrive.
  *
  * A port never waits: it moves what can be moved now. When the ring is full an input keeps what it
  * holds and counts; nothing that was accepted is lost. Every datagram is received, or counted in
@@ -181,7 +183,9 @@ RK_API const char *rk_port_uri(const struct rk_port *port);
  * rk_port_note() - what the port got less of than was asked for, and the remedy
  * @port: open
  *
- * Context: any thread; never sleeps.
+ * Of ports with a peer: what last became of the connection, as of the last poll, write or flush.
+ *
+ * Context: any thread; of ports with a peer, the thread that polls it; never sleeps.
  * Return: one line for people, "" if there is nothing to say; lives as long as @port.
  */
 RK_API const char *rk_port_note(const struct rk_port *port);
@@ -191,7 +195,8 @@ RK_API const char *rk_port_note(const struct rk_port *port);
  * @port: or NULL
  *
  * Context: any thread, when no other uses it; sleeps. A recording is complete on disk after it.
- * Return: 0; -errno when data that was accepted could not be written, said in rk_errmsg().
+ * Return: 0; -errno when data that was accepted could not be written, said in rk_errmsg();
+ * a port with a peer first waits for it to take the rest, linger= at most.
  */
 RK_API int rk_port_close(struct rk_port *port);
 

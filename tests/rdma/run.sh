@@ -124,7 +124,7 @@ everything=info,wrong_peers,names,both_ways,back_pressure,kill_consumer,kill_pro
 across=two_plain,two_netem,two_down,two_actors
 case $mode in
 short)
-	limit=120
+	limit=240
 	one "${CASES:-$everything}" 1000000
 	[ "${CASES2:-x}" = none ] || two "${CASES2:-$across}" 50000
 	;;
@@ -134,7 +134,7 @@ long)
 	two "$across" 1000000
 	;;
 bars)
-	limit=120
+	limit=240
 	one bars 0
 	;;
 *)
