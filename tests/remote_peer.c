@@ -247,9 +247,14 @@ static bool send_one(struct rk_port *port, uint64_t until_ns)
 /* Wait for one message. */
 static bool recv_one(struct rk_port *port, struct ends *ends, uint64_t until_ns)
 {
-	while (rk_ring_recv(&ends->rx, cells, RK_MSG_MAX_SLOTS) <= 0)
-		if (rk_port_poll_in(port, &ends->tx, BATCH) < 0 || is_late(until_ns))
+	while (rk_ring_recv(&ends->rx, cells, RK_MSG_MAX_SLOTS) <= 0) {
+		int moved = 0;
+
+		while (!moved && !is_late(until_ns))
+			moved = rk_port_poll_in(port, &ends->tx, BATCH);
+		if (moved <= 0)
 			return false;
+	}
 	return true;
 }
 

@@ -106,25 +106,25 @@ kill_producer() {
 
 # Who listens there is none of ours, or nobody; a name that is not there.
 wrong_peers() {
-	$peer send "verbs:$me:7006,retry=1500,timeout=200" count=1 ms=4000 >s.log 2>&1
+	$peer send "verbs:$me:7006,retry=3000" count=1 ms=30000 >s.log 2>&1
 	grep -q 'no peer for .*nobody listens' s.log && good=true || good=false
 	verdict $good "nobody listens: said within retry="
 	ib_write_lat -R -s 64 -n 100 -p 7007 >l.log 2>&1 &
 	l=$!
 	sleep 0.5
-	$peer send "verbs:$me:7007,retry=1500,timeout=200" count=1 ms=6000 >s.log 2>&1
+	$peer send "verbs:$me:7007,retry=1500" count=1 ms=30000 >s.log 2>&1
 	grep -q 'no peer for' s.log && good=true || good=false
 	kill_hard $l
 	verdict $good "a foreign program listens: no answer, said"
-	$peer recv "verbs:$me:7008,name=book" ms=5000 >r.log 2>&1 &
+	$peer recv "verbs:$me:7008,name=book" ms=60000 >r.log 2>&1 &
 	r=$!
 	sleep 0.5
 	ib_write_lat -R -s 64 -n 100 -p 7008 "$me" >l.log 2>&1 &
 	l=$!
-	$peer send "verbs:$me:7008,name=bok,retry=1500" count=1 ms=4000 >s.log 2>&1
+	$peer send "verbs:$me:7008,name=bok,retry=3000" count=1 ms=30000 >s.log 2>&1
 	grep -q "no ring 'bok' at this address: there is 'book'" s.log && good=true || good=false
 	verdict $good "a wrong name is refused, with those there are"
-	$peer send "verbs:$me:7008,name=book" count=1000 ms=4000 >s.log 2>&1 && wait $r && good=true || good=false
+	$peer send "verbs:$me:7008,name=book" count=1000 ms=30000 >s.log 2>&1 && wait $r && good=true || good=false
 	kill_hard $l 2>/dev/null
 	verdict $good "a foreign program that connects disturbs nobody"
 }
@@ -145,7 +145,7 @@ names() {
 	r=$!
 	$peer send "verbs:$me:7009,name=b" count=3000 >b.log 2>&1 && $peer send "verbs:$me:7009,name=a" count=5000 >a.log 2>&1 && wait $r && grep -q '8000 messages in' r.log && good=true || good=false
 	verdict $good "two rings at one address, told apart by name"
-	$peer pong "verbs:$me:7010,name=there" "verbs:$me:7011,name=back" ms=10000 >q.log 2>&1 &
+	$peer pong "verbs:$me:7010,name=there" "verbs:$me:7011,name=back" ms=60000 >q.log 2>&1 &
 	q=$!
 	$peer ping "verbs:$me:7010,name=there" "verbs:$me:7011,name=back" count=100 >p.log 2>&1 && wait $q && good=true || good=false
 	verdict $good "round trips"
