@@ -17,7 +17,9 @@ enum {
 	DEFAULT_NAP_US = 50,
 	CELLS = 512,
 	IDLE_CREDIT_NS = 1000000,
-	EMPTY_LOOKS = 16
+	EMPTY_LOOKS = 16,
+	PARTING_MS = 300,
+	LINE_AGAIN_MS = 10,
 };
 
 /* A ring, for one life of a producer. */
@@ -500,6 +502,27 @@ int remote_in_open(struct rk_port *port, const char *what, const struct remote_t
 	return remote_door_enter(&in->door, &in->guest);
 }
 
+/*
+ * Say the last line until the peer has left, for a while: whoever leaves first may take along what
+ * was on its way to the other.
+ */
+static void await_parting(struct remote_end *end)
+{
+	uint64_t now = now_ns(), until_ns = now + PARTING_MS * REMOTE_MS, line_ns = now;
+	struct timespec pause = {.tv_nsec = 200000};
+
+	for (; end->conn && now < until_ns; now = now_ns()) {
+		if (now >= line_ns) {
+			remote_put_line(end, now);
+			line_ns = now + LINE_AGAIN_MS * REMOTE_MS;
+		}
+		if (end->conn &&
+		    (end->transport->progress(end->conn) || end->transport->up(end->conn) < 0))
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* Say the last word: what was consumed, and that nothing more will be. */
 static void take_leave(struct remote_in *in)
 {
@@ -516,7 +539,7 @@ static void take_leave(struct remote_in *in)
 	} else {
 		end->outbox.closed = RK_CLOSE_STOPPED;
 	}
-	remote_put_line(end, now_ns());
+	await_parting(end);
 	if (end->conn)
 		end->transport->close(end->conn);
 	end->conn = NULL;

@@ -482,6 +482,7 @@ int remote_out_open(struct rk_port *port, const char *what,
 static int drain(struct remote_out *out)
 {
 	uint64_t until_ns = now_ns() + out->linger_ms * REMOTE_MS, left;
+	const struct remote_stage *of = out->stage;
 	bool closed = false;
 
 	if (!out->stage)
@@ -491,6 +492,9 @@ static int drain(struct remote_out *out)
 		struct timespec pause = {.tv_nsec = 100000};
 		int result = pump(out);
 
+		/* Another consumer has come meanwhile: its ring is to be closed too. */
+		closed &= of == out->stage;
+		of = out->stage;
 		/* The closing message is never given back; it is answered by a closed line. */
 		left = rk_ring_tx_position(&out->stage->tx) - out->stage->credit - closed;
 		if (result == -EPIPE && !left)
@@ -503,6 +507,8 @@ static int drain(struct remote_out *out)
 			break;
 		nanosleep(&pause, NULL);
 	}
+	if (closed && !left)
+		return 0; /* all was taken; only the receipt is missing */
 	pthread_mutex_lock(&out->end.mutex);
 	lose(out, out->stage);
 	pthread_mutex_unlock(&out->end.mutex);

@@ -42,13 +42,13 @@ kill_hard() {
 # Both ways at once, small rings so that they wrap and fill, long messages among them.
 both_ways() {
 	each=$((messages / 2))
-	$peer recv "$proto:$me:7001,slots=1024" "count=$each" long=9 >a.log 2>&1 &
+	$peer recv "$proto:$me:7001,slots=1024" "count=$each" long=9 ms=600000 >a.log 2>&1 &
 	ra=$!
-	$peer recv "$proto:$me:7002,slots=256" "count=$each" long=9 >b.log 2>&1 &
+	$peer recv "$proto:$me:7002,slots=256" "count=$each" long=9 ms=600000 >b.log 2>&1 &
 	rb=$!
-	$peer send "$proto:$me:7001" "count=$each" long=9 >as.log 2>&1 &
+	$peer send "$proto:$me:7001" "count=$each" long=9 ms=600000 >as.log 2>&1 &
 	sa=$!
-	$peer send "$proto:$me:7002" "count=$each" long=9 >bs.log 2>&1
+	$peer send "$proto:$me:7002" "count=$each" long=9 ms=600000 >bs.log 2>&1
 	sb=$?
 	wait $sa && [ $sb = 0 ] && wait $ra && wait $rb && both=true || both=false
 	cat a.log b.log

@@ -130,8 +130,8 @@ short)
 	;;
 long)
 	limit=900
-	one "$everything,bars" 3000000
-	two "$across" 1000000
+	one "${CASES:-$everything,bars}" 3000000
+	two "${CASES2:-$across}" 1000000
 	;;
 bars)
 	limit=240
