@@ -231,6 +231,14 @@ test-kmod:
 test-kmod-debug:
 	sh tests/kmod/run.sh debug
 
+# Rings across hosts: the tests at length, and the bars against perftest and ucx_perftest.
+.PHONY: test-rdma bench-rdma
+test-rdma: all $(aids)
+	B=$(B) sh tests/rdma/run.sh long
+bench-rdma: all $(aids)
+	B=$(B) sh tests/rdma/run.sh bars
+	B=$(B) sh tests/remote_ucx.sh bars
+
 # The module against the headers of a kernel, in a copy so that the tree stays clean.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 .PHONY: kmod
@@ -315,6 +323,8 @@ help:
 	@echo 'make run PCAP=f   the same with a capture'
 	@echo 'make test         every test; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-kmod    the kernel module in a virtual machine (part of make test)'
+	@echo 'make test-rdma    rings across hosts, a million messages a case (shorter in make test)'
+	@echo 'make bench-rdma   rings across hosts against perftest and ucx_perftest'
 	@echo 'make bench        the ring against its peers'
 	@echo 'make bench-dpdk   port dpdk against testpmd'
 	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'

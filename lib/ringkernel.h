@@ -14,6 +14,7 @@
 #include "rk_hist.h"
 #include "rk_io.h"
 #include "rk_msg.h"
+#include "rk_remote.h"
 #include "rk_runtime.h"
 #include "rk_wake.h"
 #include "gpudirect/rk_region.h"

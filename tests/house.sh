@@ -242,7 +242,7 @@ find "$root" -type f -o -type l | sed "s|^$root|left behind: |" >>"$work/found"
 verdict "install, build against it, uninstall"
 
 if command -v shellcheck >/dev/null; then
-	shellcheck -x -s sh -S warning -e SC2046,SC2155,SC3013 tests/*.sh tools/*.sh tools/gpu-check examples/*.sh tests/kmod/*.sh .ci/run >>"$work/found" 2>&1
+	shellcheck -x -s sh -S warning -e SC2046,SC2155,SC3013 tests/*.sh tools/*.sh tools/gpu-check examples/*.sh tests/kmod/*.sh tests/rdma/*.sh .ci/run >>"$work/found" 2>&1
 	verdict "shell scripts pass shellcheck"
 else
 	skip "shell scripts pass shellcheck" "shellcheck is not installed"

@@ -110,6 +110,7 @@ for fuzzer in tests/fuzz_*.c; do
 	run "fuzz-$fuzzer" sh -c "cat '$log/$fuzzer.out'; ! grep -q '^not ok' '$log/$fuzzer.out'"
 done
 
+[ ! -e tests/rdma/run.sh ] || run rdma sh tests/rdma/run.sh short
 [ ! -e tests/kmod/run.sh ] || run kmod sh tests/kmod/run.sh stock
 
 echo "$passed passed, $failed failed, $skipped skipped"

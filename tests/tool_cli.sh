@@ -87,7 +87,7 @@ test_grammar()
 	refuses 2 "$r the words end too soon: expected from" run from a: to b: --
 	refuses 2 "$r verify: no pipeline has an mdp3_book actor to compare" \
 		run verify x from a: to b:
-	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, tcp, file, io, dpdk, null and a ':'" \
+	refuses 2 "$r port 'a:x': no kind of port: begin with one of pcap, udp, tcp, file, io, dpdk, verbs, ucx, null and a ':'" \
 		run from a:x to null:
 	refuses 1 "$r port 'null:': a null port is no input" run from null: to null:
 	fails 2 "no option 'x' in this direction" run from pcap:x,x=1 to null:

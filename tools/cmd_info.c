@@ -5,6 +5,7 @@
 #include "backends/cuda.h"
 #include "config.h"
 #include "gpudirect/nvrtc.h"
+#include "ports/verbs_ways.h"
 #include "ring/rk_codec.h"
 #include "ringkernel.h"
 #include "tool.h"
@@ -226,6 +227,23 @@ static void add_uring(struct facts *facts)
 		       "%s", absent);
 }
 
+/* How RDMA devices come to know memory; rings of this version lie in host memory. */
+static void add_rdma(struct facts *facts)
+{
+	struct verbs_way way;
+
+	for (unsigned int i = 0; verbs_way_at(i, &way); i++) {
+		struct fact *fact = add(facts, "rdma", way.name, *way.absent ? FACT_NO : FACT_YES,
+					"%s", way.summary);
+
+		if (*way.absent)
+			advise(fact, "%s", way.absent);
+		else if (!way.used)
+			advise(fact, "this machine could; rings of version %s lie in host memory",
+			       rk_version());
+	}
+}
+
 static void add_kinds(struct facts *facts)
 {
 	const struct rk_actor_type *type;
@@ -330,6 +348,8 @@ static void add_libraries(struct facts *facts)
 	add_library(facts, "pcap", RK_HAVE_PCAP, "captures", "libpcap-dev");
 	add_library(facts, "uring", RK_HAVE_URING, "sockets and files by io_uring",
 		    "liburing-dev");
+	add_library(facts, "verbs", RK_HAVE_VERBS, "port verbs", "librdmacm-dev");
+	add_library(facts, "ucx", RK_HAVE_UCX, "port ucx", "libucx-dev");
 	add_library(facts, "numa", RK_HAVE_NUMA, "memory on a named node", "libnuma-dev");
 	add_library(facts, "zlib", RK_HAVE_ZLIB, "histogram logs", "zlib1g-dev");
 	add_library(facts, "jansson", RK_HAVE_JANSSON, "JSON: -j, truth, verify", "libjansson-dev");
@@ -420,6 +440,7 @@ static int run(const struct tool *tool, int count, char **words)
 	add_uring(facts);
 	add_kinds(facts);
 	add_gpus(facts, open_gpus);
+	add_rdma(facts);
 	add_libraries(facts);
 	if (tool->json)
 		print_json(facts);

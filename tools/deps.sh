@@ -7,11 +7,13 @@ set -eu
 
 required="gcc make libc6-dev"
 # command/package: any package that brings the command will do.
-run="$required pkg-config liburing-dev libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox"
+run="$required pkg-config liburing-dev libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox
+	librdmacm-dev libibverbs-dev libucx-dev"
 test="$run libcmocka-dev libvulkan-dev clang libclang-rt-14-dev spin tshark libhdrhistogram-java
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse
-	iproute2 strace g++ shellcheck python3 libdpdk-dev dpdk-testpmd/dpdk dpdk-telemetry.py/dpdk-dev"
+	iproute2 strace g++ shellcheck python3 libdpdk-dev dpdk-testpmd/dpdk dpdk-telemetry.py/dpdk-dev
+	ibverbs-providers ib_write_lat/perftest ucx_perftest/ucx-utils xz-utils"
 bench="$run g++ fio libboost-dev libck-dev libdpdk-dev dpdk-testpmd/dpdk libreaderwriterqueue-dev libatomic-queue-dev"
 
 case ${1:-} in

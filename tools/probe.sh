@@ -49,6 +49,8 @@ library() { # name header libraries package [language flags]
 
 echo "features:"
 library pcap pcap/pcap.h -lpcap libpcap-dev
+library verbs rdma/rdma_cma.h "" librdmacm-dev
+library ucx ucp/api/ucp.h "" libucx-dev
 library numa numa.h -lnuma libnuma-dev
 library zlib zlib.h -lz zlib1g-dev
 library uring liburing.h -luring liburing-dev

@@ -15,7 +15,7 @@ const struct report_counter report_port_drops[] = {
 	PORT_DROP(foreign), PORT_DROP(malformed), PORT_DROP(truncated),
 	PORT_DROP(too_long), PORT_DROP(kernel),	  PORT_DROP(refused),
 	PORT_DROP(closed),  PORT_DROP(checksum),  PORT_DROP(verdict),
-	{NULL, 0},
+	PORT_DROP(unconfirmed), {NULL, 0},
 };
 
 #define ACTOR_DROP(name)                                              \

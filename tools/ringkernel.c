@@ -5,6 +5,7 @@
 #include "tool.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct tool_command *const commands[] = {&cmd_run, &cmd_gen, &cmd_info, &cmd_bench};
@@ -88,6 +89,8 @@ int main(int argc, char **argv)
 	struct tool tool = {0};
 	int at = 1;
 
+	/* UCX would keep an address for a minute after its last listener. */
+	setenv("UCX_TCP_CM_REUSEADDR", "y", 0);
 	while (at < argc && take_option(&tool, &wish, argv[at]))
 		at++;
 	if (at < argc) {

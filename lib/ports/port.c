@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct port_kind *const kinds[] = {&port_pcap, &port_udp, &port_tcp,  &port_file,
-						 &port_io,   &port_dpdk, &port_null};
+static const struct port_kind *const kinds[] = {
+	&port_pcap, &port_udp,  &port_tcp,   &port_file, &port_io,
+	&port_dpdk, &port_verbs, &port_ucx, &port_null,
+};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), LIST_BYTES = 128 };
 

@@ -85,6 +85,7 @@ struct port_kind {
 };
 
 extern const struct port_kind port_null, port_pcap, port_udp, port_tcp, port_file, port_io, port_dpdk;
+extern const struct port_kind port_verbs, port_ucx;
 extern const struct port_ops port_pcap_in, port_pcap_out, port_udp_in, port_udp_out;
 extern const struct port_ops port_tcp_in, port_tcp_out, port_file_in, port_file_out;
 

@@ -4,17 +4,21 @@
  *
  * A port is named by a URI, "kind:what,key=value,...":
  *
- *   pcap:FILE      in: replays a capture; out: records one
- *   udp:ADDR:PORT  in: receives datagrams (joins a multicast group); out: sends them
- *   tcp:ADDR:PORT  in: receives from connections; out: sends to them
- *   file:PATH      in: reads a file or block device in blocks; out: writes payloads to one
- *   io:PATH        in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (rk_io.h)
- *   dpdk:DEVICE    in: receives by a DPDK driver; out: transmits
- *   null:          out: counts and forgets
+ *   pcap:FILE        in: replays a capture; out: records one
+ *   udp:ADDR:PORT    in: receives datagrams (joins a multicast group); out: sends them
+ *   tcp:ADDR:PORT    in: receives from connections; out: sends to them
+ *   file:PATH        in: reads a file or block device in blocks; out: writes payloads to one
+ *   io:PATH          in: a file, or udp:ADDR:PORT, for an actor that does its own I/O (rk_io.h)
+ *   dpdk:DEVICE      in: receives by a DPDK driver; out: transmits
+ *   verbs:ADDR:PORT  in: a ring that a remote host writes by RDMA; out: writes one
+ *   ucx:ADDR:PORT    the same over UCX, for hosts without RDMA
+ *   null:            out: counts and forgets
  *
- * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds with their options and, for a kind that this build or machine
- * lacks, why. A datagram, a block or a piece of a stream travels as RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as
- * many slots as it needs, with RK_MSG_F_TIME: the time at which it was meant to arrive.
+ * In the part before the first option a comma is written "\,". rk_port_kind_at() lists the kinds
+ * with their options and, for a kind that this build or machine lacks, why. Ports verbs and ucx
+ * carry messages as they are. With the others a datagram, a block or a piece of a stream travels as
+ * RK_MSG_PACKET (struct rk_packet, then its bytes), inline in as many slots as it needs, with
+ * RK_MSG_F_TIME: the time at which it was meant to arrive.
  *
  * A port never waits: it moves what can be moved now. When the ring is full an input keeps what it
  * holds and counts; nothing that was accepted is lost. Every datagram is received, or counted in
@@ -46,6 +50,8 @@ enum rk_port_direction {
  * @dropped_closed: the ring was closed by its consumer
  * @dropped_checksum: wrong checksum of an IP, UDP or TCP header
  * @dropped_verdict: frames that an actor sent on to be dropped
+ * @dropped_unconfirmed: sent to a remote ring whose consumer was lost before it confirmed them:
+ *	delivered or not
  */
 struct rk_port_stats {
 	uint64_t messages;
@@ -61,6 +67,7 @@ struct rk_port_stats {
 	uint64_t dropped_closed;
 	uint64_t dropped_checksum;
 	uint64_t dropped_verdict;
+	uint64_t dropped_unconfirmed;
 };
 
 /**
@@ -185,7 +192,9 @@ RK_API const char *rk_port_uri(const struct rk_port *port);
  * rk_port_note() - what the port got less of than was asked for, and the remedy
  * @port: open
  *
- * Context: any thread; never sleeps.
+ * Of ports with a peer: what last became of the connection, as of the last poll, write or flush.
+ *
+ * Context: any thread; of ports with a peer, the thread that polls it; never sleeps.
  * Return: one line for people, "" if there is nothing to say; lives as long as @port.
  */
 RK_API const char *rk_port_note(const struct rk_port *port);
@@ -197,7 +206,8 @@ RK_API const char *rk_port_note(const struct rk_port *port);
  * Context: the thread that polled it; any, once that thread has ended, or the port has: an input
  * when rk_port_poll_in() returned an error. Sleeps. A recording is complete on disk after it.
  * Return: 0; -EBUSY, and nothing is closed, when the thread that polls it still has operations of
- * it in flight; -errno when data that was accepted could not be written; said in rk_errmsg().
+ * it in flight; -errno when data that was accepted could not be written; said in rk_errmsg();
+ * a port with a peer first waits for it to take the rest, linger= at most.
  */
 RK_API int rk_port_close(struct rk_port *port);
 

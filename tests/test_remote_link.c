@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Actors linked by name across what stands for a network: UCX over TCP on loopback. Two runtimes
+ * are two hosts here; between real ones, tests/rdma does the same over RDMA.
+ */
+#include "ringkernel.h"
+#include "actors.h"
+#include "clock.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MESSAGES = 20000, WAIT_NS = 1000000000 };
+
+static char at[64];
+
+/* Skips where there is no UCX; finds an address that nobody has. */
+static int choose_address(void **state)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(name);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) ||
+	    getsockname(fd, (struct sockaddr *)&name, &bytes))
+		return -1;
+	close(fd);
+	/* UCX's way to take an address again whose last connections are barely gone. */
+	setenv("UCX_TCP_CM_REUSEADDR", "y", 1);
+	snprintf(at, sizeof(at), "ucx:127.0.0.1:%u", ntohs(name.sin_port));
+	alarm(120);
+	return 0;
+}
+
+static bool is_absent(void)
+{
+	const struct rk_port_kind *kind;
+
+#ifdef __SANITIZE_THREAD__
+	print_message("UCX patches functions that the race detector has replaced\n");
+	return true;
+#endif
+	for (unsigned int i = 0; (kind = rk_port_kind_at(i)); i++)
+		if (!strcmp(kind->name, "ucx") && kind->absent) {
+			print_message("%s\n", kind->absent);
+			return true;
+		}
+	return false;
+}
+
+static struct rk_runtime *open_runtime(void)
+{
+	const struct rk_runtime_opts opts = {.size = sizeof(opts), .workers = 1, .unpinned = true};
+	struct rk_runtime *runtime;
+
+	assert_int_equal(rk_runtime_open(&runtime, &opts), 0);
+	return runtime;
+}
+
+static struct rk_actor *spawn(struct rk_runtime *runtime, const char *name)
+{
+	const struct rk_actor_opts opts = {
+		.size = sizeof(opts), .name = name, .worker = RK_ANY_WORKER};
+	struct rk_actor *actor;
+
+	assert_int_equal(rk_actor_spawn(&actor, runtime, rk_actor_type_find("echo"), &opts), 0);
+	return actor;
+}
+
+static void send_number(struct rk_ring_tx *tx, uint32_t number)
+{
+	struct rk_msg msg = {.type = RK_MSG_USER, .slots = 1, .tag = number};
+
+	memcpy(msg.body, &number, sizeof(number));
+	while (!rk_ring_send(tx, &msg))
+		if (rk_ring_wait_send(tx, 1, WAIT_NS) < 0)
+			fail_msg("ring closed: %llu", (unsigned long long)tx->closed);
+}
+
+/* Here -> "there" on the other host -> "back" on this one: nothing lost, in order. */
+static void test_there_and_back(void **state)
+{
+	struct rk_runtime *here, *there;
+	struct rk_actor *first, *back, *echo;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	struct rk_msg msg;
+	uint32_t sent = 0, received = 0;
+
+	(void)state;
+	if (is_absent())
+		skip();
+	here = open_runtime();
+	there = open_runtime();
+	first = spawn(here, "first");
+	back = spawn(here, "back");
+	echo = spawn(there, "there");
+	assert_int_equal(rk_link_publish(NULL, echo, NULL, at, NULL), 0);
+	assert_int_equal(rk_link_publish(NULL, back, NULL, at, NULL), 0);
+	assert_int_equal(rk_link_name(NULL, first, "there", at, NULL), 0);
+	assert_int_equal(rk_link_name(NULL, echo, "back", at, NULL), 0);
+	assert_int_equal(rk_link_host_in(&tx, first, NULL), 0);
+	assert_int_equal(rk_link_host_out(&rx, back, NULL), 0);
+	while (received < MESSAGES) {
+		for (int i = 0; i < 32 && sent < MESSAGES; i++)
+			send_number(tx, sent++);
+		while (rk_ring_recv(rx, &msg, 1) > 0)
+			assert_int_equal(msg.tag, received++);
+		if (received < sent && sent - received > 500)
+			rk_ring_wait_recv(rx, WAIT_NS / 100);
+	}
+	rk_ring_close(tx, 0);
+	assert_int_equal(rk_runtime_stop(here, RK_STOP_NOW, 10 * (uint64_t)WAIT_NS), 0);
+	rk_runtime_close(here);
+	rk_runtime_close(there);
+}
+
+/* A name twice, a name that cannot be one, a name that nobody has. */
+static void test_names(void **state)
+{
+	struct rk_runtime *runtime;
+	struct rk_actor *actor;
+	char hosts[128];
+	int result;
+
+	(void)state;
+	if (is_absent())
+		skip();
+	runtime = open_runtime();
+	actor = spawn(runtime, "a");
+	assert_int_equal(rk_link_publish(NULL, actor, "x", at, NULL), 0);
+	assert_int_equal(rk_link_publish(NULL, actor, "x", at, NULL), -EADDRINUSE);
+	assert_non_null(strstr(rk_errmsg(), "name=x"));
+	assert_int_equal(rk_link_publish(NULL, actor, "x,y", at, NULL), -EINVAL);
+	assert_int_equal(rk_link_name(NULL, actor, "a\nb", at, NULL), -EINVAL);
+	snprintf(hosts, sizeof(hosts), "%s,retry=300,timeout=200", at);
+	assert_int_equal(rk_link_name(NULL, actor, "nobody", hosts, NULL), 0);
+	{
+		struct rk_ring_tx *tx;
+
+		assert_int_equal(rk_link_host_in(&tx, actor, NULL), 0);
+		send_number(tx, 1);
+	}
+	result = rk_runtime_wait(runtime, 10 * (uint64_t)WAIT_NS);
+	assert_int_equal(result, -ENOTCONN);
+	assert_non_null(strstr(rk_errmsg(), "no ring 'nobody' at this address: there is 'x'"));
+	rk_runtime_close(runtime);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests_name("remote_link", tests, choose_address, NULL);
+}
