@@ -606,7 +606,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				return true;
 			if (desk->event == RK_GPU_START)
 				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
-			if (desk->hurry || (!came && !desk->share[0] && is_over(desk)))
+			/* Not before it has obeyed all: of a link that it does not know it would tell nobody. */
+			if (desk->event == RK_GPU_NOTHING &&
+			    (uint32_t)desk->control_taken == desk->host_word >> 32 &&
+			    (desk->hurry || (!came && !desk->share[0] && is_over(desk))))
 				stop(desk, lane);
 			GROUP::sync();
 		}

@@ -205,19 +205,27 @@ static void trap_once(const struct placing *on)
 	printf("# and its runtime closes in %.3f s\n", seconds_since(&start));
 }
 
-static void trap_and_go_on(const struct placing *on)
+/* CUDA gives a process that met a fault no GPU any more: that is said, and the next process has it. */
+static void trap_and_be_told(const struct placing *on)
 {
-	for (int i = 0; i < 3; i++) {
-		trap_once(on);
-		work_well(&warp);
-	}
+	struct rk_actor_opts opts = opts_of(on, 0);
+	struct rk_runtime *runtime;
+	struct rk_actor *more;
+
+	trap_once(on);
+	runtime = open_child_runtime();
+	EXPECT(rk_actor_spawn(&more, runtime, on->type, &opts) == -EIO);
+	EXPECT(strstr(rk_errmsg(), "start it anew") != NULL);
+	EXPECT(!rk_runtime_close(runtime));
 }
 
-static void a_handler_that_traps_is_named_and_the_gpu_serves_on(void **unused)
+static void a_handler_that_traps_is_named_and_the_next_process_has_the_gpu(void **unused)
 {
 	(void)unused;
-	in_child(trap_and_go_on, &warp);
-	in_child(trap_and_go_on, &block);
+	for (int i = 0; i < 3; i++) {
+		in_child(trap_and_be_told, i % 2 ? &block : &warp);
+		in_child(work_well, &warp);
+	}
 }
 
 /* --- A handler that never comes back --- */
@@ -347,7 +355,7 @@ static void a_process_that_does_not_close_ends_all_the_same(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_handler_that_traps_is_named_and_the_gpu_serves_on),
+		cmocka_unit_test(a_handler_that_traps_is_named_and_the_next_process_has_the_gpu),
 		cmocka_unit_test(a_handler_that_never_returns_is_named_and_the_others_go_on),
 		cmocka_unit_test(a_killed_process_leaves_a_gpu_that_starts_clean),
 		cmocka_unit_test(a_process_that_does_not_close_ends_all_the_same),

@@ -376,6 +376,9 @@ static int identify(struct cuda_gpu *gpu)
 /* By ordinal: a kernel of this process does not end, and whoever loads code would wait for it. */
 static bool held[CUDA_GPUS];
 
+/* A kernel of this process died by a fault: seen with CUDA 13.0, every context refuses from then on. */
+static bool faulted;
+
 int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 {
 	struct cuda_gpu *gpu;
@@ -385,6 +388,11 @@ int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 		return rk_fail(EBUSY,
 			       "GPU %d: a handler of an earlier runtime of this process has not come "
 			       "back, and no code is loaded beside it: start the process anew",
+			       opts->ordinal);
+	if (__atomic_load_n(&faulted, __ATOMIC_RELAXED))
+		return rk_fail(EIO,
+			       "GPU %d: a kernel of this process died by a fault, after which CUDA gives "
+			       "the process no GPU: start it anew",
 			       opts->ordinal);
 	gpu = calloc(1, sizeof(*gpu));
 	if (!gpu)
@@ -425,19 +433,6 @@ static void free_memory(struct cuda_gpu *gpu)
 	rk_region_close(gpu->memory[CUDA_NEAR].region);
 }
 
-/*
- * A context that a fault has spoilt serves nobody any more: whoever else holds it, the next to open
- * gets a new one.
- */
-static void renew_context(struct cuda_gpu *gpu)
-{
-	unsigned int flags;
-	int active = 0;
-
-	if (gpu->failed && !gpu->gpu.cuda->primary_state(gpu->gpu.device, &flags, &active) && active)
-		gpu->gpu.cuda->primary_reset(gpu->gpu.device);
-}
-
 void cuda_gpu_close(struct cuda_gpu *gpu)
 {
 	if (!gpu)
@@ -452,10 +447,11 @@ void cuda_gpu_close(struct cuda_gpu *gpu)
 	if (gpu->gpu.cuda && cuda_kernels_close(gpu)) {
 		free_memory(gpu);
 		rk_cuda_gpu_close(&gpu->gpu);
-		renew_context(gpu);
 	} else if (gpu->kernels) {
 		__atomic_store_n(&held[gpu->gpu.ordinal], true, __ATOMIC_RELAXED);
 	}
+	if (gpu->failed)
+		__atomic_store_n(&faulted, true, __ATOMIC_RELAXED);
 	for (unsigned int kind = 0; kind < CUDA_KINDS; kind++)
 		arena_free(&gpu->memory[kind].arena);
 	free(gpu->calibration.cycles);
