@@ -203,7 +203,10 @@ examples: $(examples)
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
-tests := $(foreach build,release thread address,$(test_src:%.c=$(B)/$(build)/%)) \
+# What only drives a compiler for a minute is run once.
+once  := tests/test_cuda_code.c tests/test_gpu_bench_code.c
+tests := $(test_src:%.c=$(B)/release/%) \
+	$(foreach build,thread address,$(patsubst %.c,$(B)/$(build)/%,$(filter-out $(once),$(test_src)))) \
 	$(patsubst %.c,$(B)/native/%,$(wildcard tests/test_ring*.c) tests/test_share.c tests/test_runtime.c)
 aids  := $(aid_src:%.c=$(B)/release/%)
 fuzzers := $(fuzz_src:%.c=$(B)/fuzz/%)
