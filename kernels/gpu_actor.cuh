@@ -44,6 +44,7 @@ struct rk_gpu_desk {
 	uint32_t mixed;	     /* a link lies in shared memory */
 	uint32_t phase;
 	uint32_t hurry;
+	uint32_t dropping; /* in a hurry something was dropped: so is all that follows */
 	uint32_t event;
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;
@@ -174,10 +175,17 @@ static __device__ __forceinline__ bool rk_send_waiting(struct rk_gpu_desk *desk,
 {
 	uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 	struct rk_gpu_tx *tx = &desk->tx[to];
-	bool known = to < desk->outboxes, room = known && rk_tx_room(tx, slots) >= slots;
+	bool known = to < desk->outboxes;
+	bool room = known && !desk->dropping && rk_tx_room(tx, slots) >= slots;
 
-	if (known && !room && !tx->closed && !desk->hurry)
-		return false;
+	/* In a hurry, what finds no room is dropped, and all that comes after it: no message is missing
+	 * before one that is there.
+	 */
+	if (known && !room && !tx->closed) {
+		if (!desk->hurry)
+			return false;
+		desk->dropping = 1;
+	}
 	for (uint32_t i = 0; i < slots; i++) {
 		if (room)
 			rk_store_cell(tx, tx->position + i, rk_waiting_cell(desk, index + i));
@@ -240,6 +248,10 @@ static __device__ __forceinline__ void rk_append(struct rk_gpu_desk *desk, uint3
 						 const uint8_t *cells, uint32_t slots)
 {
 	rk_waiting_room(desk, slots);
+	if (desk->dropping) {
+		desk->counters.dropped_stopped++;
+		return;
+	}
 	for (uint32_t i = 0; i < slots; i++) {
 		uint32_t index = desk->waiting_first + desk->waiting_cells++;
 		const uint64_t *from = (const uint64_t *)(cells + i * RK_CELL_BYTES);
@@ -290,7 +302,8 @@ static __device__ __forceinline__ void rk_hold(struct rk_ctx *ctx)
 	ctx->out = desk->tx[ctx->to];
 	if (!ctx->mixed)
 		ctx->out.shared = false;
-	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !ctx->out.closed;
+	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !desk->dropping &&
+		   !ctx->out.closed;
 	ctx->sent = ctx->sent_slots = 0;
 }
 

@@ -581,7 +581,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->mixed = 0;
 			desk->host_word = rk_host_word(desk);
 			desk->waiting_first = desk->waiting_cells = 0;
-			desk->event = desk->hurry = 0;
+			desk->event = desk->hurry = desk->dropping = 0;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
 				((uint64_t *)&desk->counters)[i] = 0;
 			rk_enter(desk, RK_GPU_RUNNING);
