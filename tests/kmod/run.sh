@@ -86,16 +86,17 @@ try() {
 build_programs() {
 	ring="$root/lib/ring/*.c $root/lib/error.c $root/lib/wake.c"
 	flags="-O2 -g -std=gnu11 -Wall -Wextra -Wshadow -Werror -static -pthread -D_GNU_SOURCE"
-	flags="$flags -I$root/kmod -I$here -I$here/standin -I$here/guest -I$root/lib -I$B/user"
+	flags="$flags -I$root/kmod -I$here -I$here/standin -I$here/guest -I$root/lib -I$root/kernels -I$B/user"
 	mkdir -p "$B/user"
 	# The VM has no NUMA nodes: built without, whatever this machine has.
 	printf '#define RK_HAVE_%s 0\n' NUMA PCAP > "$B/user/config.h"
-	runtime="$root/lib/runtime.c $root/lib/actor.c $root/lib/link.c"
+	runtime="$root/lib/runtime.c $root/lib/actor*.c $root/lib/link*.c $root/kernels/*.c"
 	runtime="$runtime $root/lib/backends/*.c $root/lib/io/*.c $root/lib/ports/*.c"
+	# From the root, where the device sources that the library carries are found.
 	# shellcheck disable=SC2086
-	gcc $flags -Wl,--wrap=dlopen,--wrap=dlsym -o "$B/user/rktest" "$here"/guest/*.c \
+	(cd "$root" && gcc $flags -Wl,--wrap=dlopen,--wrap=dlsym -o "$B/user/rktest" "$here"/guest/*.c \
 		"$root"/tests/fake/cuda_stubs.c "$root"/lib/gpudirect/*.c $ring $runtime -lm \
-		> "$B/user/log" 2>&1 &&
+		> "$B/user/log" 2>&1) &&
 		gcc $flags -o "$B/user/outside" "$here/outside.c" $ring >> "$B/user/log" 2>&1
 }
 
