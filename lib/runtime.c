@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-/* For actors on GPUs to let go; one whose handler never returns is left behind then. */
+/* For all to let go; an actor on a GPU whose handler never returns is left behind then. */
 #define CLOSE_NS 2000000000ULL
 #define STOP_LOOK_NS 50000
 
@@ -315,9 +315,10 @@ int rk_runtime_close(struct rk_runtime *runtime)
 	if (!runtime)
 		return 0;
 	stop_all(runtime, RK_STOP_NOW, CPU_LET_GO);
+	/* Workers last: an actor that closes its rings wakes those at their other ends. */
+	wait_for(runtime, nothing_lives, CLOSE_NS);
 	for (unsigned int i = 0; i < runtime->workers; i++)
 		rk_worker_close(runtime->worker[i]);
-	wait_for(runtime, nothing_lives, CLOSE_NS);
 	for (link = runtime->links; link; link = next_link) {
 		int closed;
 
