@@ -51,7 +51,6 @@ enum rk_gpu_hurry {
 enum rk_gpu_leave {
 	RK_GPU_STAY,
 	RK_GPU_LEAVE,
-	RK_GPU_TRAP, /* end the kernel by a fault, for a seat whose handler never returns */
 };
 
 enum rk_gpu_group { RK_GPU_GROUP_WARP, RK_GPU_GROUP_BLOCK };
@@ -70,7 +69,6 @@ enum rk_gpu_place {
  * @state_bytes: a multiple of 16
  * @handler: index in the module's table
  * @group: enum rk_gpu_group
- * @resume: keep the state as it is: the actor ran before
  */
 struct rk_gpu_spawn {
 	uint64_t state;
@@ -79,7 +77,6 @@ struct rk_gpu_spawn {
 	uint32_t state_bytes;
 	uint32_t handler;
 	uint32_t group;
-	uint32_t resume;
 };
 
 /**

@@ -572,9 +572,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 
 	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
 	{
-		if (!desk->spawn.resume)
-			for (uint32_t i = lane; i < desk->spawn.state_bytes / 16; i += GROUP::lanes)
-				((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
+		for (uint32_t i = lane; i < desk->spawn.state_bytes / 16; i += GROUP::lanes)
+			((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
 			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;

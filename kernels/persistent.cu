@@ -70,8 +70,6 @@ static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 
 	if (host.w0 >> 32 != (uint32_t)desk->control_taken)
 		return rk_take_spawn(desk) ? RK_CALL_SPAWN : RK_CALL_NONE;
-	if (host.w1 == RK_GPU_TRAP)
-		asm volatile("trap;");
 	return host.w1 ? RK_CALL_LEAVE : RK_CALL_NONE;
 }
 

@@ -137,7 +137,6 @@ int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
 
 /* Copy device memory here, beside running kernels. 0 or -errno, said in rk_errmsg(). */
 int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes);
-int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes);
 
 /* Measure SMs against pages of near memory. 0 or -errno, said in rk_errmsg(). (cuda_calibrate.c) */
 int cuda_calibrate(struct cuda_gpu *gpu);

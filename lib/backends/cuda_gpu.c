@@ -98,7 +98,6 @@ static int copy(struct cuda_gpu *gpu, int (*start)(struct cuda_gpu *, const void
 
 struct transfer {
 	void *host;
-	const void *from;
 	uint64_t gpu_addr;
 	size_t bytes;
 };
@@ -108,13 +107,6 @@ static int start_out(struct cuda_gpu *gpu, const void *how)
 	const struct transfer *t = how;
 
 	return gpu->gpu.cuda->copy_to_host_async(t->host, t->gpu_addr, t->bytes, gpu->copies);
-}
-
-static int start_in(struct cuda_gpu *gpu, const void *how)
-{
-	const struct transfer *t = how;
-
-	return gpu->gpu.cuda->copy_to_gpu_async(t->gpu_addr, t->from, t->bytes, gpu->copies);
 }
 
 static int start_zero(struct cuda_gpu *gpu, const void *how)
@@ -129,13 +121,6 @@ int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes)
 	const struct transfer t = {.host = to, .gpu_addr = from, .bytes = bytes};
 
 	return copy(gpu, start_out, &t, "copy out");
-}
-
-int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes)
-{
-	const struct transfer t = {.from = from, .gpu_addr = to, .bytes = bytes};
-
-	return copy(gpu, start_in, &t, "copy in");
 }
 
 int cuda_take(struct cuda_gpu *gpu, enum cuda_kind kind, uint64_t bytes, const char *what,
