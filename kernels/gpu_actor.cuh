@@ -325,13 +325,6 @@ static __device__ __forceinline__ bool rk_hot_room(struct rk_ctx *ctx, uint32_t 
 
 /* --- Sending --- */
 
-static __device__ __forceinline__ uint32_t rk_max_slots(const struct rk_gpu_tx *tx)
-{
-	uint32_t half = tx->capacity_log2 > 8 ? RK_MSG_MAX_SLOTS : 1u << (tx->capacity_log2 - 1);
-
-	return half < RK_MSG_MAX_SLOTS ? half : RK_MSG_MAX_SLOTS;
-}
-
 /* Eight bytes from @from, of which the first @bytes count. */
 static __device__ __forceinline__ uint64_t rk_load_bytes(const uint8_t *from, uint32_t bytes)
 {
@@ -383,7 +376,7 @@ static __device__ __forceinline__ bool rk_takes(struct rk_gpu_desk *desk, uint32
 		desk->counters.dropped_no_outbox += messages;
 		return false;
 	}
-	if (slots > rk_max_slots(&desk->tx[outbox])) {
+	if (slots > rk_max_slots(desk->tx[outbox].capacity_log2)) {
 		desk->counters.dropped_bad += messages;
 		return false;
 	}
@@ -426,7 +419,8 @@ extern "C" __device__ __forceinline__ int rk_send(struct rk_ctx *ctx, uint32_t o
 	struct rk_gpu_desk *desk = ctx->desk;
 
 	if (rk_likely(ctx->hot && outbox == ctx->to && type >= RK_MSG_PACKET &&
-		      slots <= RK_STAGING_CELLS - ctx->staged && slots <= rk_max_slots(&ctx->out))) {
+		      slots <= RK_STAGING_CELLS - ctx->staged &&
+		      slots <= rk_max_slots(ctx->out.capacity_log2))) {
 		rk_build(desk->staging + ctx->staged * RK_CELL_BYTES, ctx->current, slots, type, tag,
 			 payload, bytes);
 		ctx->staged += slots;

@@ -54,6 +54,12 @@ struct rk_gpu_tx {
 	uint16_t shared;
 };
 
+/* Slots of one message, at most: half the ring, and what its header can say. */
+static __device__ __forceinline__ uint32_t rk_max_slots(uint32_t capacity_log2)
+{
+	return capacity_log2 > 8 ? RK_MSG_MAX_SLOTS : 1u << (capacity_log2 - 1);
+}
+
 /* --- Words --- */
 
 static __device__ __forceinline__ struct rk_words rk_load_words(uint64_t address)
@@ -267,7 +273,7 @@ static __device__ __forceinline__ void rk_believe(struct rk_gpu_tx *tx, struct r
 	uint64_t capacity = 1ull << tx->capacity_log2, before = tx->limit - capacity;
 
 	if (now.w0 - before > tx->position - before)
-		tx->closed = 4; /* RK_CLOSE_BAD_CREDIT of rk_ring.h */
+		tx->closed = RK_CLOSE_BAD_CREDIT;
 	else
 		tx->limit = now.w0 + capacity;
 	if (now.w1)

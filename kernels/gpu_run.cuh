@@ -130,11 +130,9 @@ static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_
 /* Slots of the special message of @head, its first word; 0 if no producer of ours can have sent it. */
 static __device__ uint32_t rk_special_slots(const struct rk_gpu_rx *rx, uint32_t head)
 {
-	uint32_t slots = head >> 24, most;
-	uint64_t half = (1ull << rx->capacity_log2) / 2;
+	uint32_t slots = head >> 24;
 
-	most = half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
-	if (slots > most || head >> 16 & 0xff & ~RK_MSG_F_ALL)
+	if (slots > rk_max_slots(rx->capacity_log2) || head >> 16 & 0xff & ~RK_MSG_F_ALL)
 		return 0;
 	return slots;
 }
@@ -187,7 +185,7 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 	beyond = rx.position + slots - rx.credited > 1ull << rx.capacity_log2;
 	if (!slots || (type == RK_MSG_PAD && beyond)) {
 		if (lane == 0)
-			rk_refuse(&rx, 3 /* RK_CLOSE_BAD_HEADER of rk_ring.h */);
+			rk_refuse(&rx, RK_CLOSE_BAD_HEADER);
 		return RK_SPECIAL_CLOSED;
 	}
 	if (type == RK_MSG_PAD)
@@ -507,7 +505,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			return true;
 		if (desk->waiting_cells || !rk_tx_room(tx, 1))
 			return tx->closed;
-		cell[1] = desk->hurry ? 2 /* RK_CLOSE_STOPPED */ : 1 /* RK_CLOSE_DONE */;
+		cell[1] = desk->hurry ? RK_CLOSE_STOPPED : RK_CLOSE_DONE;
 		rk_store_cell(tx, tx->position++, cell);
 		tx->closed = (uint16_t)cell[1];
 		return true;
@@ -548,7 +546,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			for (uint32_t i = 0; i < desk->inboxes; i++)
 				if (!desk->rx[i].closed)
-					rk_refuse(&desk->rx[i], 2 /* RK_CLOSE_STOPPED */);
+					rk_refuse(&desk->rx[i], RK_CLOSE_STOPPED);
 			rk_enter(desk, RK_GPU_CLOSING);
 		}
 		GROUP::sync();

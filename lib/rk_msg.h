@@ -39,6 +39,17 @@ enum rk_msg_type {
 	RK_MSG_USER = 256,     /* first type that is free to users */
 };
 
+/* Why a ring takes or gives no more messages. */
+enum rk_close {
+	RK_CLOSE_OPEN = 0,
+	RK_CLOSE_DONE = 1,	 /* the producer has nothing more to send */
+	RK_CLOSE_STOPPED = 2,	 /* an end was stopped before it was done */
+	RK_CLOSE_BAD_HEADER = 3, /* the consumer met a message with impossible slots or flags */
+	RK_CLOSE_BAD_CREDIT = 4, /* the producer met a credit beyond what it had sent */
+	RK_CLOSE_PEER_DIED = 5,	 /* the process of the other end is gone */
+	RK_CLOSE_USER = 256,	 /* first reason that is free to users */
+};
+
 /* Extensions at the front of the body, in the order of their bits. */
 enum rk_msg_flag {
 	RK_MSG_F_TIME = 1 << 0,	 /* u64 ns, CLOCK_MONOTONIC: when this was meant to happen */

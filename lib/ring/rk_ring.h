@@ -45,17 +45,6 @@
 #define RK_RING_MAX_CAPACITY (1ULL << 31)
 #define RK_RING_NAME_BYTES 64
 
-/* Why a ring takes or gives no more messages. */
-enum rk_close {
-	RK_CLOSE_OPEN = 0,
-	RK_CLOSE_DONE = 1,	 /* the producer has nothing more to send */
-	RK_CLOSE_STOPPED = 2,	 /* an end was stopped before it was done */
-	RK_CLOSE_BAD_HEADER = 3, /* the consumer met a message with impossible slots or flags */
-	RK_CLOSE_BAD_CREDIT = 4, /* the producer met a credit beyond what it had sent */
-	RK_CLOSE_PEER_DIED = 5,	 /* the process of the other end is gone */
-	RK_CLOSE_USER = 256,	 /* first reason that is free to users */
-};
-
 enum rk_role {
 	RK_ROLE_PRODUCER = 0,
 	RK_ROLE_CONSUMER = 1,
