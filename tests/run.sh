@@ -69,8 +69,11 @@ run() { # name command...
 for build in release native thread address; do
 	for test in tests/test_*.c; do
 		test=$(basename "$test" .c)
-		# The native build differs where rings are used from a program: those tests only.
+		# The native build differs where rings are used from a program: those tests only. What
+		# only drives a compiler is built once.
 		case $build-$test in
+		thread-test_cuda_code | address-test_cuda_code) ;;
+		thread-test_gpu_bench_code | address-test_gpu_bench_code) ;;
 		native-test_ring* | native-test_share | native-test_runtime | [!n]*)
 			run "$build-$test" "$B/$build/tests/$test"
 			;;
