@@ -5,20 +5,20 @@
 
 #include <string.h>
 
-enum { START_CELLS = (RK_MSG_HEADER_BYTES + 8 * RK_MAX_ARGS + RK_CELL_BYTES - 1) / RK_CELL_BYTES };
-
 void actor_stopped(void *owner)
 {
 	struct rk_actor *actor = owner;
 
 	pthread_mutex_lock(&actor->runtime->mutex);
+	for (struct rk_actor *child = actor->children; child; child = child->sibling)
+		child->ops->orphan(child);
 	pthread_cond_broadcast(&actor->runtime->changed);
 	pthread_mutex_unlock(&actor->runtime->mutex);
 }
 
 bool actor_has_stopped(const struct rk_actor *actor)
 {
-	return actor->ops->state(actor) >= RK_ACTOR_STOPPED;
+	return actor->ops->over(actor);
 }
 
 /* Until there was room. */
@@ -27,12 +27,14 @@ static int send_control(struct rk_actor *actor, struct rk_link *link, bool inbox
 {
 	int result;
 
-	while ((result = link ? actor->ops->give_end(actor, link, inbox) :
-				actor->ops->tell(actor, msg)) == -EAGAIN) {
+	while ((result = link ? actor->ops->give_end(actor, link, inbox)
+			      : actor->ops->tell(actor, msg)) == -EAGAIN) {
 		if (actor_has_stopped(actor))
 			return rk_fail(EPIPE, "actor '%s': it has stopped", actor->name);
 		runtime_give_way(actor->runtime);
 	}
+	if (!result)
+		actor->told++;
 	return result;
 }
 
@@ -66,13 +68,20 @@ static unsigned int count_args(const struct rk_actor_type *type)
 }
 
 /* Before anything runs: an actor that is there has had its RK_MSG_START. */
-static int check(const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+static int check(const struct rk_runtime *runtime, const struct rk_actor_type *type,
+		 const struct rk_actor_opts *opts)
 {
 	unsigned int count = count_args(type);
 
 	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
 		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
 			       type->name, opts->backend);
+	if (opts->backend == RK_BACKEND_CUDA && (opts->dormant || opts->parent))
+		return rk_fail(EOPNOTSUPP, "actor '%s': dormant, or with a parent: not on a GPU",
+			       type->name);
+	if (opts->parent && opts->parent->runtime != runtime)
+		return rk_fail(EINVAL, "actor '%s': parent '%s' is of another runtime", type->name,
+			       opts->parent->name);
 	if (opts->arg_count > count || count > RK_MAX_ARGS)
 		return rk_fail(EINVAL, "actor '%s': %u arguments: type '%s' takes %u",
 			       opts->name ? opts->name : type->name, opts->arg_count, type->name,
@@ -81,29 +90,44 @@ static int check(const struct rk_actor_type *type, const struct rk_actor_opts *o
 }
 
 /* RK_MSG_START with all arguments of the type; those not given are 0. */
-static int send_start(struct rk_actor *actor, const struct rk_actor_opts *opts)
+static void make_start(struct rk_actor *actor, const struct rk_actor_opts *opts)
 {
-	struct rk_msg start[START_CELLS] = {{.type = RK_MSG_START}};
 	unsigned int count = count_args(actor->type);
 
+	actor->start[0].type = RK_MSG_START;
 	if (opts->arg_count)
-		memcpy(start[0].body, opts->args, opts->arg_count * sizeof(uint64_t));
-	start[0].slots = (uint8_t)rk_msg_cells(0, count * (uint32_t)sizeof(uint64_t));
-	return actor_tell(actor, start);
+		memcpy(actor->start[0].body, opts->args, opts->arg_count * sizeof(uint64_t));
+	actor->start[0].slots = (uint8_t)rk_msg_cells(0, count * (uint32_t)sizeof(uint64_t));
+}
+
+/* @actor is one of @parent's from now on; told at once if that one has stopped meanwhile. */
+static void adopt(struct rk_actor *parent, struct rk_actor *actor)
+{
+	actor->parent = parent;
+	actor->sibling = parent->children;
+	parent->children = actor;
+	if (actor_has_stopped(parent))
+		actor->ops->orphan(actor);
 }
 
 static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
 	bool on_cpu = opts->backend == RK_BACKEND_CPU;
-	int result = check(type, opts);
+	int result = check(runtime, type, opts);
 
 	if (!result)
-		result = (on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
-	if (!result)
-		result = send_start(*actor, opts);
+		result =
+			(on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
+	if (result)
+		return result;
+	make_start(*actor, opts);
+	if (!opts->dormant)
+		result = actor_tell(*actor, (*actor)->start);
 	if (!result && on_cpu)
 		result = actor_cpu_start(*actor);
+	if (!result && opts->parent)
+		adopt(opts->parent, *actor);
 	return result;
 }
 

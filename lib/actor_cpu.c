@@ -15,7 +15,6 @@ struct cpu_actor {
 	struct rk_ctx ctx;
 	struct rk_ring_tx control; /* under runtime->mutex */
 	void *control_memory;
-	void *state;
 } __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
 static struct cpu_actor *cpu_of(const struct rk_actor *actor)
@@ -23,11 +22,68 @@ static struct cpu_actor *cpu_of(const struct rk_actor *actor)
 	return (struct cpu_actor *)(uintptr_t)actor;
 }
 
+/* Between two workers: whoever wakes it wakes the new one from now on. Mutex held. */
+static void turn_wakes(struct rk_actor *actor)
+{
+	const struct rk_wake wake = rk_worker_wake(actor->worker);
+
+	rk_wake_turn(&cpu_of(actor)->control.consumer, &wake);
+	for (struct rk_link *link = actor->runtime->links; link; link = link->next) {
+		if (link->to == actor) {
+			rk_wake_turn(&link->tx.consumer, &wake);
+			link->rx.self = wake;
+		}
+		if (link->from == actor) {
+			rk_wake_turn(&link->rx.producer, &wake);
+			link->tx.self = wake;
+		}
+	}
+}
+
+/* The worker has let go of it: it goes on at another. */
+static void arrive(struct cpu_actor *cpu)
+{
+	struct rk_runtime *runtime = cpu->base.runtime;
+
+	pthread_mutex_lock(&runtime->mutex);
+	cpu->base.worker = cpu->base.moving_to;
+	cpu->base.moving_to = NULL;
+	cpu->ctx.leaving = false;
+	turn_wakes(&cpu->base);
+	while (rk_worker_add(cpu->base.worker, &cpu->ctx.task) == -EAGAIN)
+		runtime_give_way(runtime);
+	pthread_cond_broadcast(&runtime->changed);
+	pthread_mutex_unlock(&runtime->mutex);
+}
+
 static void on_done(void *owner)
 {
-	struct rk_actor *actor = owner;
+	struct cpu_actor *cpu = owner;
 
-	runtime_task_done(actor->runtime);
+	if (cpu->ctx.leaving)
+		arrive(cpu);
+	else
+		runtime_task_done(cpu->base.runtime);
+}
+
+static void on_answered(void *owner)
+{
+	actor_answered(owner);
+}
+
+/* Nobody will restart it: the runtime has failed. */
+static bool on_failed(void *owner)
+{
+	struct cpu_actor *cpu = owner;
+
+	if (__atomic_load_n(&cpu->base.expected, __ATOMIC_RELAXED)) {
+		actor_answered(&cpu->base);
+		return true;
+	}
+	runtime_failed(cpu->base.runtime,
+		       rk_fail(EFAULT, "actor '%s': its handler was ended by signal %u (%s)",
+			       cpu->base.name, cpu->ctx.why, strsignal((int)cpu->ctx.why)));
+	return false;
 }
 
 static int tell(struct rk_actor *actor, const struct rk_msg *msg)
@@ -56,17 +112,65 @@ static void hurry(struct rk_actor *actor, enum cpu_hurry how)
 	rk_wake_up(&wake);
 }
 
+static uint32_t phase_of(const struct rk_actor *actor)
+{
+	/* A2: pairs with R2 in enter() of cpu.c: the state is as the handler left it. */
+	return __atomic_load_n(&cpu_of(actor)->ctx.phase, __ATOMIC_ACQUIRE);
+}
+
 static enum rk_actor_state state_of(const struct rk_actor *actor)
 {
-	/* A2: pairs with R2 in enter() of cpu.c: the state is as RK_MSG_STOP left it. */
-	switch (__atomic_load_n(&cpu_of(actor)->ctx.phase, __ATOMIC_ACQUIRE)) {
+	switch (phase_of(actor)) {
+	case CPU_DORMANT:
+	case CPU_PAUSED:
+		return RK_ACTOR_DORMANT;
+	case CPU_STARTING:
+		return RK_ACTOR_STARTING;
 	case CPU_RUNNING:
 		return RK_ACTOR_RUNNING;
 	case CPU_DRAINING:
 		return RK_ACTOR_DRAINING;
+	case CPU_FAILED:
+		return RK_ACTOR_FAILED;
 	default:
-		return RK_ACTOR_STOPPED;
+		return cpu_of(actor)->ctx.failed_for_good ? RK_ACTOR_FAILED : RK_ACTOR_STOPPED;
 	}
+}
+
+static bool is_over(const struct rk_actor *actor)
+{
+	return phase_of(actor) >= CPU_CLOSING;
+}
+
+static uint32_t obeyed(const struct rk_actor *actor)
+{
+	/* A9: pairs with R9 in answer() of cpu.c: what was asked for has been done. */
+	return __atomic_load_n(&cpu_of(actor)->ctx.obeyed, __ATOMIC_ACQUIRE);
+}
+
+static void orphan(struct rk_actor *actor)
+{
+	/* Relaxed: it orders nothing; the wake makes sure that it is seen. */
+	__atomic_store_n(&cpu_of(actor)->ctx.orphaned, 1, __ATOMIC_RELAXED);
+	hurry(actor, CPU_PATIENT);
+}
+
+static uint64_t calls(const struct rk_actor *actor)
+{
+	return __atomic_load_n(&cpu_of(actor)->ctx.guarded.calls, __ATOMIC_RELAXED);
+}
+
+static void interrupt(struct rk_actor *actor, uint64_t call)
+{
+	struct rk_runtime *runtime = actor->runtime;
+
+	if (!runtime->opts.guard)
+		return;
+	/* Relaxed: the signal orders it. */
+	__atomic_store_n(&cpu_of(actor)->ctx.guarded.interrupted, call, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&runtime->mutex);
+	rk_worker_interrupt(actor->worker);
+	pthread_mutex_unlock(&runtime->mutex);
 }
 
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
@@ -83,11 +187,15 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_bad = __atomic_load_n(&from->dropped_bad, __ATOMIC_RELAXED);
 	info->dropped_stopped = __atomic_load_n(&from->dropped_stopped, __ATOMIC_RELAXED);
 	info->dropped_no_memory = __atomic_load_n(&from->dropped_no_memory, __ATOMIC_RELAXED);
+	info->failures = __atomic_load_n(&from->failures, __ATOMIC_RELAXED);
+	info->failed_messages = __atomic_load_n(&from->failed_messages, __ATOMIC_RELAXED);
+	info->restarts = __atomic_load_n(&from->restarts, __ATOMIC_RELAXED);
+	info->failure = (int)__atomic_load_n(&cpu_of(actor)->ctx.why, __ATOMIC_RELAXED);
 }
 
 static const void *memory_of(struct rk_actor *actor)
 {
-	return state_of(actor) == RK_ACTOR_STOPPED ? cpu_of(actor)->state : NULL;
+	return state_of(actor) >= RK_ACTOR_STOPPED ? cpu_of(actor)->ctx.state : NULL;
 }
 
 static void free_actor(struct rk_actor *actor)
@@ -96,7 +204,8 @@ static void free_actor(struct rk_actor *actor)
 
 	cpu_actor_release(&cpu->ctx);
 	free(cpu->control_memory);
-	free(cpu->state);
+	free(cpu->ctx.state);
+	free(actor->spare);
 	free(actor->name);
 	free(cpu);
 }
@@ -106,9 +215,14 @@ static const struct actor_ops ops = {
 	.give_end = give_end,
 	.hurry = hurry,
 	.state = state_of,
+	.over = is_over,
 	.info = get_info,
 	.memory = memory_of,
 	.free = free_actor,
+	.obeyed = obeyed,
+	.orphan = orphan,
+	.interrupt = interrupt,
+	.calls = calls,
 };
 
 static int open_control(struct cpu_actor *cpu)
@@ -127,17 +241,18 @@ static int open_control(struct cpu_actor *cpu)
 	return 0;
 }
 
-static int create_memory(struct cpu_actor *cpu, const struct rk_actor_type *type, const char *name)
+static int create_memory(struct cpu_actor *cpu, void **state, const struct rk_actor_type *type,
+			 const char *name)
 {
 	size_t state_bytes = (type->state_bytes + RK_CACHE_LINE_BYTES) / RK_CACHE_LINE_BYTES *
 			     RK_CACHE_LINE_BYTES;
 
 	cpu->base.name = strdup(name);
-	cpu->state = aligned_alloc(RK_CACHE_LINE_BYTES, state_bytes);
-	if (!cpu->base.name || !cpu->state)
+	*state = aligned_alloc(RK_CACHE_LINE_BYTES, state_bytes);
+	if (!cpu->base.name || !*state)
 		return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state", name,
 			       type->state_bytes);
-	memset(cpu->state, 0, state_bytes);
+	memset(*state, 0, state_bytes);
 	return 0;
 }
 
@@ -147,6 +262,7 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	int worker = runtime_worker_index(runtime, opts->worker, (int)runtime->next_worker);
 	const char *name = opts->name ? opts->name : type->name;
 	struct cpu_actor *cpu;
+	void *state = NULL;
 	int result;
 
 	if (worker < 0)
@@ -161,12 +277,14 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 				      .type = type,
 				      .worker = runtime->worker[worker],
 				      .max_links = RK_MAX_LINKS};
-	result = create_memory(cpu, type, name);
+	result = create_memory(cpu, &state, type, name);
+	cpu_actor_prepare(&cpu->ctx, type, state, runtime->opts.guard);
 	if (result)
 		return result;
-	cpu_actor_prepare(&cpu->ctx, type, cpu->state, cpu->base.worker);
 	cpu->ctx.owner = cpu;
 	cpu->ctx.stopped = actor_stopped;
+	cpu->ctx.answered = on_answered;
+	cpu->ctx.failed = on_failed;
 	cpu->ctx.done = on_done;
 	return open_control(cpu);
 }

@@ -90,6 +90,7 @@ static void hurry(struct rk_actor *actor, enum cpu_hurry how)
 	static const enum rk_gpu_hurry as[] = {
 		[CPU_PATIENT] = RK_GPU_PATIENT,
 		[CPU_HURRY] = RK_GPU_HURRY,
+		[CPU_KILLED] = RK_GPU_HURRY,
 		[CPU_LET_GO] = RK_GPU_LET_GO,
 	};
 
@@ -111,6 +112,11 @@ static enum rk_actor_state state_of(const struct rk_actor *actor)
 	default:
 		return RK_ACTOR_STOPPED;
 	}
+}
+
+static bool is_over(const struct rk_actor *actor)
+{
+	return state_of(actor) >= RK_ACTOR_STOPPED;
 }
 
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
@@ -145,6 +151,7 @@ static const struct actor_ops ops = {
 	.give_end = give_end,
 	.hurry = hurry,
 	.state = state_of,
+	.over = is_over,
 	.info = get_info,
 	.memory = memory_of,
 	.free = free_actor,

@@ -7,6 +7,7 @@
 #ifndef RINGKERNEL_H
 #define RINGKERNEL_H
 
+#include "rk_actor.h"
 #include "rk_base.h"
 #include "rk_error.h"
 #include "rk_frame.h"

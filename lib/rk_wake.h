@@ -24,11 +24,26 @@
 #endif
 
 #define RK_WAKE_NAP_NS 1000000 /* longest sleep without membarrier(2) */
+#define RK_WAKE_SPOT   (-2)    /* instead of an eventfd: @word is that of a struct rk_wake_spot */
+
+/**
+ * struct rk_wake_spot - a sleeper that wakers may be turned to while they run
+ * @word: as in struct rk_wake
+ * @eventfd: likewise
+ * @bell: likewise
+ *
+ * All that a waker needs hangs on the one pointer that rk_wake_turn() changes.
+ */
+struct rk_wake_spot {
+	uint32_t word;
+	int eventfd;
+	uint64_t *bell;
+};
 
 /**
  * struct rk_wake - who may be asleep, and how to wake it
  * @word: 1 while it sleeps; may lie in memory shared with another process
- * @eventfd: written to wake it; -1: it sleeps on @word as a futex
+ * @eventfd: written to wake it; -1: it sleeps on @word as a futex; RK_WAKE_SPOT: see there
  * @bell: for the waker: a count of its own that whoever sleeps is woken by, instead of the above
  * @sleep: for the sleeper: how it sleeps, instead of on @word; NULL: on @word
  * @sleeper: first argument of @sleep
@@ -93,6 +108,22 @@ RK_API void rk_wake_sleep(const struct rk_wake *wake, uint64_t timeout_ns);
  */
 RK_API void rk_wake_again(const struct rk_wake *wake);
 
+/**
+ * rk_wake_turn() - from now on wake another
+ * @wake: of a spot; a waker may be using it
+ * @to: of a spot, which outlives the waker
+ *
+ * A waker that still sees the former wakes that one in vain. The latter looks for work before it
+ * next sleeps, and rk_wake_announce() makes every waker see the change.
+ *
+ * Context: any thread; callers take turns.
+ */
+static inline void rk_wake_turn(struct rk_wake *wake, const struct rk_wake *to)
+{
+	/* Relaxed: what hangs on it never changes. */
+	__atomic_store_n(&wake->word, to->word, __ATOMIC_RELAXED);
+}
+
 /* The slow half of rk_wake_up(). */
 RK_API void rk_wake_now(const struct rk_wake *wake);
 
@@ -106,9 +137,11 @@ RK_END_DECLS
  */
 static inline void rk_wake_up(const struct rk_wake *wake)
 {
-	/* The compiler must not lift the load above the work; rk_wake_announce() does the CPU's part. */
+	/* The compiler must not lift the load above the work; rk_wake_announce() does the CPU's
+	 * part. */
 	__asm__ volatile("" ::: "memory");
-	if (rk_unlikely(__atomic_load_n(wake->word, __ATOMIC_RELAXED)))
+	if (rk_unlikely(__atomic_load_n(__atomic_load_n(&wake->word, __ATOMIC_RELAXED),
+					__ATOMIC_RELAXED)))
 		rk_wake_now(wake);
 }
 

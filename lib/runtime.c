@@ -13,7 +13,6 @@
 
 /* For all to let go; an actor on a GPU whose handler never returns is left behind then. */
 #define CLOSE_NS 2000000000ULL
-#define STOP_LOOK_NS 50000
 
 void runtime_give_way(struct rk_runtime *runtime)
 {
@@ -137,7 +136,9 @@ int rk_runtime_open(struct rk_runtime **out, const struct rk_runtime_opts *opts)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&runtime->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
-	result = choose_cpus(runtime, opts);
+	result = opts->guard ? cpu_guard_install() : 0;
+	if (!result)
+		result = choose_cpus(runtime, opts);
 	if (!result)
 		result = start_workers(runtime, opts);
 	if (result) {
@@ -149,9 +150,8 @@ int rk_runtime_open(struct rk_runtime **out, const struct rk_runtime_opts *opts)
 	return 0;
 }
 
-/* Wait, mutex held, until @reached; 0 or -ETIMEDOUT. */
-static int wait_until(struct rk_runtime *runtime, bool (*reached)(const void *), const void *what,
-		      uint64_t timeout_ns)
+int runtime_wait_until(struct rk_runtime *runtime, bool (*reached)(const void *), const void *what,
+		       uint64_t timeout_ns)
 {
 	struct timespec end;
 
@@ -175,14 +175,8 @@ static bool nothing_lives(const void *what)
 
 static bool nothing_lives_or_failed(const void *what)
 {
-	return !((const struct rk_runtime *)what)->live || ((const struct rk_runtime *)what)->result;
-}
-
-static bool has_stopped(const void *what)
-{
-	const struct rk_actor *actor = what;
-
-	return actor_has_stopped(actor);
+	return !((const struct rk_runtime *)what)->live ||
+	       ((const struct rk_runtime *)what)->result;
 }
 
 static int wait_for(struct rk_runtime *runtime, bool (*reached)(const void *), uint64_t timeout_ns)
@@ -190,7 +184,7 @@ static int wait_for(struct rk_runtime *runtime, bool (*reached)(const void *), u
 	int result;
 
 	pthread_mutex_lock(&runtime->mutex);
-	result = wait_until(runtime, reached, runtime, timeout_ns);
+	result = runtime_wait_until(runtime, reached, runtime, timeout_ns);
 	if (result)
 		rk_fail(ETIMEDOUT, "runtime: %u actors and ports still run", runtime->live);
 	else if (runtime->result)
@@ -202,16 +196,6 @@ static int wait_for(struct rk_runtime *runtime, bool (*reached)(const void *), u
 int rk_runtime_wait(struct rk_runtime *runtime, uint64_t timeout_ns)
 {
 	return wait_for(runtime, nothing_lives_or_failed, timeout_ns);
-}
-
-/* Ask an actor to stop. Mutex held. */
-static void ask_stop(struct rk_actor *actor, enum cpu_hurry hurry)
-{
-	const struct rk_msg msg = {.type = RK_MSG_STOP, .slots = 1};
-
-	actor->ops->hurry(actor, hurry);
-	actor_tell(actor, &msg);
-	actor->ops->hurry(actor, CPU_PATIENT);
 }
 
 static void wake_workers(struct rk_runtime *runtime)
@@ -229,10 +213,11 @@ static void stop_all(struct rk_runtime *runtime, enum rk_stop how, enum cpu_hurr
 	/* Ports first: to drain is to let what they gave flow out, actor after actor. */
 	for (struct rk_link *link = runtime->links; link; link = link->next)
 		__atomic_store_n(&link->hurry, hurry ? hurry : CPU_HURRY, __ATOMIC_RELAXED);
-	/* An actor fed by ports and actors alone stops when the last of them has closed its ring. */
+	/* An actor fed by ports and actors alone stops when the last of them has closed its ring.
+	 */
 	for (struct rk_actor *actor = runtime->actors; actor; actor = actor->next)
 		if (how == RK_STOP_NOW || !actor->inboxes || actor->host_inboxes)
-			ask_stop(actor, hurry);
+			actor_ask_stop(actor, hurry);
 	wake_workers(runtime);
 	pthread_mutex_unlock(&runtime->mutex);
 }
@@ -241,37 +226,6 @@ int rk_runtime_stop(struct rk_runtime *runtime, enum rk_stop how, uint64_t timeo
 {
 	stop_all(runtime, how, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
 	return wait_for(runtime, nothing_lives, timeout_ns);
-}
-
-/* Most actors stop within microseconds: a sleep would take longer than that. */
-static void look_for_a_while(const struct rk_actor *actor, uint64_t most_ns)
-{
-	uint64_t end_ns = now_ns() + (most_ns < STOP_LOOK_NS ? most_ns : STOP_LOOK_NS);
-	struct rk_spin spin = {0};
-
-	while (!has_stopped(actor) && now_ns() < end_ns)
-		rk_spin_miss(&spin);
-}
-
-int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
-{
-	struct rk_runtime *runtime = actor->runtime;
-	int result;
-
-	pthread_mutex_lock(&runtime->mutex);
-	if (!has_stopped(actor))
-		ask_stop(actor, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
-	pthread_mutex_unlock(&runtime->mutex);
-	look_for_a_while(actor, timeout_ns);
-	pthread_mutex_lock(&runtime->mutex);
-	result = wait_until(runtime, has_stopped, actor, timeout_ns);
-	pthread_mutex_unlock(&runtime->mutex);
-	if (result)
-		return rk_fail(ETIMEDOUT,
-			       "actor '%s': still running after %" PRIu64
-			       " ms: its handler has not come back, or its inboxes never empty",
-			       actor->name, timeout_ns / 1000000);
-	return 0;
 }
 
 int rk_runtime_worker(const struct rk_runtime *runtime, unsigned int index,

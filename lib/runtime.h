@@ -12,12 +12,15 @@
 #include <pthread.h>
 
 #define RK_RUNTIME_NOTE_BYTES 512
-#define RK_LINK_ERROR_BYTES 512
+#define RK_LINK_ERROR_BYTES   512
 
 struct rk_actor;
 struct rk_link;
 
-/* What differs between backends. All but @state, @info and @hurry with the runtime's mutex held. */
+/*
+ * What differs between backends. All but @state, @over, @obeyed, @info and @hurry with the
+ * runtime's mutex held; what stands after @free may be NULL: the backend cannot do it.
+ */
 struct actor_ops {
 	/* Send a control message. 0; -EAGAIN when its ring is full. */
 	int (*tell)(struct rk_actor *actor, const struct rk_msg *msg);
@@ -26,12 +29,24 @@ struct actor_ops {
 	/* Ask it to be quick, and wake it. */
 	void (*hurry)(struct rk_actor *actor, enum cpu_hurry hurry);
 	enum rk_actor_state (*state)(const struct rk_actor *actor);
+	/* It will handle no more messages, whatever it is told. */
+	bool (*over)(const struct rk_actor *actor);
 	void (*info)(const struct rk_actor *actor, struct rk_actor_info *info);
 	/* The state's memory once it has stopped, or NULL. */
 	const void *(*memory)(struct rk_actor *actor);
 	/* No worker or kernel runs it any more. */
 	void (*free)(struct rk_actor *actor);
+	/* Control messages that it has obeyed, of those it was told. */
+	uint32_t (*obeyed)(const struct rk_actor *actor);
+	/* Its parent has stopped. */
+	void (*orphan)(struct rk_actor *actor);
+	/* End call @call of its handler if it still runs. Any thread. */
+	void (*interrupt)(struct rk_actor *actor, uint64_t call);
+	/* Calls of its handler, begun and ended: odd while one runs. Any thread. */
+	uint64_t (*calls)(const struct rk_actor *actor);
 };
+
+enum { START_CELLS = (RK_MSG_HEADER_BYTES + 8 * RK_MAX_ARGS + RK_CELL_BYTES - 1) / RK_CELL_BYTES };
 
 /* What all actors have; the first member of struct cpu_actor and struct gpu_actor. */
 struct rk_actor {
@@ -46,6 +61,19 @@ struct rk_actor {
 	unsigned int host_inboxes;
 	unsigned int outboxes;
 	unsigned int max_links;
+	struct rk_actor *parent; /* and its children */
+	struct rk_actor *children;
+	struct rk_actor *sibling;
+	struct rk_worker *moving_to;
+	uint32_t told;			  /* control messages; under the mutex */
+	uint32_t awaited;		  /* somebody waits until they are obeyed: atomic */
+	uint32_t expected;		  /* somebody will see to it if it fails: atomic */
+	struct rk_msg start[START_CELLS]; /* its RK_MSG_START */
+	void *spare; /* of the size of its state: see lib/actor_life.c; under the mutex, as the next
+		      */
+	uint32_t spare_told;
+	bool spare_lent;
+	bool spare_late;
 };
 
 struct rk_link {
@@ -104,6 +132,10 @@ int runtime_add_task(struct rk_runtime *runtime, int index, struct rk_task *task
 /* A task has finished. On a worker's thread; takes the mutex. */
 void runtime_task_done(struct rk_runtime *runtime);
 
+/* Wait, mutex held, until @reached; 0 or -ETIMEDOUT. */
+int runtime_wait_until(struct rk_runtime *runtime, bool (*reached)(const void *), const void *what,
+		       uint64_t timeout_ns);
+
 /* Note the first error, its text in rk_errmsg(). On a worker's thread; takes the mutex. */
 void runtime_failed(struct rk_runtime *runtime, int result);
 
@@ -116,13 +148,31 @@ void runtime_add_note(struct rk_runtime *runtime, const char *note);
 /* Send a control message, waiting for room. Mutex held. 0, or -EPIPE when it has stopped. */
 int actor_tell(struct rk_actor *actor, const struct rk_msg *msg);
 
+/* Ask an actor to stop. Mutex held. */
+void actor_ask_stop(struct rk_actor *actor, enum cpu_hurry hurry);
+
+/*
+ * Tell it, and wait until it has obeyed. Takes the mutex. 0; -EPIPE when it has stopped;
+ * -ETIMEDOUT; -EOPNOTSUPP on a backend that does not answer; said in rk_errmsg(). @verb: for
+ * people.
+ */
+int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t timeout_ns,
+		  const char *verb);
+
+/* A control message with up to two pointers of this process. */
+struct rk_msg actor_order(uint16_t type, const void *first, const void *second);
+
 /* Tell it of its end of a link. Mutex held. 0; -ENOSPC when it has too many; -EPIPE, said. */
 int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox);
 
-/* It has stopped or failed: whoever waits for that is woken. Any thread but those of the runtime. */
+/* It has stopped or failed: whoever waits for that is woken. Any thread but those of the runtime.
+ */
 void actor_stopped(void *actor);
 
 bool actor_has_stopped(const struct rk_actor *actor);
+
+/* It has obeyed more. On its worker's thread. */
+void actor_answered(struct rk_actor *actor);
 
 /*
  * Make an actor of @type (lib/actor_cpu.c, lib/actor_cuda.c). Mutex held. 0, and it runs as soon as
@@ -136,8 +186,8 @@ int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
 struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
 
 /*
- * @actor died: close the host's ends of its links, with RK_CLOSE_PEER_DIED. False when a ring is too
- * full to say so: call again. Takes the mutex.
+ * @actor died: close the host's ends of its links, with RK_CLOSE_PEER_DIED. False when a ring is
+ * too full to say so: call again. Takes the mutex.
  */
 bool links_orphaned(struct rk_actor *actor);
 

@@ -21,10 +21,10 @@ int rk_wake_guard(bool shared)
 	int known = __atomic_load_n(&guard[shared], __ATOMIC_RELAXED);
 
 	if (!known) {
-		known = membarrier(shared ? MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED :
-					    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) ?
-				-1 :
-				1;
+		known = membarrier(shared ? MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
+					  : MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+				? -1
+				: 1;
 		/* Relaxed: registering twice is harmless, and the kernel keeps the state. */
 		__atomic_store_n(&guard[shared], known, __ATOMIC_RELAXED);
 	}
@@ -78,17 +78,29 @@ void rk_wake_again(const struct rk_wake *wake)
 	rk_wake_now(wake);
 }
 
-void rk_wake_now(const struct rk_wake *wake)
+static void wake_by_eventfd(uint32_t *word, int eventfd)
 {
 	uint64_t one = 1;
 
+	if (write(eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		__atomic_store_n(word, 1, __ATOMIC_SEQ_CST); /* let the next send try */
+}
+
+void rk_wake_now(const struct rk_wake *wake)
+{
+	uint32_t *word = __atomic_load_n(&wake->word, __ATOMIC_RELAXED);
+	const struct rk_wake_spot *spot = (const struct rk_wake_spot *)word;
+	bool by_spot = wake->eventfd == RK_WAKE_SPOT;
+	uint64_t *bell = by_spot ? spot->bell : wake->bell;
+	int eventfd = by_spot ? spot->eventfd : wake->eventfd;
+
 	/* Whoever takes the word wakes; the others have no need to. */
-	if (!__atomic_exchange_n(wake->word, 0, __ATOMIC_SEQ_CST))
+	if (!__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST))
 		return;
-	if (wake->bell) /* R7: pairs with A7 in doorbell.c; added, for threads may share the word */
-		__atomic_fetch_add(wake->bell, 1, __ATOMIC_RELEASE);
-	else if (wake->eventfd < 0)
-		syscall(SYS_futex, wake->word, FUTEX_WAKE, 1, NULL, NULL, 0);
-	else if (write(wake->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		__atomic_store_n(wake->word, 1, __ATOMIC_SEQ_CST); /* let the next send try */
+	if (bell) /* R7: pairs with A7 in doorbell.c; added, for threads may share the word */
+		__atomic_fetch_add(bell, 1, __ATOMIC_RELEASE);
+	else if (eventfd < 0)
+		syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	else
+		wake_by_eventfd(word, eventfd);
 }

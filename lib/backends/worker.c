@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/worker.h"
+#include "backends/cpu_guard.h"
 #include "clock.h"
 #include "gpudirect/rk_doorbell.h"
 #include "ring/rk_ring.h"
@@ -27,8 +28,7 @@ enum {
 enum control_type { CONTROL_ADD = RK_MSG_USER, CONTROL_EXIT };
 
 struct rk_worker {
-	uint32_t sleeping __attribute__((aligned(RK_CACHE_LINE_BYTES)));
-	int eventfd;
+	struct rk_wake_spot spot __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct rk_doorbells *bells; /* NULL: woken by the eventfd */
 	struct rk_ringer ringer;
 	uint32_t spin_looks;
@@ -52,9 +52,7 @@ static void bump(uint64_t *counter)
 
 struct rk_wake rk_worker_wake(const struct rk_worker *worker)
 {
-	return (struct rk_wake){.word = (uint32_t *)&worker->sleeping,
-				.eventfd = worker->eventfd,
-				.bell = worker->bells ? worker->ringer.word : NULL};
+	return (struct rk_wake){.word = (uint32_t *)&worker->spot.word, .eventfd = RK_WAKE_SPOT};
 }
 
 static int take_control(struct rk_worker *worker)
@@ -102,7 +100,7 @@ static uint64_t gather(struct rk_worker *worker, struct pollfd *fds, nfds_t *cou
 {
 	uint64_t due_ns = UINT64_MAX;
 
-	fds[0] = (struct pollfd){.fd = worker->eventfd, .events = POLLIN};
+	fds[0] = (struct pollfd){.fd = worker->spot.eventfd, .events = POLLIN};
 	*count = 1;
 	for (struct rk_task *task = worker->tasks; task; task = task->next) {
 		uint64_t task_due_ns = task->due_ns(task);
@@ -208,8 +206,10 @@ static void *run(void *argument)
 
 	pthread_setname_np(pthread_self(), worker->name);
 	prctl(PR_SET_TIMERSLACK, 1UL);
+	cpu_guard_enter();
 	while (!worker->exiting || worker->tasks)
 		look_until_work(worker);
+	cpu_guard_leave();
 	return NULL;
 }
 
@@ -254,10 +254,12 @@ static int open_control(struct rk_worker *worker)
 /* No error: without the module, or without the right to it, the eventfd wakes. */
 static void open_bell(struct rk_worker *worker)
 {
-	if (rk_doorbells_open(&worker->bells, 1))
+	if (rk_doorbells_open(&worker->bells, 1)) {
 		worker->bells = NULL;
-	else
-		rk_ringer_init(&worker->ringer, worker->bells, 0, 0);
+		return;
+	}
+	rk_ringer_init(&worker->ringer, worker->bells, 0, 0);
+	worker->spot.bell = worker->ringer.word;
 }
 
 int rk_worker_open(struct rk_worker **out, const char *name, int cpu, uint32_t spin_looks,
@@ -273,8 +275,8 @@ int rk_worker_open(struct rk_worker **out, const char *name, int cpu, uint32_t s
 	worker->spin_looks = spin_looks;
 	if (doorbells)
 		open_bell(worker);
-	worker->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->eventfd < 0)
+	worker->spot.eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->spot.eventfd < 0)
 		result = rk_fail(errno, "worker '%s': eventfd: %m", name);
 	else
 		result = open_control(worker);
@@ -309,6 +311,12 @@ uint64_t rk_worker_cpu_ns(const struct rk_worker *worker)
 	return worker->cpu_clock == -1 ? 0 : clock_ns(worker->cpu_clock);
 }
 
+void rk_worker_interrupt(struct rk_worker *worker)
+{
+	if (worker->started)
+		pthread_kill(worker->thread, CPU_GUARD_SIGNAL);
+}
+
 void rk_worker_close(struct rk_worker *worker)
 {
 	struct rk_msg msg = {.type = CONTROL_EXIT, .slots = 1};
@@ -318,8 +326,8 @@ void rk_worker_close(struct rk_worker *worker)
 			rk_ring_wait_send(&worker->control_tx, 1, RK_WORKER_NAP_NS);
 		pthread_join(worker->thread, NULL);
 	}
-	if (worker->eventfd >= 0)
-		close(worker->eventfd);
+	if (worker->spot.eventfd >= 0)
+		close(worker->spot.eventfd);
 	rk_doorbells_close(worker->bells);
 	free(worker->control_memory);
 	free(worker);

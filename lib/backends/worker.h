@@ -6,8 +6,9 @@
  * list of tasks belongs to the thread alone. Idle: look some thousand times, then yield, then
  * sleep in ppoll(2) on the worker's eventfd and the tasks' own descriptors until the earliest time
  * at which a task is due. Where the module is loaded and permitted, a doorbell stands for the
- * eventfd: whoever wakes then pays a store and no system call. Whoever feeds a task wakes the worker through rk_wake (rk_wake.h), so no
- * wake-up is lost; still no sleep is longer than RK_WORKER_NAP_NS.
+ * eventfd: whoever wakes then pays a store and no system call. Whoever feeds a task wakes the
+ * worker through rk_wake (rk_wake.h), so no wake-up is lost; still no sleep is longer than
+ * RK_WORKER_NAP_NS.
  */
 #ifndef RK_BACKENDS_WORKER_H
 #define RK_BACKENDS_WORKER_H
@@ -65,6 +66,9 @@ void rk_worker_stats(const struct rk_worker *worker, struct rk_worker_stats *sta
 
 /* CPU time used by the worker's thread so far; 0 after it ended. */
 uint64_t rk_worker_cpu_ns(const struct rk_worker *worker);
+
+/* Send CPU_GUARD_SIGNAL to its thread (cpu_guard.h). Any thread, while it is open. */
+void rk_worker_interrupt(struct rk_worker *worker);
 
 /* Ends when its tasks have finished; the caller sees to it that they do. Frees @worker. */
 void rk_worker_close(struct rk_worker *worker);
