@@ -18,6 +18,7 @@
 #include "gpu_ring.cuh"
 #include "rk_handler.h"
 
+#define RK_BLOCK_POLLS 2 /* of each warp of a block actor, one behind the other: 256 slots */
 #define RK_STAGING_CELLS 16
 #define RK_STAGING_FULL 8 /* from so many on, what is staged is stored before the next message */
 
@@ -61,7 +62,7 @@ struct rk_gpu_desk {
 
 /* A block's shared memory; the rings between its actors follow, aligned as slots are. */
 struct RK_ALIGNED(RK_SLOT_BYTES) rk_gpu_shared {
-	uint8_t cells[RK_GPU_WARPS][RK_POLL_SLOTS * RK_CELL_BYTES];
+	uint8_t cells[RK_GPU_WARPS][RK_BLOCK_POLLS * RK_POLL_SLOTS * RK_CELL_BYTES];
 	struct rk_gpu_desk desk[RK_GPU_WARPS];
 	uint32_t plain[2][RK_GPU_WARPS];
 	volatile uint64_t block_serial; /* of the block actor that all warps are to run */
@@ -119,6 +120,14 @@ static __device__ __forceinline__ uint64_t rk_agree(struct rk_ctx *ctx, uint64_t
 		ctx->desk->share[ctx->turn % 2] = said;
 	__syncthreads();
 	return ctx->desk->share[ctx->turn++ % 2];
+}
+
+/* A short word of the leader's, likewise. */
+static __device__ __forceinline__ uint32_t rk_agree_short(struct rk_ctx *ctx, uint32_t said)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		return __shfl_sync(RK_FULL_WARP, said, 0);
+	return (uint32_t)rk_agree(ctx, said);
 }
 
 /* Whether the leader says so, in every lane. */
@@ -301,7 +310,7 @@ static __device__ __forceinline__ void rk_hold(struct rk_ctx *ctx)
 	ctx->to = desk->hot_outbox;
 	ctx->out = desk->tx[ctx->to];
 	if (!ctx->mixed)
-		ctx->out.shared = false;
+		ctx->out.shared = RK_SHARED_NOT;
 	ctx->hot = ctx->to < desk->outboxes && !desk->waiting_cells && !desk->dropping &&
 		   !ctx->out.closed;
 	ctx->sent = ctx->sent_slots = 0;
@@ -348,6 +357,13 @@ static __device__ __forceinline__ void rk_build(uint8_t *out, const struct rk_ms
 	words[0] = (uint64_t)tag << 32 | slots << 24 | (uint32_t)current->flags << 16 | type;
 	for (i = 0; i < front; i++)
 		words[1 + i] = extension[i];
+	if (rk_likely((uintptr_t)payload % 8 == 0 && bytes == RK_MSG_BODY_BYTES && !front)) {
+		/* One full cell, all of whose words are asked for before the first is stored. */
+#pragma unroll
+		for (i = 0; i < RK_MSG_BODY_BYTES / 8; i++)
+			words[1 + i] = ((const uint64_t *)payload)[i];
+		return;
+	}
 	if ((uintptr_t)payload % 8 == 0) {
 		for (i = 0; i < bytes / 8; i++)
 			words[at++] = ((const uint64_t *)payload)[i];
@@ -447,15 +463,13 @@ static __device__ __noinline__ int rk_send_called(struct rk_ctx *ctx, uint32_t o
  */
 static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 {
-	uint64_t said;
-	uint32_t staged;
+	uint32_t said, staged;
 
-	if (!rk_leader_says(ctx, ctx->slow || ctx->staged))
+	said = rk_agree_short(ctx, (uint32_t)ctx->slow << 31 | ctx->staged_messages << 8 | ctx->staged);
+	if (!said)
 		return;
-	said = rk_agree(ctx, (uint64_t)ctx->slow << 63 | (uint64_t)ctx->staged_messages << 32 |
-				     ctx->staged);
-	staged = (uint32_t)said;
-	ctx->slow = said >> 63;
+	staged = said & 0xff;
+	ctx->slow = said >> 31;
 	if (!ctx->slow && !last && staged < RK_STAGING_FULL)
 		return;
 	if (rk_likely(!ctx->slow && rk_hot_room(ctx, staged))) {
@@ -463,7 +477,7 @@ static __device__ __forceinline__ void rk_flush(struct rk_ctx *ctx, bool last)
 			rk_store_cells(&ctx->out, ctx->out.position, ctx->desk->staging, staged,
 				       ctx->lane, RK_GPU_WARP_LANES);
 		ctx->out.position += staged;
-		ctx->sent += (uint32_t)(said >> 32) & 0x7fffffff;
+		ctx->sent += said >> 8 & 0xff;
 		ctx->sent_slots += staged;
 	} else {
 		if (ctx->lane == 0) {
@@ -494,7 +508,9 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 {
 	const uint8_t *cells = (const uint8_t *)msgs;
 
-	rk_group_sync(ctx); /* the lanes may have written them */
+	/* The lanes may have written them: in a block, what the leader says is behind a barrier. */
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		__syncwarp();
 	/* The leader may have sent by itself before, and hold the outbox no more. */
 	if (rk_unlikely(rk_leader_says(ctx, ctx->staged || !ctx->hot || outbox != ctx->to) ||
 			!rk_hot_room(ctx, count))) {
@@ -520,7 +536,7 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 enum rk_gpu_event { RK_GPU_NOTHING, RK_GPU_START };
 
 static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
-				    uint64_t slots, uint64_t credit)
+				    uint64_t slots, uint64_t credit, uint16_t shared)
 {
 	struct rk_gpu_rx *rx = &desk->rx[desk->inboxes];
 
@@ -531,16 +547,16 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->position = rx->credited = ring->position;
 	rx->capacity_log2 = ring->capacity_log2;
 	rx->closed = 0;
-	rx->shared = ring->place == RK_GPU_SHARED;
+	rx->shared = shared;
 	/* Slots in shared memory are the consumer's to clear, before the producer knows of them. */
-	if (ring->place == RK_GPU_SHARED)
+	if (shared)
 		for (uint64_t at = 0; at < RK_SLOT_BYTES << ring->capacity_log2; at += 8)
-			rk_store_word_to(slots + at, 0, true);
+			rk_store_word_to(slots + at, 0, RK_SHARED_HERE);
 	desk->inboxes++;
 }
 
 static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
-				     uint64_t slots, uint64_t credit)
+				     uint64_t slots, uint64_t credit, uint16_t shared)
 {
 	struct rk_gpu_tx *tx = &desk->tx[desk->outboxes];
 
@@ -552,26 +568,12 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->limit = ring->position + (1ull << ring->capacity_log2);
 	tx->capacity_log2 = ring->capacity_log2;
 	tx->closed = 0;
-	tx->shared = ring->place == RK_GPU_SHARED;
+	tx->shared = shared;
 	if (tx->shared) {
-		rk_store_word_to(credit, 0, true);
-		rk_store_word_to(credit + 8, 0, true);
+		rk_store_word_to(credit, 0, RK_SHARED_HERE);
+		rk_store_word_to(credit + 8, 0, RK_SHARED_HERE);
 	}
 	desk->outboxes++;
-}
-
-/* Address of @offset in the rings' part of the shared memory of the cluster's block @rank. */
-static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
-{
-	extern __shared__ uint8_t rk_block_memory[];
-	uint32_t address = (uint32_t)__cvta_generic_to_shared(rk_block_memory) +
-			   (uint32_t)sizeof(struct rk_gpu_shared) + (uint32_t)offset;
-
-#if __CUDA_ARCH__ >= 900
-	asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
-#endif
-	(void)rank;
-	return address;
 }
 
 static __device__ uint32_t rk_own_rank()
@@ -584,22 +586,39 @@ static __device__ uint32_t rk_own_rank()
 	return rank;
 }
 
+/* Address of @offset in the rings' part of the shared memory of the cluster's block @rank. */
+static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
+{
+	extern __shared__ uint8_t rk_block_memory[];
+	uint32_t address = (uint32_t)__cvta_generic_to_shared(rk_block_memory) +
+			   (uint32_t)sizeof(struct rk_gpu_shared) + (uint32_t)offset;
+
+#if __CUDA_ARCH__ >= 900
+	if (rank != rk_own_rank())
+		asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
+#endif
+	(void)rank;
+	return address;
+}
+
 static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, const uint64_t *cell)
 {
 	const struct rk_gpu_ring *ring = (const struct rk_gpu_ring *)(cell + 1);
 	uint32_t own = rk_own_rank(), consumer = type == RK_GPU_INBOX ? own : ring->rank;
 	uint32_t producer = type == RK_GPU_INBOX ? ring->rank : own;
 	uint64_t slots = ring->slots, credit = ring->credit;
+	uint16_t shared = RK_SHARED_NOT;
 
 	if (ring->place == RK_GPU_SHARED) {
 		desk->mixed = 1;
 		slots = rk_shared_address(slots, consumer);
 		credit = rk_shared_address(credit, producer);
+		shared = ring->rank == own ? RK_SHARED_HERE : RK_SHARED_CLUSTER;
 	}
 	if (type == RK_GPU_INBOX)
-		rk_add_inbox(desk, ring, slots, credit);
+		rk_add_inbox(desk, ring, slots, credit, shared);
 	else
-		rk_add_outbox(desk, ring, slots, credit);
+		rk_add_outbox(desk, ring, slots, credit, shared);
 }
 
 /* The seat's control ring, as this end of it stands. */
@@ -613,6 +632,12 @@ static __device__ struct rk_gpu_rx rk_control_ring(const struct rk_gpu_desk *des
 	rx.capacity_log2 = 6;
 	rx.closed = rx.shared = 0;
 	return rx;
+}
+
+/* Where a control message is put: near, and unused while no handler runs. */
+static __device__ __forceinline__ uint64_t *rk_control_cells(struct rk_gpu_desk *desk)
+{
+	return (uint64_t *)desk->staging;
 }
 
 /* One control message, at most four cells; false when there is none. */
@@ -683,7 +708,7 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 /* Take one control message and obey it; false when there is none. */
 static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 {
-	uint64_t *cell = (uint64_t *)desk->scratch->outgoing;
+	uint64_t *cell = rk_control_cells(desk);
 
 	if (!rk_take_control(desk, cell))
 		return false;

@@ -35,43 +35,52 @@ RK_HD uint32_t rk_lane_two(uint32_t k)
 	return 14 * k + (k & 1 ? 0 : 12);
 }
 
-/* The lower half of @high:@low shifted right, and the upper half shifted left, by 0 or 16 bits. */
-RK_HD uint32_t rk_shift_right(uint32_t low, uint32_t high, uint32_t bits)
+/*
+ * Four of the eight bytes of @high:@low, by the nibbles of @which, the lowest first: one instruction
+ * on the GPU.
+ */
+RK_HD uint32_t rk_permute(uint32_t low, uint32_t high, uint32_t which)
 {
-	return (uint32_t)(((uint64_t)high << 32 | low) >> bits);
-}
+#ifdef __CUDA_ARCH__
+	return __byte_perm(low, high, which);
+#else
+	uint64_t from = (uint64_t)high << 32 | low;
+	uint32_t bytes = 0;
 
-RK_HD uint32_t rk_shift_left(uint32_t low, uint32_t high, uint32_t bits)
-{
-	return (uint32_t)(((uint64_t)high << 32 | low) << bits >> 32);
+	for (int i = 0; i < 4; i++)
+		bytes |= (uint32_t)(from >> (which >> 4 * i & 7) * 8 & 0xff) << 8 * i;
+	return bytes;
+#endif
 }
 
 RK_HD struct rk_pieces rk_lane_unpack(uint32_t k, struct rk_words words)
 {
-	uint32_t bits = 16 * (k & 1), a[4];
+	uint32_t a = (uint32_t)words.w0, b = (uint32_t)(words.w0 >> 32);
+	uint32_t c = (uint32_t)words.w1, d = (uint32_t)(words.w1 >> 32);
+	uint32_t odd = k & 1;
 	struct rk_pieces pieces;
 
-	a[0] = (uint32_t)words.w0;
-	a[1] = (uint32_t)(words.w0 >> 32 & 0xffffff) | (uint32_t)words.w1 << 24;
-	a[2] = (uint32_t)(words.w1 >> 8);
-	a[3] = (uint32_t)(words.w1 >> 40 & 0xffff);
-	for (int i = 0; i < 3; i++)
-		pieces.four[i] = rk_shift_right(a[i], a[i + 1], bits);
-	pieces.two = (uint16_t)(bits ? a[0] : a[3]);
+	pieces.four[0] = rk_permute(a, b, odd ? 0x5432 : 0x3210);
+	pieces.four[1] = rk_permute(b, c, odd ? 0x6542 : 0x4210);
+	pieces.four[2] = rk_permute(c, d, odd ? 0x6543 : 0x4321);
+	pieces.two = (uint16_t)rk_permute(a, d, odd ? 0x1010 : 0x6565);
 	return pieces;
 }
 
 RK_HD struct rk_words rk_lane_pack(uint32_t k, struct rk_pieces pieces, uint64_t tag)
 {
-	uint32_t bits = 16 * (k & 1), a[4];
+	const uint32_t *four = pieces.four, odd = k & 1, high_tag = (uint32_t)(tag >> 32);
 	struct rk_words words;
+	uint32_t a, b, c, d;
 
-	a[0] = rk_shift_left((uint32_t)pieces.two << 16, pieces.four[0], bits);
-	a[1] = rk_shift_left(pieces.four[0], pieces.four[1], bits);
-	a[2] = rk_shift_left(pieces.four[1], pieces.four[2], bits);
-	a[3] = bits ? pieces.four[2] >> 16 : pieces.two;
-	words.w0 = (uint64_t)(a[1] & 0xffffff) << 32 | a[0] | tag;
-	words.w1 = (uint64_t)a[3] << 40 | (uint64_t)a[2] << 8 | a[1] >> 24 | tag;
+	a = rk_permute(pieces.two, four[0], odd ? 0x5410 : 0x7654);
+	b = rk_permute(four[0], four[1], odd ? 0x4432 : 0x6654);
+	c = rk_permute(four[1], four[2], odd ? 0x4321 : 0x6543);
+	d = rk_permute(four[2], pieces.two, odd ? 0x3321 : 0x5543);
+	b = rk_permute(b, high_tag, 0x7210);
+	d = rk_permute(d, high_tag, 0x7210);
+	words.w0 = (uint64_t)b << 32 | a;
+	words.w1 = (uint64_t)d << 32 | c;
 	return words;
 }
 

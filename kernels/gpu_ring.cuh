@@ -33,7 +33,18 @@ static __device__ __forceinline__ uint64_t rk_tag_at(uint64_t position, uint32_t
 	return (uint64_t)((((uint32_t)position >> capacity_log2) + 1) << 24) << 32;
 }
 
-/* Where it says @shared, addresses are of the shared memory of the cluster's blocks. */
+/*
+ * Where the two ends of a ring are, whose slots lie in the consumer's memory and whose credit in the
+ * producer's: apart, in memory of the GPU or of the host; or in this block; or in two blocks of a
+ * cluster, and then the other end's is an address in the cluster's shared memory.
+ */
+enum rk_gpu_shared_by {
+	RK_SHARED_NOT,
+	RK_SHARED_HERE,
+	RK_SHARED_CLUSTER,
+};
+
+/* @shared: enum rk_gpu_shared_by */
 struct rk_gpu_rx {
 	uint64_t slots;
 	uint64_t credit;
@@ -79,21 +90,16 @@ static __device__ __forceinline__ void rk_store_words(uint64_t address, struct r
 }
 
 /*
- * The same, and of shared memory, which has instructions of its own: system scope traps there. Where
- * it is not known before it is compiled (@mixed), both loads stand in one piece and load the same
- * registers: a choice between two results would wait for the load where it is made, and not where
- * its words are needed.
+ * The same, and of shared memory, which has instructions of its own: system scope traps there. What
+ * is loaded lies with who loads it, in this block: a load of the cluster's shared memory takes
+ * longer. Where it is not known before it is compiled (@mixed), both loads stand in one piece and
+ * load the same registers: a choice between two results would wait for the load where it is made,
+ * and not where its words are needed.
  */
-#if __CUDA_ARCH__ >= 900
-#define RK_SHARED_LOAD	"ld.relaxed.cluster.shared::cluster"
-#define RK_SHARED_STORE "st.relaxed.cluster.shared::cluster"
-#else
-#define RK_SHARED_LOAD	"ld.volatile.shared"
-#define RK_SHARED_STORE "st.volatile.shared"
-#endif
+#define RK_SHARED_LOAD "ld.volatile.shared"
 
 static __device__ __forceinline__ void rk_load_words_of(struct rk_words *words, uint64_t address,
-							bool shared, bool mixed)
+							uint32_t shared, bool mixed)
 {
 	if (!mixed) {
 		*words = rk_load_words(address);
@@ -104,29 +110,11 @@ static __device__ __forceinline__ void rk_load_words_of(struct rk_words *words, 
 		     "@p " RK_SHARED_LOAD ".v2.u64 {%0, %1}, [%3];\n\t"
 		     "@!p ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2]; }"
 		     : "=&l"(words->w0), "=&l"(words->w1)
-		     : "l"(address), "r"((uint32_t)address), "r"((uint32_t)shared));
+		     : "l"(address), "r"((uint32_t)address), "r"(shared));
 }
 
-static __device__ __forceinline__ void rk_store_words_to(uint64_t address, struct rk_words words,
-							 bool shared)
-{
-	if (shared)
-		asm volatile(RK_SHARED_STORE ".v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
-			     "l"(words.w0), "l"(words.w1));
-	else
-		rk_store_words(address, words);
-}
-
-static __device__ __forceinline__ void rk_store_word_to(uint64_t address, uint64_t word, bool shared)
-{
-	if (shared)
-		asm volatile(RK_SHARED_STORE ".u64 [%0], %1;" ::"r"((uint32_t)address), "l"(word));
-	else
-		asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(word));
-}
-
-static __device__ __forceinline__ void rk_load_word_of(uint64_t *word, uint64_t address, bool shared,
-						       bool mixed)
+static __device__ __forceinline__ void rk_load_word_of(uint64_t *word, uint64_t address,
+						       uint32_t shared, bool mixed)
 {
 	if (mixed)
 		asm volatile("{ .reg .pred p;\n\t"
@@ -134,9 +122,40 @@ static __device__ __forceinline__ void rk_load_word_of(uint64_t *word, uint64_t 
 			     "@p " RK_SHARED_LOAD ".u64 %0, [%2];\n\t"
 			     "@!p ld.relaxed.sys.global.u64 %0, [%1]; }"
 			     : "=&l"(*word)
-			     : "l"(address), "r"((uint32_t)address), "r"((uint32_t)shared));
+			     : "l"(address), "r"((uint32_t)address), "r"(shared));
 	else
 		asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(*word) : "l"(address));
+}
+
+static __device__ __forceinline__ void rk_store_words_to(uint64_t address, struct rk_words words,
+							 uint32_t shared)
+{
+	if (shared == RK_SHARED_HERE)
+		asm volatile("st.volatile.shared.v2.u64 [%0], {%1, %2};" ::"r"((uint32_t)address),
+			     "l"(words.w0), "l"(words.w1));
+#if __CUDA_ARCH__ >= 900
+	else if (shared)
+		asm volatile("st.relaxed.cluster.shared::cluster.v2.u64 [%0], {%1, %2};" ::"r"(
+				     (uint32_t)address),
+			     "l"(words.w0), "l"(words.w1));
+#endif
+	else
+		rk_store_words(address, words);
+}
+
+static __device__ __forceinline__ void rk_store_word_to(uint64_t address, uint64_t word,
+							uint32_t shared)
+{
+	if (shared == RK_SHARED_HERE)
+		asm volatile("st.volatile.shared.u64 [%0], %1;" ::"r"((uint32_t)address), "l"(word));
+#if __CUDA_ARCH__ >= 900
+	else if (shared)
+		asm volatile("st.relaxed.cluster.shared::cluster.u64 [%0], %1;" ::"r"(
+				     (uint32_t)address),
+			     "l"(word));
+#endif
+	else
+		asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(word));
 }
 
 static __device__ __forceinline__ uint64_t rk_load_word(uint64_t address)
@@ -161,15 +180,10 @@ static __device__ __forceinline__ bool rk_head_is_plain(uint64_t word0)
 	       (word0 & 0xffff) >= RK_MSG_PACKET;
 }
 
-/* Length of the run of set groups of four bits at the front of @lanes. */
-static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t lanes)
+/* Slots before the first that has a lane, of its four, which is not in @good. */
+static __device__ __forceinline__ uint32_t rk_leading_slots(uint32_t good)
 {
-	uint32_t gaps;
-
-	lanes &= lanes >> 1;
-	lanes &= lanes >> 2;
-	gaps = ~lanes & 0x11111111u;
-	return gaps ? (uint32_t)(__ffs((int)gaps) - 1) / 4 : RK_POLL_SLOTS;
+	return good == RK_FULL_WARP ? RK_POLL_SLOTS : (uint32_t)(__ffs((int)~good) - 1) / 4;
 }
 
 /* Ask for the words of this lane of the eight slots from @position on. */
@@ -183,32 +197,43 @@ static __device__ __forceinline__ void rk_poll_load(struct rk_words *words,
 			 rx->shared, mixed);
 }
 
-/*
- * Judge what rk_poll_load() loaded: how many slots at the front are there and, if @plain, are
- * messages of one cell, free to the user. All lanes of the warp.
+/* Of eight slots that were loaded, the lanes whose words have come, and those of them that are of
+ * plain messages.
  */
-static __device__ __forceinline__ uint32_t rk_poll_judge(const struct rk_gpu_rx *rx,
-							 uint64_t position, uint32_t lane,
-							 struct rk_words words, bool plain)
+struct rk_found {
+	uint32_t there;
+	uint32_t plain;
+};
+
+/* Judge what rk_poll_load() loaded. All lanes of the warp. */
+static __device__ __forceinline__ struct rk_found rk_poll_judge(const struct rk_gpu_rx *rx,
+								uint64_t position, uint32_t lane,
+								struct rk_words words)
 {
 	uint64_t tag = rk_tag_at(position + lane / 4, rx->capacity_log2);
 	bool good = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
+	struct rk_found found;
 
-	if (plain)
-		good = good && (lane % 4 || rk_head_is_plain(words.w0));
-	return rk_leading_slots(__ballot_sync(RK_FULL_WARP, good));
+	found.there = __ballot_sync(RK_FULL_WARP, good);
+	found.plain =
+		__ballot_sync(RK_FULL_WARP, good && (lane % 4 || rk_head_is_plain(words.w0)));
+	return found;
 }
 
-/* Unpack the first @count slots of @words to @cells, one behind the other. */
-static __device__ __forceinline__ void rk_put_cells(uint8_t *cells, uint32_t lane, uint32_t count,
-						    struct rk_words words)
+/* Whether the first slot of eight is among those lanes. */
+static __device__ __forceinline__ bool rk_has_first(uint32_t lanes)
+{
+	return (lanes & 0xf) == 0xf;
+}
+
+/* Unpack this lane's part of a slot to the cells of its eight. */
+static __device__ __forceinline__ void rk_put_cell(uint8_t *cells, uint32_t lane,
+						   struct rk_words words)
 {
 	const struct rk_pieces pieces = rk_lane_unpack(lane % 4, words);
 	uint8_t *cell = cells + lane / 4 * RK_CELL_BYTES;
 	uint32_t *four = (uint32_t *)(cell + rk_lane_four(lane % 4));
 
-	if (lane / 4 >= count)
-		return;
 	four[0] = pieces.four[0];
 	four[1] = pieces.four[1];
 	four[2] = pieces.four[2];

@@ -12,10 +12,12 @@
 #include "gpu_actor.cuh"
 
 #define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
+#define RK_WATCH_POLLS 16   /* between two looks at what else there is, where polls are short */
 #define RK_BUSY_TURNS 64    /* and while messages come */
 #define RK_LAST_POLLS 4	    /* of all inboxes, before an actor that is to stop does */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
-#define RK_BLOCK_SLOTS (RK_GPU_WARPS * RK_POLL_SLOTS)
+#define RK_WARP_SLOTS (RK_BLOCK_POLLS * RK_POLL_SLOTS) /* of a warp that is part of a block */
+#define RK_BLOCK_SLOTS (RK_GPU_WARPS * RK_WARP_SLOTS)
 
 /* A warp, or a block, as the group that calls a handler. */
 struct rk_warp_group {
@@ -36,11 +38,14 @@ struct rk_block_group {
 /* The inbox in turn, in registers, and what lies in the group's cells. */
 struct rk_gpu_turn {
 	struct rk_gpu_rx rx;
-	struct rk_words words; /* of the slots at the ring's position, asked for before */
-	bool mixed;	       /* as of the context */
-	uint32_t plain;	       /* messages in the group's cells */
-	bool special;	       /* the next one is there, but is not plain */
-	bool told;	       /* there is something else to do; in one lane, then in all */
+	/* Of the slots at the ring's position, asked for before; a warp that is none of a block asks
+	 * for the first eight only.
+	 */
+	struct rk_words words[RK_BLOCK_POLLS];
+	bool mixed;	  /* as of the context */
+	uint32_t plain;	  /* messages in the group's cells */
+	uint32_t special; /* the next one is there, but is not plain */
+	uint32_t told;	  /* there is something else to do; in one lane, then in all */
 };
 
 static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
@@ -52,79 +57,121 @@ static __device__ __forceinline__ struct rk_gpu_shared *rk_shared()
 
 /* --- Taking messages --- */
 
-/* Ask for the slots at the ring's position: in a block, eight for each warp. */
-static __device__ __forceinline__ void rk_ask(struct rk_gpu_turn *turn, uint32_t lane)
+/* Ask for the eight slots at the ring's position. */
+static __device__ __forceinline__ void rk_ask(struct rk_warp_group, struct rk_gpu_turn *turn,
+					      uint32_t lane)
 {
-	rk_poll_load(&turn->words, &turn->rx,
-		     turn->rx.position + lane / RK_GPU_WARP_LANES * RK_POLL_SLOTS,
-		     lane % RK_GPU_WARP_LANES, turn->mixed);
+	rk_poll_load(&turn->words[0], &turn->rx, turn->rx.position, lane, turn->mixed);
+}
+
+/* Ask for those from @ahead behind the ring's position on. */
+static __device__ __forceinline__ void rk_ask_ahead(struct rk_gpu_turn *turn, uint32_t lane,
+						    uint32_t ahead)
+{
+	uint64_t position =
+		turn->rx.position + ahead + lane / RK_GPU_WARP_LANES * RK_WARP_SLOTS;
+
+#pragma unroll
+	for (uint32_t i = 0; i < RK_BLOCK_POLLS; i++)
+		rk_poll_load(&turn->words[i], &turn->rx, position + i * RK_POLL_SLOTS,
+			     lane % RK_GPU_WARP_LANES, turn->mixed);
+}
+
+static __device__ __forceinline__ void rk_ask(struct rk_block_group, struct rk_gpu_turn *turn,
+					      uint32_t lane)
+{
+	rk_ask_ahead(turn, lane, 0);
 }
 
 /*
  * Ask for the slots behind those that were just found; the position is theirs. A block has asked
  * already for those behind its full reach (rk_poll()).
  */
-static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group, struct rk_gpu_turn *turn,
-						   uint32_t lane)
+static __device__ __forceinline__ void rk_ask_next(struct rk_warp_group group,
+						   struct rk_gpu_turn *turn, uint32_t lane)
 {
-	rk_ask(turn, lane);
+	rk_ask(group, turn, lane);
 }
 
-static __device__ __forceinline__ void rk_ask_next(struct rk_block_group, struct rk_gpu_turn *turn,
-						   uint32_t lane)
+static __device__ __forceinline__ void rk_ask_next(struct rk_block_group group,
+						   struct rk_gpu_turn *turn, uint32_t lane)
 {
 	if (turn->plain != RK_BLOCK_SLOTS)
-		rk_ask(turn, lane);
+		rk_ask(group, turn, lane);
 }
 
-/* Judge what was asked for. A warp's is one load of eight slots. */
-static __device__ __forceinline__ void rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
+/* Judge what was asked for. Return: whether plain messages lie in the cells. */
+static __device__ __forceinline__ bool rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
 					       struct rk_gpu_turn *turn, uint8_t *cells)
 {
 	const struct rk_gpu_rx *rx = &turn->rx;
+	struct rk_found found = rk_poll_judge(rx, rx->position, ctx->lane, turn->words[0]);
 
-	turn->plain = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, true);
-	if (turn->plain) {
-		rk_put_cells(cells, ctx->lane, turn->plain, turn->words);
-		__syncwarp();
-	} else {
-		turn->special = rk_poll_judge(rx, rx->position, ctx->lane, turn->words, false);
-		turn->told = __any_sync(RK_FULL_WARP, turn->told);
+	if (!rk_has_first(found.plain)) {
+		turn->special = rk_has_first(found.there);
+		return false;
 	}
+	turn->plain = rk_leading_slots(found.plain);
+	if (ctx->lane / 4 < turn->plain)
+		rk_put_cell(cells, ctx->lane, turn->words[0]);
+	__syncwarp();
+	return true;
 }
 
-/* A block's: each warp its eight slots; what counts is the run without a hole. */
-static __device__ __forceinline__ void rk_poll(struct rk_block_group, struct rk_ctx *ctx,
+#define RK_SAYS_SPECIAL 0x100
+#define RK_SAYS_TOLD	0x200
+
+/* What one warp of a block finds: plain slots at the front of its own, RK_SAYS_. */
+static __device__ __forceinline__ uint32_t rk_judge_warp(struct rk_gpu_turn *turn, uint64_t position,
+							 uint32_t in_warp, uint8_t *cells)
+{
+	uint32_t says = 0;
+
+#pragma unroll
+	for (uint32_t i = 0; i < RK_BLOCK_POLLS; i++) {
+		struct rk_found found = rk_poll_judge(&turn->rx, position + i * RK_POLL_SLOTS,
+						      in_warp, turn->words[i]);
+
+		/* What is behind a hole is put too, and counts for nothing. */
+		rk_put_cell(cells + i * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, turn->words[i]);
+		if (says != i * RK_POLL_SLOTS)
+			continue;
+		says += rk_leading_slots(found.plain);
+		if (rk_leading_slots(found.there) > says - i * RK_POLL_SLOTS)
+			says |= RK_SAYS_SPECIAL;
+	}
+	return says;
+}
+
+/* A block's: each warp its slots; what counts is the run without a hole. */
+static __device__ __forceinline__ bool rk_poll(struct rk_block_group, struct rk_ctx *ctx,
 					       struct rk_gpu_turn *turn, uint8_t *cells)
 {
 	uint32_t warp = ctx->lane / RK_GPU_WARP_LANES, in_warp = ctx->lane % RK_GPU_WARP_LANES;
-	const uint64_t position = turn->rx.position + warp * RK_POLL_SLOTS;
-	/* A ring shorter than the block's reach: warps beyond it would see first slots again. */
-	bool reach = warp * RK_POLL_SLOTS < 1u << turn->rx.capacity_log2;
-	uint32_t plain = rk_poll_judge(&turn->rx, position, in_warp, turn->words, true);
-	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine = plain;
+	/* A ring shorter than the block's reach: who is beyond it would see first slots again. */
+	uint32_t capacity = 1u << turn->rx.capacity_log2, first = warp * RK_WARP_SLOTS, left;
+	uint32_t *each = rk_shared()->plain[ctx->turn++ % 2], full, last, mine;
 
-	if (plain < RK_POLL_SLOTS &&
-	    rk_poll_judge(&turn->rx, position, in_warp, turn->words, false) > plain)
-		mine |= 0x100;
-	if (!reach)
-		mine = 0;
-	rk_put_cells(cells + warp * RK_POLL_SLOTS * RK_CELL_BYTES, in_warp, mine & 0xff,
-		     turn->words);
+	mine = rk_judge_warp(turn, turn->rx.position + first, in_warp,
+			     cells + first * RK_CELL_BYTES);
+	left = first < capacity ? capacity - first : 0;
+	if ((mine & 0xff) > left || !left)
+		mine = left;
 	/* Into the same registers, always: a choice would wait for what was loaded. */
-	rk_poll_load(&turn->words, &turn->rx, position + RK_BLOCK_SLOTS, in_warp, turn->mixed);
+	rk_ask_ahead(turn, ctx->lane, RK_BLOCK_SLOTS);
 	if (warp == 0 && __any_sync(RK_FULL_WARP, turn->told))
-		mine |= 0x200;
+		mine |= RK_SAYS_TOLD;
 	if (in_warp == 0)
 		each[warp] = mine;
 	__syncthreads();
 	last = in_warp < RK_GPU_WARPS ? each[in_warp] : 0;
-	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_POLL_SLOTS);
+	full = __ballot_sync(RK_FULL_WARP, (last & 0xff) == RK_WARP_SLOTS);
 	full = (uint32_t)__ffs((int)~full) - 1; /* warps that are full, from the first on */
-	turn->told = __shfl_sync(RK_FULL_WARP, last, 0) >> 9;
+	turn->told = __shfl_sync(RK_FULL_WARP, last, 0) & RK_SAYS_TOLD;
 	last = __shfl_sync(RK_FULL_WARP, last, (int)full);
-	turn->plain = full * RK_POLL_SLOTS + (last & 0xff);
-	turn->special = last >> 8 & 1;
+	turn->plain = full * RK_WARP_SLOTS + (last & 0xff);
+	turn->special = last & RK_SAYS_SPECIAL;
+	return turn->plain;
 }
 
 /* Slots of the special message of @head, its first word; 0 if no producer of ours can have sent it. */
@@ -149,9 +196,10 @@ static __device__ bool rk_gather(const struct rk_gpu_rx *rx, uint32_t slots, uin
 		uint32_t now;
 
 		rk_poll_load(&words, rx, position, lane, true);
-		now = rk_poll_judge(rx, position, lane, words, false);
+		now = rk_leading_slots(rk_poll_judge(rx, position, lane, words).there);
 		now = now < slots - done ? now : slots - done;
-		rk_put_cells(out + done * RK_CELL_BYTES, lane, now, words);
+		if (lane / 4 < now)
+			rk_put_cell(out + done * RK_CELL_BYTES, lane, words);
 		done += now;
 	}
 	__syncwarp();
@@ -200,14 +248,14 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 
 /*
  * What else to keep an eye on while one inbox is polled: lane 0 the host's word, lane 1 + i the first
- * word of the next slot of inbox i. Each is one load a poll, and judged a poll late, so that no
- * message waits for it.
+ * word of the next slot of inbox i. Each is one load, and judged when the next is asked for, so that
+ * no message waits for it: by a warp, only while nothing comes.
  */
 struct rk_gpu_watch {
 	uint64_t address;
 	uint64_t expected; /* lane 0: a word like this is no news; others: a word of this tag is */
 	uint64_t seen;
-	bool shared;
+	uint32_t shared;
 	bool here; /* this lane has something to watch */
 };
 
@@ -218,7 +266,7 @@ static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch
 	const struct rk_gpu_rx *rx = &desk->rx[lane - 1];
 
 	watch->here = lane == 0;
-	watch->shared = false;
+	watch->shared = RK_SHARED_NOT;
 	watch->address = desk->seat + offsetof(struct rk_gpu_seat, word);
 	watch->expected = watch->seen = desk->host_word;
 	if (lane >= 1 && lane <= desk->inboxes && lane - 1 != polled && !rx->closed) {
@@ -242,6 +290,15 @@ static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch, 
 {
 	if (watch->here)
 		rk_load_word_of(&watch->seen, watch->address, watch->shared, mixed);
+}
+
+/* Judge what was asked for, and ask anew. One warp. */
+static __device__ __forceinline__ bool rk_watch(struct rk_gpu_watch *watch, uint32_t lane, bool mixed)
+{
+	bool found = rk_watch_judge(watch, lane);
+
+	rk_watch_ask(watch, mixed);
+	return found;
 }
 
 /* --- Handling --- */
@@ -311,29 +368,37 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane, 0, MIXED};
 		struct rk_gpu_watch watch;
 		struct rk_gpu_turn turn;
+		/* A load from afar takes many polls of shared memory. */
+		const uint32_t watch_polls =
+			MIXED && idle_polls > RK_LAST_POLLS ? RK_WATCH_POLLS : 1;
 
+		turn.told = false;
 		turn.mixed = MIXED;
 		turn.rx = desk->rx[index];
 		if (!MIXED)
-			turn.rx.shared = false;
+			turn.rx.shared = RK_SHARED_NOT;
 		rk_hold(&ctx);
 		rk_watch_begin(&watch, desk, lane, index);
-		rk_ask(&turn, lane);
+		rk_ask(GROUP(), &turn, lane);
 		for (;;) {
-			if (GROUP::lanes == RK_GPU_WARP_LANES || lane < RK_GPU_WARP_LANES) {
-				turn.told = rk_watch_judge(&watch, lane);
-				rk_watch_ask(&watch, MIXED);
-			}
-			rk_poll(GROUP(), &ctx, &turn, cells);
-			if (turn.plain) {
+			if (GROUP::lanes != RK_GPU_WARP_LANES && lane < RK_GPU_WARP_LANES)
+				turn.told = rk_watch(&watch, lane, MIXED);
+			if (rk_poll(GROUP(), &ctx, &turn, cells)) {
 				turn.rx.position += turn.plain;
-				/* Asked for now, the next are there when this is done. */
-				rk_ask_next(GROUP(), &turn, lane);
+				/*
+				 * Asked for now, the next are there when this is done. Around a
+				 * handler that sends by itself the registers move, and would wait
+				 * for them first.
+				 */
+				if (BATCH)
+					rk_ask_next(GROUP(), &turn, lane);
 				if (lane == 0)
 					rk_store_word(marker, serial);
 				handle_plain(&ctx, state, cells, turn.plain);
 				if (lane == 0)
 					rk_store_word(marker, 0);
+				if (!BATCH)
+					rk_ask_next(GROUP(), &turn, lane);
 				received += turn.plain;
 				if (rk_credit_is_due(&turn.rx)) {
 					give_credit(desk, lane, index, &turn);
@@ -349,10 +414,13 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				pause = RK_PAUSE_SPECIAL;
 				if (turn.special)
 					break;
-				rk_ask(&turn, lane);
+				rk_ask(GROUP(), &turn, lane);
 				if (turn.rx.position != turn.rx.credited) {
 					give_credit(desk, lane, index, &turn);
 				}
+				if (GROUP::lanes == RK_GPU_WARP_LANES && idle % watch_polls == 0)
+					turn.told = __any_sync(RK_FULL_WARP,
+							       rk_watch(&watch, lane, MIXED));
 				pause = RK_PAUSE_TOLD;
 				if (turn.told)
 					break;

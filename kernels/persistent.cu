@@ -47,7 +47,7 @@ static __device__ bool rk_dispatch(uint32_t seat, uint32_t lane, bool resume)
 /* Take a spawn message from the control ring; any other is for an actor that is gone. One lane. */
 static __device__ bool rk_take_spawn(struct rk_gpu_desk *desk)
 {
-	uint64_t cell[4 * 7];
+	uint64_t *cell = rk_control_cells(desk);
 	bool spawn;
 
 	if (!rk_take_control(desk, cell))
