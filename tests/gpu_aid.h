@@ -5,6 +5,7 @@
 
 #include "gpudirect/cuda.h"
 #include "gpudirect/nvrtc.h"
+#include "gpudirect/rk_region.h"
 #include "rk_error.h"
 
 #include <stdio.h>
@@ -26,6 +27,16 @@ static inline const char *gpu_absent(void)
 	if (GPU_SANITIZED)
 		return "CUDA maps memory where the sanitizers keep their shadow";
 	return rk_cuda(&cuda) || rk_nvrtc(&nvrtc) ? rk_errmsg() : NULL;
+}
+
+/* Hold the first GPU, as CUDA and Vulkan know it, until the process ends: each test would open it. */
+static inline int gpu_hold(void **unused)
+{
+	const struct rk_region_opts opts = {.size = sizeof(opts), .on_gpu = true};
+	static struct rk_region *held;
+
+	(void)unused;
+	return rk_region_open(&held, 1, &opts);
 }
 
 /* The same asked in a child, for tests that fork: CUDA is of no use in the child of who used it. */

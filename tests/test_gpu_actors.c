@@ -199,5 +199,5 @@ int main(int count, char **words)
 	aid_watchdog(500);
 	if (count > 1)
 		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, gpu_hold, NULL);
 }
