@@ -11,7 +11,7 @@
 #include <signal.h>
 
 #ifdef __SANITIZE_THREAD__
-#define SIGNALS_WAIT 1
+#define SIGNALS_WAIT 1 /* and take long */
 #else
 #define SIGNALS_WAIT 0
 #endif

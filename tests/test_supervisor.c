@@ -35,6 +35,7 @@ static void fail_at_random(enum rk_strategy strategy, enum rk_restart restart, u
 	struct chain chain;
 	struct told told;
 
+	bad = SIGNALS_WAIT ? bad / 5 : bad;
 	open_chain(&chain, 2, STAGES, capacity);
 	supervisor = supervise(&chain, opts, &told, restart);
 	begin_feeding(&chain, bad * 20 + TAIL, bad, first_victim, victims);
