@@ -199,7 +199,7 @@ examples: $(examples)
 
 # --- The main job, the tests, the benchmarks ---
 
-.PHONY: run test bench bench-gpu
+.PHONY: run test bench bench-gpu bench-life
 run: $(B)/ringkernel
 	sh examples/market-data.sh $(B)/ringkernel $(B)/run $(PCAP)
 
@@ -220,7 +220,8 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
 $(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu
+test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu \
+		$(B)/ringkernel-bench-life
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
 # A hundred million frames through memif and back, twice: whole and as heads; half an hour or more.
@@ -281,6 +282,15 @@ $(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) $(B)/release/li
 bench-gpu: $(B)/ringkernel-bench-gpu
 	$(B)/ringkernel-bench-gpu
 
+# The life of actors on a CPU.
+$(B)/ringkernel-bench-life: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/life/*.c)) \
+		$(B)/release/libringkernel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+bench-life: $(B)/ringkernel-bench-life
+	$(B)/ringkernel-bench-life
+
 .PHONY: bench-dpdk
 bench-dpdk: $(dpdk_bench)
 	$(or $(dpdk_bench),$(error no libdpdk: apt-get install libdpdk-dev dpdk))
@@ -332,6 +342,7 @@ help:
 	@echo 'make bench-dpdk   port dpdk against testpmd'
 	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'
 	@echo 'make bench-gpu    actors on a GPU against launches, queues and the bus'
+	@echo 'make bench-life   actors on a CPU: spawn, restart, stop, failure to restart'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'

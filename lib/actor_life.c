@@ -156,7 +156,7 @@ int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns)
 	if (result)
 		return result;
 	/* Its failing on the way is what we want: nobody else is to see to it. */
-	__atomic_store_n(&actor->expected, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&actor->expected, ACTOR_KILLED, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&actor->runtime->mutex);
 	if (!actor_has_stopped(actor)) {
 		actor->ops->hurry(actor, CPU_KILLED);

@@ -46,14 +46,19 @@ void runtime_task_done(struct rk_runtime *runtime)
 	pthread_mutex_unlock(&runtime->mutex);
 }
 
+void runtime_keep_failure(struct rk_runtime *runtime, int result)
+{
+	if (runtime->result)
+		return;
+	runtime->result = result;
+	snprintf(runtime->result_text, sizeof(runtime->result_text), "%s", rk_errmsg());
+	pthread_cond_broadcast(&runtime->changed);
+}
+
 void runtime_failed(struct rk_runtime *runtime, int result)
 {
 	pthread_mutex_lock(&runtime->mutex);
-	if (!runtime->result) {
-		runtime->result = result;
-		snprintf(runtime->result_text, sizeof(runtime->result_text), "%s", rk_errmsg());
-		pthread_cond_broadcast(&runtime->changed);
-	}
+	runtime_keep_failure(runtime, result);
 	pthread_mutex_unlock(&runtime->mutex);
 }
 
@@ -268,6 +273,7 @@ int rk_runtime_close(struct rk_runtime *runtime)
 
 	if (!runtime)
 		return 0;
+	supervisors_close(runtime);
 	stop_all(runtime, RK_STOP_NOW, CPU_LET_GO);
 	/* Workers last: an actor that closes its rings wakes those at their other ends. */
 	wait_for(runtime, nothing_lives, CLOSE_NS);
@@ -284,6 +290,7 @@ int rk_runtime_close(struct rk_runtime *runtime)
 		next_actor = actor->next;
 		actor->ops->free(actor);
 	}
+	supervisors_free(runtime);
 	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)
 		cuda_gpu_close(runtime->gpu[i]);
 	pthread_cond_destroy(&runtime->changed);

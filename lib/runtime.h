@@ -16,6 +16,7 @@
 
 struct rk_actor;
 struct rk_link;
+struct rk_supervisor;
 
 /*
  * What differs between backends. All but @state, @over, @obeyed, @info and @hurry with the
@@ -46,6 +47,9 @@ struct actor_ops {
 	uint64_t (*calls)(const struct rk_actor *actor);
 };
 
+/* Its failing is no failure of the runtime: a supervisor restarts it, or it is being killed. */
+enum { ACTOR_WATCHED = 1, ACTOR_KILLED = 2 };
+
 enum { START_CELLS = (RK_MSG_HEADER_BYTES + 8 * RK_MAX_ARGS + RK_CELL_BYTES - 1) / RK_CELL_BYTES };
 
 /* What all actors have; the first member of struct cpu_actor and struct gpu_actor. */
@@ -65,9 +69,9 @@ struct rk_actor {
 	struct rk_actor *children;
 	struct rk_actor *sibling;
 	struct rk_worker *moving_to;
-	uint32_t told;			  /* control messages; under the mutex */
-	uint32_t awaited;		  /* somebody waits until they are obeyed: atomic */
-	uint32_t expected;		  /* somebody will see to it if it fails: atomic */
+	uint32_t told;	   /* control messages; under the mutex */
+	uint32_t awaited;  /* somebody waits until they are obeyed: atomic */
+	uint32_t expected; /* who sees to it if it fails: ACTOR_WATCHED, ...; atomic */
 	struct rk_msg start[START_CELLS]; /* its RK_MSG_START */
 	void *spare; /* of the size of its state: see lib/actor_life.c; under the mutex, as the next
 		      */
@@ -114,6 +118,7 @@ struct rk_runtime {
 	pthread_cond_t changed; /* an actor stopped, a task finished, a port failed */
 	struct rk_actor *actors;
 	struct rk_link *links;
+	struct rk_supervisor *supervisors;
 	unsigned int live; /* tasks that have not finished */
 	int result;	   /* first error of a port, and its text */
 	char result_text[RK_LINK_ERROR_BYTES];
@@ -138,6 +143,9 @@ int runtime_wait_until(struct rk_runtime *runtime, bool (*reached)(const void *)
 
 /* Note the first error, its text in rk_errmsg(). On a worker's thread; takes the mutex. */
 void runtime_failed(struct rk_runtime *runtime, int result);
+
+/* The same, mutex held. */
+void runtime_keep_failure(struct rk_runtime *runtime, int result);
 
 /* Index of the worker to use for @asked; -EINVAL, said in rk_errmsg(). */
 int runtime_worker_index(const struct rk_runtime *runtime, int asked, int otherwise);
@@ -190,6 +198,10 @@ struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
  * too full to say so: call again. Takes the mutex.
  */
 bool links_orphaned(struct rk_actor *actor);
+
+/* End the threads of all supervisors; and once no worker runs, free them. Mutex not held. */
+void supervisors_close(struct rk_runtime *runtime);
+void supervisors_free(struct rk_runtime *runtime);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);

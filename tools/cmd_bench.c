@@ -15,6 +15,7 @@ static const struct {
 	const char *target; /* of make, which builds it */
 } programs[] = {
 	{"gpu", "ringkernel-bench-gpu", "bench-gpu"},
+	{"life", "ringkernel-bench-life", "bench-life"},
 	{"dpdk", "ringkernel-bench-dpdk", "bench-dpdk"},
 	{NULL, "ringkernel-bench", "bench"},
 };
@@ -86,12 +87,13 @@ static int run(const struct tool *tool, int count, char **words)
 
 const struct tool_command cmd_bench = {
 	.name = "bench",
-	.summary = "measure the ring against its peers, actors on a GPU, port dpdk",
-	.help = "bench [gpu|dpdk] [WORDS]\n"
+	.summary = "measure the ring against its peers, actors on a GPU, their life, port dpdk",
+	.help = "bench [gpu|life|dpdk] [WORDS]\n"
 		"\n"
 		"Runs ringkernel-bench, which `make bench` builds, or ringkernel-bench-gpu, which\n"
-		"`make bench-gpu` builds, or ringkernel-bench-dpdk (`make bench-dpdk`), with these\n"
-		"WORDS. Their own help: `ringkernel bench -- --help`, `ringkernel bench gpu --\n"
+		"`make bench-gpu` builds, or ringkernel-bench-life (`make bench-life`), or\n"
+		"ringkernel-bench-dpdk (`make bench-dpdk`), with these WORDS. Their own help: "
+		"`ringkernel bench -- --help`, `ringkernel bench gpu --\n"
 		"--help`, `ringkernel bench dpdk -- -h`.\n",
 	.run = run,
 };

@@ -61,6 +61,17 @@ static bool is_about_a_call(int signal, const siginfo_t *info)
 	return info->si_code > 0; /* raised by an instruction, not sent */
 }
 
+/* Whoever stands between the kernel and us (a race detector does) may block them in a handler. */
+static void unblock(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < SIGNALS; i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
 	if (!is_about_a_call(signal, info)) {
@@ -71,6 +82,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		running->late = 1;
 		return;
 	}
+	unblock();
 	siglongjmp(*way_out, signal);
 }
 

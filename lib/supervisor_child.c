@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+/* A child of a supervisor: looked at, copied, paused, restarted, stopped, a step at a time. */
+#include "supervisor.h"
+#include "rk_error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void tell_news(struct child *child, enum rk_supervisor_news news)
+{
+	child->news |= 1u << news;
+}
+
+/* --- Orders --- */
+
+/* False when its control ring is full: at the next look. */
+static bool tell(struct child *child, const struct rk_msg *msg)
+{
+	struct rk_actor *actor = child->actor;
+
+	if (actor->ops->tell(actor, msg))
+		return false;
+	child->told = ++actor->told;
+	return true;
+}
+
+/* A difference, for the counts wrap. */
+static bool has_obeyed(const struct child *child)
+{
+	return (int32_t)(child->actor->ops->obeyed(child->actor) - child->told) >= 0;
+}
+
+/* On the actor's worker. What a failed call left half done, or a dormant actor has not begun, is
+ * no state to go back to.
+ */
+static void take_copy(struct rk_ctx *ctx, void *argument)
+{
+	struct child_copy *copy = argument;
+
+	if (ctx->phase != CPU_RUNNING && ctx->phase != CPU_PAUSED)
+		return;
+	memcpy(copy->state, ctx->state, ctx->type->state_bytes);
+	copy->received = ctx->counters.received;
+	copy->failed = ctx->counters.failed_messages;
+	copy->taken = true;
+}
+
+static void begin_copy(struct child *child, uint64_t now)
+{
+	struct child_copy *copy = &child->copy[!child->last];
+	cpu_call_fn *call = take_copy;
+	struct rk_msg msg = actor_order(CPU_CALL, *(void **)&call, copy);
+
+	if (!has_obeyed(child))
+		return;
+	copy->taken = false;
+	if (!tell(child, &msg))
+		return;
+	child->copied_ns = now;
+	child->step = STEP_COPYING;
+}
+
+static void finish_copy(struct child *child)
+{
+	const struct child_copy *copy = &child->copy[!child->last];
+
+	if (!has_obeyed(child))
+		return;
+	child->step = STEP_IDLE;
+	if (!copy->taken)
+		return;
+	child->last = !child->last;
+	child->base_received = copy->received;
+	child->base_failed = copy->failed;
+}
+
+static void pause_child(struct child *child)
+{
+	const struct rk_msg msg = {.type = RK_MSG_QUIESCE, .slots = 1};
+
+	if (child->sub)
+		supervisor_hold(child->sub);
+	if (child->sub || tell(child, &msg))
+		child->step = STEP_PAUSING;
+}
+
+/* It takes no messages, so its counts stand still. */
+static void count_forgotten(struct child *child)
+{
+	struct rk_actor_info info;
+	uint64_t failed;
+
+	rk_actor_info(child->actor, &info);
+	failed = info.failed_messages - child->base_failed;
+	child->forgotten += info.received - child->base_received - failed;
+	child->base_received = info.received;
+	child->base_failed = info.failed_messages;
+}
+
+static void restart_child(struct child *child)
+{
+	struct rk_msg msg;
+
+	if (child->sub) {
+		supervisor_release(child->sub);
+		child->step = STEP_RESTARTING;
+		return;
+	}
+	msg = child->copy[child->last].taken
+		      ? actor_order(CPU_RESTART, NULL, child->copy[child->last].state)
+		      : actor_order(CPU_RESTART, child->actor->start, NULL);
+	if (!tell(child, &msg))
+		return;
+	count_forgotten(child);
+	child->step = STEP_RESTARTING;
+}
+
+static void stop_child(struct child *child)
+{
+	const struct rk_msg msg = {.type = RK_MSG_STOP, .slots = 1};
+
+	if (child->sub) {
+		supervisor_fail(child->sub, "the supervisor above it gave up");
+		child->step = STEP_STOPPING;
+		return;
+	}
+	child->actor->ops->hurry(child->actor, CPU_HURRY);
+	if (tell(child, &msg))
+		child->step = STEP_STOPPING;
+	child->actor->ops->hurry(child->actor, CPU_PATIENT);
+}
+
+static bool wants_copy(const struct child *child, uint64_t now)
+{
+	return child->actor && child->opts.restart == RK_RESTART_COPY &&
+	       now - child->copied_ns >= child->opts.copy_ns &&
+	       child->actor->ops->state(child->actor) == RK_ACTOR_RUNNING &&
+	       child->supervisor->info.state == RK_SUPERVISOR_WATCHING;
+}
+
+static bool is_quiet(const struct child *child)
+{
+	return child->sub ? supervisor_is_quiet(child->sub) : has_obeyed(child);
+}
+
+static void finish_restart(struct child *child)
+{
+	if (child->sub ? !supervisor_is_idle(child->sub) : !has_obeyed(child))
+		return;
+	child->step = STEP_IDLE;
+	if (child->sub)
+		tell_news(child, RK_NEWS_RESTARTED);
+}
+
+void child_advance(struct child *child, uint64_t now)
+{
+	switch (child->step) {
+	case STEP_IDLE:
+		if (wants_copy(child, now))
+			begin_copy(child, now);
+		break;
+	case STEP_COPYING:
+		finish_copy(child);
+		break;
+	case STEP_PAUSE:
+		pause_child(child);
+		break;
+	case STEP_PAUSING:
+		if (is_quiet(child))
+			child->step = STEP_READY;
+		break;
+	case STEP_READY:
+		if (supervisor_lets(child->supervisor, child))
+			restart_child(child);
+		break;
+	case STEP_RESTARTING:
+		finish_restart(child);
+		break;
+	case STEP_STOP:
+		stop_child(child);
+		break;
+	default:
+		break;
+	}
+}
+
+void child_begin(struct child *child)
+{
+	enum rk_actor_state state =
+		child->sub ? RK_ACTOR_RUNNING : child->actor->ops->state(child->actor);
+
+	if (child->opts.restart == RK_RESTART_NEVER)
+		return;
+	if (child->step == STEP_COPYING) {
+		finish_copy(child);
+		child->step = STEP_IDLE;
+	}
+	if (child->step != STEP_IDLE && child->step != STEP_RESTARTING)
+		return;
+	if (state == RK_ACTOR_FAILED && child->step == STEP_IDLE)
+		child->step = STEP_READY;
+	else if (state != RK_ACTOR_DORMANT && state != RK_ACTOR_DRAINING)
+		child->step = STEP_PAUSE;
+	if (child->step == STEP_PAUSE)
+		pause_child(child);
+}
+
+/* --- Looking --- */
+
+static void leave(struct child *child)
+{
+	tell_news(child, RK_NEWS_STOPPED);
+	child_let_go(child);
+}
+
+static bool look_at_sub(struct child *child)
+{
+	struct rk_supervisor *sub = child->sub;
+
+	if (sub->info.state >= RK_SUPERVISOR_FAILED) {
+		leave(child);
+		return false;
+	}
+	if (!sub->escalated || (child->step != STEP_IDLE && child->step != STEP_RESTARTING))
+		return false;
+	/* It gave up once more before we saw that it had restarted. */
+	if (child->step == STEP_RESTARTING)
+		tell_news(child, RK_NEWS_RESTARTED);
+	child->step = STEP_IDLE;
+	sub->escalated = false;
+	tell_news(child, RK_NEWS_FAILED);
+	return true;
+}
+
+/* A call that began long ago is to end; again and again, should a signal have come too early. */
+static void look_at_call(struct child *child, uint64_t now)
+{
+	uint64_t call = child->actor->ops->calls ? child->actor->ops->calls(child->actor) : 0;
+
+	if (!(call & 1) || call != child->call) {
+		child->call = call;
+		child->call_ns = now;
+	} else if (now - child->call_ns >= child->supervisor->opts.stuck_ns) {
+		child->call_ns = now;
+		tell_news(child, RK_NEWS_INTERRUPTED);
+	}
+}
+
+static void look_at_counts(struct child *child, const struct rk_actor_info *info, bool over)
+{
+	if (info->restarts != child->restarts && child->step != STEP_RESTARTING) {
+		child->restarts = info->restarts;
+		tell_news(child, RK_NEWS_RESTARTED);
+	}
+	/* Actors on GPUs do not count theirs. */
+	if (info->failures != child->failures ||
+	    (child->actor->gpu && over && info->state == RK_ACTOR_FAILED)) {
+		child->signal = info->failure;
+		child->lost += info->failed_messages - child->failed_messages;
+		child->failures = info->failures;
+		child->failed_messages = info->failed_messages;
+		tell_news(child, RK_NEWS_FAILED);
+	}
+}
+
+static bool look_at_actor(struct child *child, uint64_t now)
+{
+	/* Its end is looked at first: what it has counted by then is all it ever will. */
+	bool over = actor_has_stopped(child->actor);
+	struct rk_actor_info info;
+
+	rk_actor_info(child->actor, &info);
+	look_at_counts(child, &info, over);
+	if (over) {
+		leave(child);
+		return false;
+	}
+	look_at_call(child, now);
+	return info.state == RK_ACTOR_FAILED && child->step == STEP_IDLE;
+}
+
+bool child_look(struct child *child, uint64_t now)
+{
+	if (child->step == STEP_GONE)
+		return false;
+	if (child->step == STEP_COPYING)
+		finish_copy(child);
+	return child->sub ? look_at_sub(child) : look_at_actor(child, now);
+}
+
+const char *child_reason(const struct child *child)
+{
+	if (child->sub)
+		return child->sub->info.reason;
+	if (child->actor->gpu)
+		return child->actor->gpu->failure;
+	return strsignal(child->signal);
+}
+
+/* --- From the first to the last --- */
+
+int child_init(struct child *child, struct rk_supervisor *supervisor, struct rk_actor *actor,
+	       struct rk_supervisor *sub, const struct rk_child_opts *opts)
+{
+	struct rk_actor_info info;
+
+	*child =
+		(struct child){.supervisor = supervisor, .actor = actor, .sub = sub, .opts = *opts};
+	if (!actor)
+		return 0;
+	rk_actor_info(actor, &info);
+	child->failures = info.failures;
+	child->failed_messages = child->base_failed = info.failed_messages;
+	child->restarts = info.restarts;
+	child->base_received = info.received;
+	for (int i = 0; i < 2 && opts->restart == RK_RESTART_COPY; i++) {
+		child->copy[i].state = malloc(actor->type->state_bytes + 1);
+		if (!child->copy[i].state)
+			return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state",
+				       actor->name, actor->type->state_bytes);
+	}
+	return 0;
+}
+
+void child_free(struct child *child)
+{
+	for (int i = 0; i < 2; i++)
+		free(child->copy[i].state);
+	free(child);
+}
+
+void child_let_go(struct child *child)
+{
+	const struct rk_msg resume = child->actor
+					     ? actor_order(CPU_RESUME, child->actor->start, NULL)
+					     : (struct rk_msg){.slots = 0};
+	enum step step = child->step;
+
+	child->step = STEP_GONE;
+	child->supervisor->info.children--;
+	if (child->sub) {
+		child->sub->as_child = NULL;
+		if (child->sub->info.state == RK_SUPERVISOR_HELD && !child->sub->escalated)
+			supervisor_release(child->sub);
+		return;
+	}
+	__atomic_fetch_sub(&child->actor->awaited, 1, __ATOMIC_RELAXED);
+	if (child->opts.restart == RK_RESTART_NEVER)
+		return;
+	if (!actor_has_stopped(child->actor)) {
+		__atomic_fetch_and(&child->actor->expected, ~ACTOR_WATCHED, __ATOMIC_RELAXED);
+		if (step == STEP_PAUSING || step == STEP_READY)
+			actor_tell(child->actor, &resume);
+	}
+}
