@@ -224,6 +224,11 @@ test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-benc
 		$(B)/ringkernel-bench-life
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 
+# The market-data pipeline while its actors are failed, moved, paused and restarted a thousand times.
+.PHONY: test-scenarios
+test-scenarios: $(B)/release/tests/test_scenarios
+	CMOCKA_MESSAGE_OUTPUT=TAP SCENARIO_STEPS=1000 $<
+
 # A hundred million frames through memif and back, twice: whole and as heads; half an hour or more.
 .PHONY: soak-dpdk
 soak-dpdk: all $(dpdk_test_programs)

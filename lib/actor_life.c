@@ -62,9 +62,11 @@ static int await(struct rk_actor *actor, bool (*reached)(const void *), const vo
 
 void actor_answered(struct rk_actor *actor)
 {
-	/* R10: pairs with A10 in await(): a full barrier between what was obeyed and this look. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&actor->awaited, __ATOMIC_RELAXED))
+	/*
+	 * R10: pairs with A10 in await(). Both change the word, so one of them comes first: this one,
+	 * and what was obeyed is seen there; or that, and it is seen here that somebody waits.
+	 */
+	if (!__atomic_fetch_add(&actor->awaited, 0, __ATOMIC_ACQ_REL))
 		return;
 	pthread_mutex_lock(&actor->runtime->mutex);
 	pthread_cond_broadcast(&actor->runtime->changed);

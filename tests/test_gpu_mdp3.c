@@ -5,20 +5,14 @@
  * and reordering. RK_SEED sets the first seed, RK_CAPTURES the folder of the capture.
  */
 #include "actor_aid.h"
+#include "feed_aid.h"
 #include "gpu_aid.h"
 
 #include "actors.h"
 #include "config.h"
-#include "gen.h"
 #include "mdp3_book.h"
 
-enum { ROUNDS = 4, MORE_CELLS = 65536 };
-
-/* Whole messages, one behind the other. */
-struct cells {
-	struct rk_msg *at;
-	size_t count, room;
-};
+enum { ROUNDS = 4 };
 
 struct outcome {
 	struct cells sent;
@@ -26,51 +20,7 @@ struct outcome {
 	struct rk_actor_info info;
 };
 
-static void make_room(struct cells *cells, size_t more)
-{
-	if (cells->count + more <= cells->room)
-		return;
-	cells->room = 2 * cells->room + MORE_CELLS;
-	cells->at = realloc(cells->at, cells->room * sizeof(*cells->at));
-	assert_non_null(cells->at);
-}
-
-/* RK_MSG_PACKET with the datagram, as a port makes it. */
-static void add_packet(struct cells *cells, uint32_t feed, uint64_t time_ns, const void *data,
-		       uint32_t bytes)
-{
-	const struct rk_packet front = {
-		.rx_time_ns = time_ns, .bytes = bytes, .feed = (uint16_t)feed};
-	uint32_t slots = rk_msg_cells(0, (uint32_t)sizeof(front) + bytes);
-	struct rk_msg *msg;
-
-	make_room(cells, slots);
-	msg = &cells->at[cells->count];
-	memset(msg, 0, slots * sizeof(*msg));
-	msg->type = RK_MSG_PACKET;
-	msg->slots = (uint8_t)slots;
-	msg->tag = (uint32_t)cells->count;
-	memcpy(msg->body, &front, sizeof(front));
-	memcpy(msg->body + sizeof(front), data, bytes);
-	cells->count += slots;
-}
-
 /* --- One run --- */
-
-struct feeder {
-	struct rk_ring_tx *tx;
-	const struct cells *cells;
-};
-
-static void *feed(void *argument)
-{
-	const struct feeder *feeder = argument;
-
-	for (size_t i = 0; i < feeder->cells->count; i += feeder->cells->at[i].slots)
-		send_msg(feeder->tx, &feeder->cells->at[i]);
-	finish_sending(feeder->tx);
-	return NULL;
-}
 
 static void run_book(const struct placing *on, const struct cells *packets, const uint64_t args[3],
 		     struct outcome *out)
@@ -118,18 +68,6 @@ static void free_outcome(struct outcome *out)
 
 /* --- Two runs --- */
 
-static void expect_equal_messages(const struct cells *one, const struct cells *other)
-{
-	size_t count = one->count < other->count ? one->count : other->count, i = 0;
-
-	while (i < count && !memcmp(&one->at[i], &other->at[i], RK_CELL_BYTES))
-		i++;
-	if (i < count)
-		fail_msg("cell %zu of what was sent differs: type %u tag %u, type %u tag %u", i,
-			 one->at[i].type, one->at[i].tag, other->at[i].type, other->at[i].tag);
-	assert_int_equal(one->count, other->count);
-}
-
 static void expect_equal(const struct outcome *cpu, const struct outcome *gpu)
 {
 	const uint8_t *one = (const uint8_t *)cpu->state, *other = (const uint8_t *)gpu->state;
@@ -171,10 +109,6 @@ static void compare(const struct cells *packets, const uint64_t args[3])
 
 /* --- Generated feeds --- */
 
-struct setting {
-	const char *key, *value;
-};
-
 static void compare_generated(const struct setting *setting, uint64_t window, uint64_t gap_ns)
 {
 	uint64_t seed = aid_choose_seed(1), end = seed + (getenv("RK_SEED") ? 1 : ROUNDS);
@@ -182,22 +116,8 @@ static void compare_generated(const struct setting *setting, uint64_t window, ui
 	for (; seed < end; seed++) {
 		const uint64_t args[3] = {window, gap_ns, 0};
 		struct cells packets = {0};
-		struct gen_packet packet;
-		struct gen_opts opts;
-		struct gen *gen;
-		char text[32];
 
-		print_message("# seed %llu\n", (unsigned long long)seed);
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)seed);
-		gen_opts_init(&opts);
-		ok(gen_opts_set(&opts, "seed", text));
-		ok(gen_opts_set(&opts, "packets", "5000"));
-		for (const struct setting *s = setting; s->key; s++)
-			ok(gen_opts_set(&opts, s->key, s->value));
-		ok(gen_open(&gen, &opts));
-		while (gen_next(gen, &packet) == 1)
-			add_packet(&packets, packet.feed, packet.time_ns, packet.data, packet.bytes);
-		gen_close(gen);
+		generate(&packets, seed, "5000", setting);
 		compare(&packets, args);
 		free(packets.at);
 	}
@@ -214,9 +134,9 @@ static void a_clean_feed_gives_equal_bytes(void **unused)
 static void gaps_and_reordering_give_equal_bytes(void **unused)
 {
 	static const struct setting setting[] = {
-		{"loss_a", "0.2"},    {"loss_b", "0.2"},	 {"loss_both", "0.003"},
-		{"loss_run", "20"},   {"reorder", "0.3"},	 {"reorder_packets", "30"},
-		{"lag_b", "30"},      {"duplicate", "0.1"}, {"reset", "0.001"},
+		{"loss_a", "0.2"},  {"loss_b", "0.2"},	  {"loss_both", "0.003"},
+		{"loss_run", "20"}, {"reorder", "0.3"},	  {"reorder_packets", "30"},
+		{"lag_b", "30"},    {"duplicate", "0.1"}, {"reset", "0.001"},
 		{NULL, NULL},
 	};
 
@@ -228,8 +148,8 @@ static void gaps_and_reordering_give_equal_bytes(void **unused)
 static void gaps_by_time_and_window_give_equal_bytes(void **unused)
 {
 	static const struct setting setting[] = {
-		{"loss_both", "0.01"}, {"loss_run", "5"}, {"reorder", "0.4"},
-		{"reorder_packets", "40"}, {"lag_b", "10"}, {NULL, NULL},
+		{"loss_both", "0.01"},	   {"loss_run", "5"}, {"reorder", "0.4"},
+		{"reorder_packets", "40"}, {"lag_b", "10"},   {NULL, NULL},
 	};
 
 	(void)unused;
@@ -256,7 +176,8 @@ static void damaged_packets_give_equal_bytes(void **unused)
 		memcpy(data, packet.data, packet.bytes);
 		if (aid_below(&random, 4) == 0)
 			for (uint64_t i = aid_below(&random, 8); i > 0; i--)
-				data[aid_below(&random, packet.bytes)] = (uint8_t)aid_random(&random);
+				data[aid_below(&random, packet.bytes)] =
+					(uint8_t)aid_random(&random);
 		if (aid_below(&random, 8) == 0)
 			packet.bytes = (uint32_t)aid_below(&random, packet.bytes + 1);
 		add_packet(&packets, packet.feed, packet.time_ns, data, packet.bytes);
@@ -327,7 +248,8 @@ int main(int count, char **words)
 		cmocka_unit_test_setup(the_capture_gives_equal_bytes, nothing_is_left_open),
 		cmocka_unit_test_setup(a_clean_feed_gives_equal_bytes, nothing_is_left_open),
 		cmocka_unit_test_setup(gaps_and_reordering_give_equal_bytes, nothing_is_left_open),
-		cmocka_unit_test_setup(gaps_by_time_and_window_give_equal_bytes, nothing_is_left_open),
+		cmocka_unit_test_setup(gaps_by_time_and_window_give_equal_bytes,
+				       nothing_is_left_open),
 		cmocka_unit_test_setup(damaged_packets_give_equal_bytes, nothing_is_left_open),
 	};
 	const char *absent = gpu_absent();

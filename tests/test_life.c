@@ -8,6 +8,12 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { LOAD = 20000, TINY_LOAD = 2000 };
+#else
+enum { LOAD = 200000, TINY_LOAD = 20000 };
+#endif
+
 static const struct placing relays = {.type = &relay_type};
 
 static struct rk_runtime *open_guarded(unsigned int workers)
@@ -168,7 +174,7 @@ static void pauses_lose_nothing(void **unused)
 	uint64_t random = aid_choose_seed(3), pauses = 0;
 
 	(void)unused;
-	begin_load(&load, runtime, 200000, 64, false);
+	begin_load(&load, runtime, LOAD, 64, false);
 	while (!is_over(&load)) {
 		struct rk_actor *actor = load.actor[aid_below(&random, 3)];
 		int result = rk_actor_pause(actor, LONG_NS);
@@ -211,8 +217,8 @@ static void move_at_random(uint64_t count, uint64_t capacity, bool pauses, uint3
 static void moves_lose_nothing(void **unused)
 {
 	(void)unused;
-	move_at_random(200000, 1024, false, 0);
-	move_at_random(20000, 2, false, 0);
+	move_at_random(LOAD, 1024, false, 0);
+	move_at_random(TINY_LOAD, 2, false, 0);
 }
 
 /* Everybody sleeps between two messages: whoever wakes an actor finds the worker it is at. */
@@ -247,7 +253,7 @@ static void a_copy_is_taken_between_two_messages(void **unused)
 	uint64_t last = 0;
 
 	(void)unused;
-	begin_load(&load, runtime, 200000, 256, false);
+	begin_load(&load, runtime, LOAD, 256, false);
 	do {
 		ok(rk_actor_copy(load.actor[1], &copy, LONG_NS));
 		assert_int_equal(copy.started, 1);
