@@ -267,7 +267,7 @@ static void a_copy_is_taken_between_two_messages(void **unused)
 	} while (!is_over(&load));
 	end_load(&load);
 	ok(rk_actor_copy(load.actor[1], &copy, LONG_NS));
-	assert_int_equal(copy.handled, 200000);
+	assert_int_equal(copy.handled, LOAD);
 	close_runtime(runtime);
 }
 
