@@ -348,7 +348,7 @@ help:
 	@echo 'make soak-dpdk    10^8 frames through l2fwd-gpu over memif'
 	@echo 'make bench-gpu    actors on a GPU against launches, queues and the bus'
 	@echo 'make test-scenarios the pipeline, its actors disturbed a thousand times (shorter in make test)'
-	@echo 'make bench-life   actors on a CPU: spawn, restart, stop, failure to restart'
+	@echo 'make bench-life   actors on a CPU: spawn, restart, stop, failure to restart, reload'
 	@echo 'make kmod         the kernel module in $(B)/module; KDIR=$(KDIR)'
 	@echo 'make install      PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR='
 	@echo 'make clean        remove $(B)/'

@@ -190,6 +190,8 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->failures = __atomic_load_n(&from->failures, __ATOMIC_RELAXED);
 	info->failed_messages = __atomic_load_n(&from->failed_messages, __ATOMIC_RELAXED);
 	info->restarts = __atomic_load_n(&from->restarts, __ATOMIC_RELAXED);
+	info->reloads = __atomic_load_n(&from->reloads, __ATOMIC_RELAXED);
+	info->rollbacks = __atomic_load_n(&from->rollbacks, __ATOMIC_RELAXED);
 	info->failure = (int)__atomic_load_n(&cpu_of(actor)->ctx.why, __ATOMIC_RELAXED);
 }
 
@@ -206,6 +208,7 @@ static void free_actor(struct rk_actor *actor)
 	free(cpu->control_memory);
 	free(cpu->ctx.state);
 	free(actor->spare);
+	actor_reload_free(actor->reload);
 	free(actor->name);
 	free(cpu);
 }
@@ -241,18 +244,23 @@ static int open_control(struct cpu_actor *cpu)
 	return 0;
 }
 
-static int create_memory(struct cpu_actor *cpu, void **state, const struct rk_actor_type *type,
-			 const char *name)
+void *actor_cpu_state(const struct rk_actor_type *type)
 {
 	size_t state_bytes = (type->state_bytes + RK_CACHE_LINE_BYTES) / RK_CACHE_LINE_BYTES *
 			     RK_CACHE_LINE_BYTES;
+	void *state = aligned_alloc(RK_CACHE_LINE_BYTES, state_bytes);
 
+	return state ? memset(state, 0, state_bytes) : NULL;
+}
+
+static int create_memory(struct cpu_actor *cpu, void **state, const struct rk_actor_type *type,
+			 const char *name)
+{
 	cpu->base.name = strdup(name);
-	*state = aligned_alloc(RK_CACHE_LINE_BYTES, state_bytes);
+	*state = actor_cpu_state(type);
 	if (!cpu->base.name || !*state)
 		return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state", name,
 			       type->state_bytes);
-	memset(*state, 0, state_bytes);
 	return 0;
 }
 

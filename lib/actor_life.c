@@ -41,9 +41,8 @@ static bool is_obeyed_or_over(const void *what)
 	return is_obeyed(what) || actor_has_stopped(ticket->actor);
 }
 
-/* Look for a moment, then sleep. Mutex not held. 0 or -ETIMEDOUT. */
-static int await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
-		 uint64_t timeout_ns)
+int actor_await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
+		uint64_t timeout_ns)
 {
 	uint64_t end_ns = now_ns() + (timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS);
 	struct rk_spin spin = {0};
@@ -63,7 +62,7 @@ static int await(struct rk_actor *actor, bool (*reached)(const void *), const vo
 void actor_answered(struct rk_actor *actor)
 {
 	/*
-	 * R10: pairs with A10 in await(). Both change the word, so one of them comes first: this one,
+	 * R10: pairs with A10 in actor_await(). Both change the word, so one of them comes first: this one,
 	 * and what was obeyed is seen there; or that, and it is seen here that somebody waits.
 	 */
 	if (!__atomic_fetch_add(&actor->awaited, 0, __ATOMIC_ACQ_REL))
@@ -77,6 +76,16 @@ struct rk_msg actor_order(uint16_t type, const void *first, const void *second)
 {
 	struct rk_msg msg = {.type = type, .slots = 1};
 	const void *what[] = {first, second};
+
+	memcpy(msg.body, what, sizeof(what));
+	return msg;
+}
+
+struct rk_msg actor_restart_order(const struct rk_actor *actor, const void *state,
+				  const struct rk_actor_type *whose)
+{
+	struct rk_msg msg = {.type = CPU_RESTART, .slots = 1};
+	const void *what[] = {actor->start, state, whose};
 
 	memcpy(msg.body, what, sizeof(what));
 	return msg;
@@ -117,7 +126,7 @@ int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t tim
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	if (result)
 		return result;
-	if (await(actor, is_obeyed_or_over, &ticket, timeout_ns))
+	if (actor_await(actor, is_obeyed_or_over, &ticket, timeout_ns))
 		return late(actor, verb, timeout_ns);
 	return is_obeyed(&ticket) ? 0 : over(actor, verb);
 }
@@ -141,7 +150,7 @@ int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 	if (!has_stopped(actor))
 		actor_ask_stop(actor, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
 	pthread_mutex_unlock(&runtime->mutex);
-	if (await(actor, has_stopped, actor, timeout_ns))
+	if (actor_await(actor, has_stopped, actor, timeout_ns))
 		return rk_fail(ETIMEDOUT,
 			       "actor '%s': still running after %" PRIu64
 			       " ms: its handler has not come back, or its inboxes never empty",
@@ -166,7 +175,8 @@ int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns)
 		actor->ops->hurry(actor, CPU_PATIENT);
 	}
 	pthread_mutex_unlock(&actor->runtime->mutex);
-	while (await(actor, has_stopped, actor, KILL_PATIENCE_NS) && (now = now_ns()) < end_ns) {
+	while (actor_await(actor, has_stopped, actor, KILL_PATIENCE_NS) &&
+	       (now = now_ns()) < end_ns) {
 		uint64_t call = actor->ops->calls(actor);
 
 		if (call & 1)
@@ -202,28 +212,33 @@ int rk_actor_start(struct rk_actor *actor, uint64_t timeout_ns)
  * Memory of the size of its state, that it reads or writes when it obeys. It may do so after we
  * have lost patience, so it is the actor's, and lent to one at a time.
  */
-static int borrow_spare(struct rk_actor *actor, const char *verb)
+int actor_borrow_spare(struct rk_actor *actor, const char *verb)
 {
 	const struct ticket ticket = {.actor = actor, .told = actor->spare_told};
-	uint32_t bytes = actor->type->state_bytes;
 	int result = answers(actor, verb);
+	uint32_t bytes;
 
 	if (result)
 		return result;
 	pthread_mutex_lock(&actor->runtime->mutex);
+	bytes = actor->type->state_bytes;
 	if (actor->spare_lent && !(actor->spare_late && is_obeyed(&ticket)))
-		result = rk_fail(EBUSY,
-				 "actor '%s': %s: it has not obeyed an earlier restart or copy",
-				 actor->name, verb);
+		result = rk_fail(
+			EBUSY,
+			"actor '%s': %s: it has not done with an earlier restart, copy or reload",
+			actor->name, verb);
 	else if (!actor->spare && !(actor->spare = malloc(bytes ? bytes : 1)))
 		result = rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state", actor->name,
 				 bytes);
-	actor->spare_lent |= !result;
+	if (!result) {
+		actor->spare_lent = true;
+		actor->spare_late = false;
+	}
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	return result;
 }
 
-static void give_spare_back(struct rk_actor *actor, int result)
+void actor_give_spare_back(struct rk_actor *actor, int result)
 {
 	pthread_mutex_lock(&actor->runtime->mutex);
 	actor->spare_late = actor->spare_lent = result == -ETIMEDOUT;
@@ -246,18 +261,18 @@ static int check_restarted(struct rk_actor *actor)
 
 int rk_actor_restart(struct rk_actor *actor, const void *state, uint64_t timeout_ns)
 {
-	struct rk_msg msg = actor_order(CPU_RESTART, actor->start, NULL);
-	int result = state ? borrow_spare(actor, "restart") : 0;
+	struct rk_msg msg = actor_restart_order(actor, NULL, NULL);
+	int result = state ? actor_borrow_spare(actor, "restart") : 0;
 
 	if (result)
 		return result;
 	if (state) {
 		memcpy(actor->spare, state, actor->type->state_bytes);
-		msg = actor_order(CPU_RESTART, NULL, actor->spare);
+		msg = actor_restart_order(actor, actor->spare, actor->type);
 	}
 	result = actor_command(actor, &msg, timeout_ns, "restart");
 	if (state)
-		give_spare_back(actor, result);
+		actor_give_spare_back(actor, result);
 	return result ? result : check_restarted(actor);
 }
 
@@ -270,28 +285,27 @@ static void copy_state(struct rk_ctx *ctx, void *to)
 
 int rk_actor_copy(struct rk_actor *actor, void *state, uint64_t timeout_ns)
 {
-	uint32_t bytes = actor->type->state_bytes;
 	const void *left = rk_actor_state(actor);
 	cpu_call_fn *call = copy_state;
 	struct rk_msg msg;
 	int result;
 
 	if (!left) {
-		result = borrow_spare(actor, "copy");
+		result = actor_borrow_spare(actor, "copy");
 		if (result)
 			return result;
 		msg = actor_order(CPU_CALL, *(void **)&call, actor->spare);
 		result = actor_command(actor, &msg, timeout_ns, "copy");
 		if (!result)
-			memcpy(state, actor->spare, bytes);
-		give_spare_back(actor, result);
+			memcpy(state, actor->spare, actor->type->state_bytes);
+		actor_give_spare_back(actor, result);
 		if (result != -EPIPE)
 			return result;
 		left = rk_actor_state(actor);
 	}
 	if (!left)
 		return over(actor, "copy");
-	memcpy(state, left, bytes);
+	memcpy(state, left, actor->type->state_bytes);
 	return 0;
 }
 

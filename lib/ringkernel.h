@@ -15,6 +15,7 @@
 #include "rk_hist.h"
 #include "rk_io.h"
 #include "rk_msg.h"
+#include "rk_reload.h"
 #include "rk_remote.h"
 #include "rk_runtime.h"
 #include "rk_supervisor.h"

@@ -108,6 +108,8 @@ enum rk_stop {
  * @failed_messages: messages that these calls were about: received, and not handled to the end
  * @failure: number of the last such signal; SIGURG: the call took too long and was interrupted
  * @restarts: by rk_actor_restart(), or by a supervisor
+ * @reloads: by rk_actor_reload(), that were kept
+ * @rollbacks: and that were undone
  */
 struct rk_actor_info {
 	const char *name;
@@ -124,6 +126,8 @@ struct rk_actor_info {
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
+	uint64_t reloads;
+	uint64_t rollbacks;
 	int failure;
 };
 

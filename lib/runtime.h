@@ -17,6 +17,7 @@
 struct rk_actor;
 struct rk_link;
 struct rk_supervisor;
+struct actor_reload;
 
 /*
  * What differs between backends. All but @state, @over, @obeyed, @info and @hurry with the
@@ -78,6 +79,7 @@ struct rk_actor {
 	uint32_t spare_told;
 	bool spare_lent;
 	bool spare_late;
+	struct actor_reload *reload; /* the last: see lib/actor_reload.c */
 };
 
 struct rk_link {
@@ -167,8 +169,27 @@ void actor_ask_stop(struct rk_actor *actor, enum cpu_hurry hurry);
 int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t timeout_ns,
 		  const char *verb);
 
-/* A control message with up to two pointers of this process. */
+/* A control message with pointers of this process. */
 struct rk_msg actor_order(uint16_t type, const void *first, const void *second);
+struct rk_msg actor_restart_order(const struct rk_actor *actor, const void *state,
+				  const struct rk_actor_type *whose);
+
+/*
+ * Its spare memory, and with it the right to use or change its state: for one at a time. Takes the
+ * mutex. 0; -EBUSY; -ENOMEM; -EOPNOTSUPP; said.
+ */
+int actor_borrow_spare(struct rk_actor *actor, const char *verb);
+void actor_give_spare_back(struct rk_actor *actor, int result);
+
+/* Look for a moment, then sleep, until @reached. Takes the mutex. 0 or -ETIMEDOUT. */
+int actor_await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
+		uint64_t timeout_ns);
+
+/* What it left; @reload may be NULL. No worker polls the actor any more. */
+void actor_reload_free(struct actor_reload *reload);
+
+/* Zeroed memory for a state on cpu, or NULL. */
+void *actor_cpu_state(const struct rk_actor_type *type);
 
 /* Tell it of its end of a link. Mutex held. 0; -ENOSPC when it has too many; -EPIPE, said. */
 int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox);

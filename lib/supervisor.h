@@ -28,7 +28,9 @@ enum step {
 /* Of an actor's state; written on its worker's thread. */
 struct child_copy {
 	void *state;
-	uint64_t received; /* what the actor had counted then */
+	uint32_t bytes;			  /* allocated */
+	const struct rk_actor_type *type; /* whose state it is */
+	uint64_t received;		  /* what the actor had counted then */
 	uint64_t failed;
 	bool taken;
 };

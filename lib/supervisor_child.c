@@ -30,19 +30,37 @@ static bool has_obeyed(const struct child *child)
 	return (int32_t)(child->actor->ops->obeyed(child->actor) - child->told) >= 0;
 }
 
-/* On the actor's worker. What a failed call left half done, or a dormant actor has not begun, is
- * no state to go back to.
+/* On the actor's worker. What a failed call left half done, a dormant actor has not begun, or a
+ * handler on trial has made, is no state to go back to.
  */
 static void take_copy(struct rk_ctx *ctx, void *argument)
 {
 	struct child_copy *copy = argument;
 
-	if (ctx->phase != CPU_RUNNING && ctx->phase != CPU_PAUSED)
+	if ((ctx->phase != CPU_RUNNING && ctx->phase != CPU_PAUSED) || ctx->trial ||
+	    ctx->type->state_bytes > copy->bytes)
 		return;
+	copy->type = ctx->type;
 	memcpy(copy->state, ctx->state, ctx->type->state_bytes);
 	copy->received = ctx->counters.received;
 	copy->failed = ctx->counters.failed_messages;
 	copy->taken = true;
+}
+
+/* The actor may have got a larger state since the last one. */
+static bool make_room(struct child_copy *copy, uint32_t bytes)
+{
+	void *state;
+
+	if (copy->state && bytes <= copy->bytes)
+		return true;
+	state = malloc(bytes ? bytes : 1);
+	if (!state)
+		return false;
+	free(copy->state);
+	copy->state = state;
+	copy->bytes = bytes;
+	return true;
 }
 
 static void begin_copy(struct child *child, uint64_t now)
@@ -51,7 +69,7 @@ static void begin_copy(struct child *child, uint64_t now)
 	cpu_call_fn *call = take_copy;
 	struct rk_msg msg = actor_order(CPU_CALL, *(void **)&call, copy);
 
-	if (!has_obeyed(child))
+	if (!has_obeyed(child) || !make_room(copy, child->actor->type->state_bytes))
 		return;
 	copy->taken = false;
 	if (!tell(child, &msg))
@@ -99,6 +117,7 @@ static void count_forgotten(struct child *child)
 
 static void restart_child(struct child *child)
 {
+	const struct child_copy *last = &child->copy[child->last];
 	struct rk_msg msg;
 
 	if (child->sub) {
@@ -106,9 +125,8 @@ static void restart_child(struct child *child)
 		child->step = STEP_RESTARTING;
 		return;
 	}
-	msg = child->copy[child->last].taken
-		      ? actor_order(CPU_RESTART, NULL, child->copy[child->last].state)
-		      : actor_order(CPU_RESTART, child->actor->start, NULL);
+	msg = last->taken ? actor_restart_order(child->actor, last->state, last->type)
+			  : actor_restart_order(child->actor, NULL, NULL);
 	if (!tell(child, &msg))
 		return;
 	count_forgotten(child);
@@ -313,12 +331,10 @@ int child_init(struct child *child, struct rk_supervisor *supervisor, struct rk_
 	child->failed_messages = child->base_failed = info.failed_messages;
 	child->restarts = info.restarts;
 	child->base_received = info.received;
-	for (int i = 0; i < 2 && opts->restart == RK_RESTART_COPY; i++) {
-		child->copy[i].state = malloc(actor->type->state_bytes + 1);
-		if (!child->copy[i].state)
+	for (int i = 0; i < 2 && opts->restart == RK_RESTART_COPY; i++)
+		if (!make_room(&child->copy[i], actor->type->state_bytes))
 			return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state",
 				       actor->name, actor->type->state_bytes);
-	}
 	return 0;
 }
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
  * ringkernel-bench-life - what the life of an actor on a CPU costs: to spawn, restart and stop one;
- * from a failure until a supervisor knows, and until the actor runs again.
+ * from a failure until a supervisor knows, and until the actor runs again; and what traffic sees of
+ * a handler being replaced.
  */
 #include "clock.h"
 #include "rk_error.h"
 #include "rk_hist.h"
+#include "rk_reload.h"
 #include "rk_supervisor.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +38,7 @@ struct marks {
 	uint64_t started_ns;
 	uint64_t failed_ns;
 	uint64_t detected_ns;
+	uint64_t outage_ns;
 	uint64_t restarts; /* told; written last: whoever sees it sees the rest */
 };
 
@@ -63,7 +67,44 @@ static void victim(struct rk_ctx *ctx, void *memory, const struct rk_msg *msg)
 		;
 }
 
+/* The one that is replaced, by itself: how long after its last message it has the next. */
+struct replaced {
+	struct marks *marks;
+	uint64_t last_ns;
+	bool fresh;
+};
+
+static void replaced(struct rk_ctx *ctx, void *memory, const struct rk_msg *msg)
+{
+	struct replaced *state = memory;
+	const uint64_t now = now_ns();
+	uint64_t marks;
+
+	(void)ctx;
+	if (msg->type == RK_MSG_START) {
+		memcpy(&marks, rk_msg_payload(msg), sizeof(marks));
+		state->marks = (struct marks *)(uintptr_t)marks;
+	}
+	if (state->fresh)
+		__atomic_store_n(&state->marks->outage_ns, now - state->last_ns, __ATOMIC_RELAXED);
+	state->fresh = false;
+	state->last_ns = now;
+}
+
+static void convert(void *to, const void *from)
+{
+	struct replaced *state = to;
+
+	memcpy(state, from, sizeof(*state));
+	state->fresh = true;
+}
+
 static const char *const args[] = {"marks", NULL};
+static const struct rk_actor_type replaced_type = {.name = "replaced",
+						   .summary = "notes when it is called",
+						   .handle = replaced,
+						   .state_bytes = sizeof(struct replaced),
+						   .args = args};
 static const struct rk_actor_type type = {.name = "victim",
 					  .summary = "fails when told to",
 					  .handle = victim,
@@ -79,7 +120,18 @@ struct row {
 	struct rk_hist *hist;
 };
 
-enum { SPAWN, RESTART, STOP, DETECTED, RESTARTED, STUCK_DETECTED, STUCK_RESTARTED, ROWS };
+enum {
+	SPAWN,
+	RESTART,
+	STOP,
+	DETECTED,
+	RESTARTED,
+	STUCK_DETECTED,
+	STUCK_RESTARTED,
+	RELOADED,
+	TRIED,
+	ROWS,
+};
 
 static struct row rows[ROWS] = {
 	[SPAWN] = {"rk_actor_spawn() until its handler has RK_MSG_START", "spawn_us", 5, NULL},
@@ -91,15 +143,19 @@ static struct row rows[ROWS] = {
 	[STUCK_DETECTED] = {"a stuck call (limit 1 ms) until its supervisor knows it has ended",
 			    NULL, 0, NULL},
 	[STUCK_RESTARTED] = {"until its handler has RK_MSG_START again", NULL, 0, NULL},
+	[RELOADED] = {"rk_actor_reload() under load: between two messages", "reload_outage_us", 100,
+		      NULL},
+	[TRIED] = {"the same, with a trial of 100 messages", NULL, 0, NULL},
 };
 
-static int spawn(struct rk_actor **actor, struct rk_runtime *runtime, const struct marks *marks)
+static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
+		 const struct rk_actor_type *of, const struct marks *marks)
 {
 	const uint64_t value = (uintptr_t)marks;
 	const struct rk_actor_opts opts = {
 		.size = sizeof(opts), .worker = 0, .args = &value, .arg_count = 1};
 
-	return rk_actor_spawn(actor, runtime, &type, &opts);
+	return rk_actor_spawn(actor, runtime, of, &opts);
 }
 
 static int open_runtime(struct rk_runtime **runtime)
@@ -132,7 +188,7 @@ static int live_once(struct rk_runtime *runtime)
 	struct marks marks = {0};
 	uint64_t begun_ns = now_ns();
 	struct rk_actor *actor;
-	int result = spawn(&actor, runtime, &marks);
+	int result = spawn(&actor, runtime, &type, &marks);
 
 	if (!result)
 		result = await(&marks.started_ns, 1);
@@ -216,7 +272,7 @@ static int measure_failures(uint64_t count, uint16_t how)
 
 	if (result)
 		return result;
-	result = spawn(&actor, runtime, &marks);
+	result = spawn(&actor, runtime, &type, &marks);
 	if (!result)
 		result = rk_link_host_in(&tx, actor, NULL);
 	if (!result)
@@ -225,6 +281,63 @@ static int measure_failures(uint64_t count, uint16_t how)
 		result = rk_supervisor_add(supervisor, actor, NULL);
 	for (uint64_t i = 0; i < count && !result; i++)
 		result = fail_once(tx, &marks, how, i + 1);
+	rk_runtime_close(runtime);
+	return result;
+}
+
+struct feed {
+	struct rk_ring_tx *tx;
+	uint32_t enough;
+};
+
+static void *feed(void *argument)
+{
+	struct feed *feed = argument;
+	const struct rk_msg msg = {.type = RK_MSG_USER, .slots = 1};
+
+	while (!__atomic_load_n(&feed->enough, __ATOMIC_RELAXED))
+		if (!rk_ring_send(feed->tx, &msg))
+			rk_ring_wait_send(feed->tx, 1, WAIT_NS);
+	return NULL;
+}
+
+static int reload_once(struct rk_actor *actor, struct marks *marks, struct row *row)
+{
+	const struct rk_reload_opts opts = {.size = sizeof(opts),
+					    .trial_messages = row == &rows[TRIED] ? 100 : 0};
+	int result;
+
+	__atomic_store_n(&marks->outage_ns, 0, __ATOMIC_RELAXED);
+	result = rk_actor_reload(actor, &replaced_type, convert, &opts, WAIT_NS);
+	if (!result)
+		result = await(&marks->outage_ns, 1);
+	if (!result)
+		rk_hist_record(row->hist, seen(&marks->outage_ns));
+	return result;
+}
+
+static int measure_reloads(uint64_t count, struct row *row)
+{
+	struct marks marks = {0};
+	struct feed feeding = {.tx = NULL};
+	struct rk_runtime *runtime;
+	struct rk_actor *actor;
+	pthread_t thread;
+	int result = open_runtime(&runtime);
+
+	if (result)
+		return result;
+	result = spawn(&actor, runtime, &replaced_type, &marks);
+	if (!result)
+		result = rk_link_host_in(&feeding.tx, actor, NULL);
+	if (!result && pthread_create(&thread, NULL, feed, &feeding))
+		result = rk_fail(EAGAIN, "no thread");
+	else if (!result) {
+		for (uint64_t i = 0; i < count && !result; i++)
+			result = reload_once(actor, &marks, row);
+		__atomic_store_n(&feeding.enough, 1, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+	}
 	rk_runtime_close(runtime);
 	return result;
 }
@@ -268,6 +381,10 @@ static int measure(uint64_t count)
 		result = measure_failures(count, TRAP);
 	if (!result)
 		result = measure_failures(count / 10 + 1, HANG);
+	if (!result)
+		result = measure_reloads(count, &rows[RELOADED]);
+	if (!result)
+		result = measure_reloads(count / 10 + 1, &rows[TRIED]);
 	if (!result)
 		report();
 	for (int i = 0; i < ROWS; i++)

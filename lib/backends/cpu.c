@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* An actor on cpu as its worker sees it: control, messages, the phases of its life. */
-#include "backends/cpu.h"
+#include "backends/cpu_trial.h"
 #include "clock.h"
 
 #include <stdlib.h>
@@ -40,26 +40,11 @@ void rk_add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount)
 
 /* --- Calls of the handler --- */
 
-/* Odd while it runs: for whoever looks whether it ever comes back, and for the guard. */
-static void begin_call(struct rk_ctx *actor, const struct rk_msg *msg, uint32_t messages)
-{
-	actor->current = msg;
-	actor->in_call = messages;
-	cpu_count(&actor->guarded.calls, 1);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static void end_call(struct rk_ctx *actor)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	cpu_count(&actor->guarded.calls, 1);
-}
-
 static void handle(struct rk_ctx *actor, const struct rk_msg *msg)
 {
-	begin_call(actor, msg, msg->type >= RK_MSG_PACKET);
+	cpu_begin_call(actor, msg, msg->type >= RK_MSG_PACKET);
 	actor->type->handle(actor, actor->state, msg);
-	end_call(actor);
+	cpu_end_call(actor);
 }
 
 /* --- The end --- */
@@ -74,6 +59,8 @@ static void close_inboxes(struct rk_ctx *actor, uint64_t reason)
 /* No more messages; the outboxes are closed in the polls to come. */
 static void begin_closing(struct rk_ctx *actor)
 {
+	if (actor->trial)
+		cpu_trial_keep(actor);
 	close_inboxes(actor, actor->failed_for_good ? RK_CLOSE_PEER_DIED : RK_CLOSE_STOPPED);
 	enter(actor, CPU_CLOSING);
 	actor->stopped(actor->owner);
@@ -92,7 +79,13 @@ static void fail(struct rk_ctx *actor, int signal)
 {
 	enum cpu_phase phase = actor->phase;
 
-	end_call(actor);
+	if (actor->trial) {
+		cpu_trial_undo(actor, signal);
+		if (actor->obeying)
+			answer(actor);
+		return;
+	}
+	cpu_end_call(actor);
 	actor->guarded.inside = actor->guarded.late = 0;
 	__atomic_store_n(&actor->why, (uint32_t)signal, __ATOMIC_RELAXED);
 	cpu_count(&actor->counters.failures, 1);
@@ -116,19 +109,24 @@ static void start(struct rk_ctx *actor, const struct rk_msg *msg)
 	enter(actor, CPU_RUNNING);
 }
 
-static void restart(struct rk_ctx *actor, const struct rk_msg *first, const void *state)
+static void restart(struct rk_ctx *actor, const struct rk_msg *first, const void *state,
+		    const struct rk_actor_type *whose)
 {
 	if (actor->phase == CPU_DRAINING || actor->phase >= CPU_CLOSING)
 		return;
+	if (actor->trial)
+		cpu_trial_keep(actor);
+	if (whose != actor->type)
+		state = NULL;
 	if (state)
 		memcpy(actor->state, state, actor->type->state_bytes);
 	else
 		memset(actor->state, 0, actor->type->state_bytes);
 	cpu_count(&actor->counters.restarts, 1);
-	if (first)
-		start(actor, first);
-	else
+	if (state)
 		enter(actor, CPU_RUNNING);
+	else
+		start(actor, first);
 }
 
 static void resume(struct rk_ctx *actor, const struct rk_msg *first)
@@ -168,7 +166,7 @@ static void add_outbox(struct rk_ctx *actor, struct rk_ring_tx *tx)
 
 static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 {
-	void *what[2];
+	void *what[3];
 	cpu_call_fn *call;
 
 	memcpy(what, rk_msg_payload(msg), sizeof(what));
@@ -187,7 +185,7 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		resume(actor, what[0]);
 		break;
 	case CPU_RESTART:
-		restart(actor, what[0], what[1]);
+		restart(actor, what[0], what[1], what[2]);
 		break;
 	case CPU_KILL:
 		kill_actor(actor);
@@ -245,9 +243,9 @@ static uint32_t handle_batch(struct rk_ctx *actor)
 	actor->handled_cells += found;
 	cpu_count(&actor->counters.received_slots, found);
 	cpu_count(&actor->counters.received, found);
-	begin_call(actor, msgs, found);
+	cpu_begin_call(actor, msgs, found);
 	actor->type->batch(actor, actor->state, msgs, found);
-	end_call(actor);
+	cpu_end_call(actor);
 	return found;
 }
 
@@ -394,4 +392,5 @@ void cpu_actor_release(struct rk_ctx *actor)
 {
 	for (uint32_t i = 0; i < actor->outboxes; i++)
 		free(actor->outbox[i].waiting);
+	free(actor->trial_log);
 }

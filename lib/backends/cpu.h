@@ -28,7 +28,10 @@ enum cpu_control {
 	CPU_INBOX = RK_MSG_USER, /* struct rk_ring_rx *, of this process as all pointers here */
 	CPU_OUTBOX,		 /* struct rk_ring_tx * */
 	CPU_RESUME,		 /* struct rk_msg *: its RK_MSG_START, if it had none yet */
-	CPU_RESTART, /* struct rk_msg *: likewise; NULL: none. void *: its state; NULL: zeros */
+	/* struct rk_msg *: likewise. void *: its state, or NULL: zeros. struct rk_actor_type *:
+	 * whose state that is; no other's is taken.
+	 */
+	CPU_RESTART,
 	CPU_KILL,
 	CPU_LEAVE, /* the worker: the owner gives it to another */
 	CPU_CALL,  /* cpu_call_fn *, void * */
@@ -66,6 +69,8 @@ struct cpu_counters {
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
+	uint64_t reloads;
+	uint64_t rollbacks;
 };
 
 /* One way out. What finds no room in the ring waits here, and the actor with it: it gets no more
@@ -78,6 +83,8 @@ struct cpu_outbox {
 	uint32_t out;
 	uint32_t room; /* cells allocated; grows, never shrinks */
 };
+
+struct cpu_trial;
 
 /* One actor, and the context its handler is given. */
 struct rk_ctx {
@@ -114,6 +121,9 @@ struct rk_ctx {
 	uint32_t from_inbox; /* where they came from */
 	struct rk_msg received[CPU_BATCH_CELLS];
 	struct rk_msg sending[CPU_BATCH_CELLS];
+	struct cpu_trial *trial; /* of a new handler, while it lasts (cpu_trial.h) */
+	struct rk_msg *trial_log;
+	uint32_t trial_room;
 };
 
 typedef void cpu_call_fn(struct rk_ctx *actor, void *argument);
@@ -128,7 +138,7 @@ void cpu_actor_prepare(struct rk_ctx *actor, const struct rk_actor_type *type, v
 /* Free what it allocated; no worker polls it any more. */
 void cpu_actor_release(struct rk_ctx *actor);
 
-/* --- Between cpu.c and cpu_send.c; on the worker's thread --- */
+/* --- Among cpu.c, cpu_send.c and cpu_trial.c; on the worker's thread --- */
 
 static inline void cpu_count(uint64_t *counter, uint64_t more)
 {
@@ -138,6 +148,46 @@ static inline void cpu_count(uint64_t *counter, uint64_t more)
 static inline uint32_t cpu_hurry_of(const struct rk_ctx *actor)
 {
 	return __atomic_load_n(&actor->hurry, __ATOMIC_RELAXED);
+}
+
+/* Odd while it runs: for whoever looks whether it ever comes back, and for the guard. */
+static inline void cpu_begin_call(struct rk_ctx *actor, const struct rk_msg *msg, uint32_t messages)
+{
+	actor->current = msg;
+	actor->in_call = messages;
+	cpu_count(&actor->guarded.calls, 1);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void cpu_end_call(struct rk_ctx *actor)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	cpu_count(&actor->guarded.calls, 1);
+}
+
+/* A signal that is to end the handler's call waits until we are out of here again. */
+static inline void cpu_enter_runtime(struct rk_ctx *actor)
+{
+	actor->guarded.inside = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void cpu_leave_runtime(struct rk_ctx *actor)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	actor->guarded.inside = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (rk_unlikely(actor->guarded.late))
+		cpu_guard_jump();
+}
+
+/* The same, where the call that was to end has come back by itself. */
+static inline void cpu_come_back(struct rk_ctx *actor)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	actor->guarded.late = 0;
+	actor->guarded.inside = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 /* Send what waits in all outboxes; true when nothing waits any more. */

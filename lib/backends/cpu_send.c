@@ -51,22 +51,6 @@ static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_ms
 	return 1;
 }
 
-/* A signal that is to end the handler's call waits until we are out of here again. */
-static void enter_runtime(struct rk_ctx *ctx)
-{
-	ctx->guarded.inside = 1;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static void leave_runtime(struct rk_ctx *ctx)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	ctx->guarded.inside = 0;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (rk_unlikely(ctx->guarded.late))
-		cpu_guard_jump();
-}
-
 static int send_one(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
 		    const void *payload, uint32_t bytes)
 {
@@ -100,9 +84,9 @@ int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, co
 {
 	int sent;
 
-	enter_runtime(ctx);
+	cpu_enter_runtime(ctx);
 	sent = send_one(ctx, outbox, type, tag, payload, bytes);
-	leave_runtime(ctx);
+	cpu_leave_runtime(ctx);
 	return sent;
 }
 
@@ -152,10 +136,10 @@ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg 
 {
 	uint32_t sent;
 
-	enter_runtime(ctx);
+	cpu_enter_runtime(ctx);
 	touch(msgs, count);
 	sent = send_many(ctx, outbox, msgs, count);
-	leave_runtime(ctx);
+	cpu_leave_runtime(ctx);
 	return sent;
 }
 
