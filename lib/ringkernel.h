@@ -24,5 +24,6 @@
 #include "ports/rk_uring.h"
 #include "ring/rk_ring.h"
 #include "ring/rk_share.h"
+#include "snapshot/rk_snapshot.h"
 
 #endif
