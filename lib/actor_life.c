@@ -41,9 +41,9 @@ static bool is_obeyed_or_over(const void *what)
 	return is_obeyed(what) || actor_has_stopped(ticket->actor);
 }
 
-/* Look for a moment, then sleep. Mutex not held. 0 or -ETIMEDOUT. */
-static int await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
-		 uint64_t timeout_ns)
+/* Look for a moment, then sleep. */
+int actor_await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
+		uint64_t timeout_ns)
 {
 	uint64_t end_ns = now_ns() + (timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS);
 	struct rk_spin spin = {0};
@@ -62,7 +62,7 @@ static int await(struct rk_actor *actor, bool (*reached)(const void *), const vo
 
 void actor_answered(struct rk_actor *actor)
 {
-	/* R10: pairs with A10 in await(): a full barrier between what was obeyed and this look. */
+	/* R10: pairs with A10 in actor_await(): a full barrier between what was obeyed and this look. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&actor->awaited, __ATOMIC_RELAXED))
 		return;
@@ -115,7 +115,7 @@ int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t tim
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	if (result)
 		return result;
-	if (await(actor, is_obeyed_or_over, &ticket, timeout_ns))
+	if (actor_await(actor, is_obeyed_or_over, &ticket, timeout_ns))
 		return late(actor, verb, timeout_ns);
 	return is_obeyed(&ticket) ? 0 : over(actor, verb);
 }
@@ -139,7 +139,7 @@ int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 	if (!has_stopped(actor))
 		actor_ask_stop(actor, how == RK_STOP_NOW ? CPU_HURRY : CPU_PATIENT);
 	pthread_mutex_unlock(&runtime->mutex);
-	if (await(actor, has_stopped, actor, timeout_ns))
+	if (actor_await(actor, has_stopped, actor, timeout_ns))
 		return rk_fail(ETIMEDOUT,
 			       "actor '%s': still running after %" PRIu64
 			       " ms: its handler has not come back, or its inboxes never empty",
@@ -164,7 +164,7 @@ int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns)
 		actor->ops->hurry(actor, CPU_PATIENT);
 	}
 	pthread_mutex_unlock(&actor->runtime->mutex);
-	while (await(actor, has_stopped, actor, KILL_PATIENCE_NS) && (now = now_ns()) < end_ns) {
+	while (actor_await(actor, has_stopped, actor, KILL_PATIENCE_NS) && (now = now_ns()) < end_ns) {
 		uint64_t call = actor->ops->calls(actor);
 
 		if (call & 1)

@@ -9,6 +9,7 @@
 
 #include "rk_actor.h"
 #include "rk_base.h"
+#include "rk_checkpoint.h"
 #include "rk_error.h"
 #include "rk_frame.h"
 #include "rk_handler.h"

@@ -79,6 +79,8 @@ struct cpu_outbox {
 	uint32_t room; /* cells allocated; grows, never shrinks */
 };
 
+struct cpu_cut; /* cpu_cut.h */
+
 /* One actor, and the context its handler is given. */
 struct rk_ctx {
 	struct rk_task task;
@@ -103,6 +105,7 @@ struct rk_ctx {
 	uint32_t why;	   /* it failed: a signal's number */
 	uint32_t hurry;	   /* enum cpu_hurry; written by anyone, as the next */
 	uint32_t orphaned; /* its parent has stopped: stop */
+	struct cpu_cut *cut; /* a snapshot is being taken of it; lent by the host */
 	struct cpu_counters counters;
 	void (*stopped)(void *owner); /* phase became CPU_CLOSING; on the worker's thread, as all */
 	bool (*failed)(void *owner);  /* phase became CPU_FAILED; true: somebody will restart it */
@@ -139,6 +142,31 @@ static inline uint32_t cpu_hurry_of(const struct rk_ctx *actor)
 {
 	return __atomic_load_n(&actor->hurry, __ATOMIC_RELAXED);
 }
+
+/* A signal that is to end the handler's call waits until we are out of here again. */
+static inline void cpu_enter_runtime(struct rk_ctx *ctx)
+{
+	ctx->guarded.inside = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void cpu_leave_runtime(struct rk_ctx *ctx)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	ctx->guarded.inside = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (rk_unlikely(ctx->guarded.late))
+		cpu_guard_jump();
+}
+
+/*
+ * Send a message as it is, behind all that waits, also when nothing was being handled. False when
+ * there was no memory for it to wait in.
+ */
+bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_msg *msg);
+
+/* A message of the runtime's own has come, and means something to a snapshot. (cpu_cut.c) */
+void cpu_cut_control(struct rk_ctx *actor, const struct rk_msg *msg);
 
 /* Send what waits in all outboxes; true when nothing waits any more. */
 bool cpu_flush(struct rk_ctx *actor);

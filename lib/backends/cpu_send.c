@@ -32,6 +32,13 @@ static void count_sent(struct rk_ctx *ctx, uint32_t cells)
 	cpu_count(&ctx->counters.sent_slots, cells);
 }
 
+/* One that had to wait; the runtime's own are not counted. */
+static void count_waited(struct rk_ctx *ctx, const struct rk_msg *msg)
+{
+	if (msg->type >= RK_MSG_PACKET)
+		count_sent(ctx, msg->slots);
+}
+
 /* Put a message behind those that wait already. */
 static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_msg *msg)
 {
@@ -49,22 +56,6 @@ static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_ms
 	memcpy(box->waiting + box->cells, msg, (size_t)msg->slots * RK_CELL_BYTES);
 	box->cells += msg->slots;
 	return 1;
-}
-
-/* A signal that is to end the handler's call waits until we are out of here again. */
-static void enter_runtime(struct rk_ctx *ctx)
-{
-	ctx->guarded.inside = 1;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static void leave_runtime(struct rk_ctx *ctx)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	ctx->guarded.inside = 0;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (rk_unlikely(ctx->guarded.late))
-		cpu_guard_jump();
 }
 
 static int send_one(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
@@ -100,9 +91,9 @@ int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, co
 {
 	int sent;
 
-	enter_runtime(ctx);
+	cpu_enter_runtime(ctx);
 	sent = send_one(ctx, outbox, type, tag, payload, bytes);
-	leave_runtime(ctx);
+	cpu_leave_runtime(ctx);
 	return sent;
 }
 
@@ -152,10 +143,10 @@ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg 
 {
 	uint32_t sent;
 
-	enter_runtime(ctx);
+	cpu_enter_runtime(ctx);
 	touch(msgs, count);
 	sent = send_many(ctx, outbox, msgs, count);
-	leave_runtime(ctx);
+	cpu_leave_runtime(ctx);
 	return sent;
 }
 
@@ -163,7 +154,7 @@ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg 
 static void drop_waiting(struct cpu_outbox *box, uint64_t *reason)
 {
 	for (; box->out < box->cells; box->out += box->waiting[box->out].slots)
-		cpu_count(reason, 1);
+		cpu_count(reason, box->waiting[box->out].type >= RK_MSG_PACKET);
 }
 
 /* Send what waits; true when nothing waits any more. */
@@ -176,7 +167,7 @@ static bool flush(struct rk_ctx *actor, struct cpu_outbox *box)
 
 		if (!rk_ring_send(box->tx, msg))
 			break;
-		count_sent(actor, msg->slots);
+		count_waited(actor, msg);
 		box->out += msg->slots;
 	}
 	if (box->tx->closed)
@@ -187,6 +178,15 @@ static bool flush(struct rk_ctx *actor, struct cpu_outbox *box)
 		return false;
 	box->out = box->cells = 0;
 	return true;
+}
+
+bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_msg *msg)
+{
+	if (!box->cells && rk_ring_send(box->tx, msg)) {
+		count_waited(actor, msg);
+		return true;
+	}
+	return box->tx->closed || append(actor, box, msg);
 }
 
 bool cpu_flush(struct rk_ctx *actor)
