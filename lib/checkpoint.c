@@ -68,12 +68,13 @@ static int check_group(const struct group *group)
 		if (result)
 			return result;
 		if (actor->runtime != group->runtime || index_of(group, actor) != i)
-			return rk_fail(EINVAL,
-				       "snapshot: actor '%s' is %s: name actors of one runtime, each "
-				       "once",
-				       actor->name,
-				       actor->runtime != group->runtime ? "of another runtime" :
-									  "named twice");
+			return rk_fail(
+				EINVAL,
+				"snapshot: actor '%s' is %s: name actors of one runtime, each "
+				"once",
+				actor->name,
+				actor->runtime != group->runtime ? "of another runtime"
+								 : "named twice");
 	}
 	return 0;
 }
@@ -157,10 +158,11 @@ static int wait_for_all(const struct group *group, uint64_t timeout_ns)
 		uint64_t now = now_ns(), left_ns = now < end_ns ? end_ns - now : 0;
 
 		if (actor_await(actor, is_back_or_over, actor, left_ns))
-			return rk_fail(ETIMEDOUT,
-				       "actor '%s': snapshot: not done after %" PRIu64
-				       " ms: its handler, or one that sends to it, has not come back",
-				       actor->name, timeout_ns / 1000000);
+			return rk_fail(
+				ETIMEDOUT,
+				"actor '%s': snapshot: not done after %" PRIu64
+				" ms: its handler, or one that sends to it, has not come back",
+				actor->name, timeout_ns / 1000000);
 		if (!cpu_cut_is_back(actor->cut))
 			return rk_fail(EPIPE, "actor '%s': snapshot: it has stopped", actor->name);
 		if (actor->cut->failed)

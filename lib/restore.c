@@ -51,9 +51,10 @@ static int join(struct rk_actor *from, struct rk_actor *to, const struct rk_snap
 	if (from && to)
 		return rk_link_actors(NULL, from, to, &with);
 	if (!opts->join)
-		return rk_fail(EINVAL,
-			       "restore: link '%s' has an end outside: give a function that makes it",
-			       link->name);
+		return rk_fail(
+			EINVAL,
+			"restore: link '%s' has an end outside: give a function that makes it",
+			link->name);
 	return opts->join(opts->argument, link, from, to);
 }
 
@@ -67,8 +68,8 @@ static struct rk_link *find_link(struct rk_runtime *runtime, const struct rk_act
 	link = runtime->links;
 	while (link && ((from && link->from != from) || (to && link->to != to)))
 		link = link->next;
-	if (link && ((from && from->outboxes != as->outbox + 1) ||
-		     (to && to->inboxes != as->inbox + 1)))
+	if (link &&
+	    ((from && from->outboxes != as->outbox + 1) || (to && to->inboxes != as->inbox + 1)))
 		link = NULL;
 	pthread_mutex_unlock(&runtime->mutex);
 	return link;
@@ -85,8 +86,8 @@ static int refill(struct rk_link *link, const struct rk_snapshot_link *as,
 
 	if (!as->count)
 		return 0;
-	link->refill = (struct cpu_refill){
-		.tx = &link->tx, .cells = malloc(bytes), .count = as->count};
+	link->refill =
+		(struct cpu_refill){.tx = &link->tx, .cells = malloc(bytes), .count = as->count};
 	if (!link->refill.cells)
 		return rk_fail(ENOMEM, "restore: link '%s': no memory for %zu bytes in flight",
 			       as->name, bytes);

@@ -21,6 +21,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+/* A fork of a sanitized process takes its time. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { DEATHS = 30 };
+#else
+enum { DEATHS = 200 };
+#endif
+
 static void ok(int result)
 {
 	if (result)
@@ -522,7 +529,7 @@ static void a_writer_may_die_at_any_moment(void **unused)
 
 	(void)unused;
 	aid_folder(folder);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < DEATHS; i++) {
 		struct rk_snapshot *snapshot;
 		pid_t child = fork();
 		int status;

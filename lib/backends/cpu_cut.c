@@ -130,14 +130,13 @@ static void cut_inbox(struct rk_ctx *actor, struct cpu_cut *cut, uint32_t index)
 
 static void cut_outbox(struct rk_ctx *actor, struct cpu_cut *cut, uint32_t index)
 {
-	const struct rk_msg marker = {
-		.type = RK_MSG_CHECKPOINT, .slots = 1, .tag = cut->epoch};
+	const struct rk_msg marker = {.type = RK_MSG_CHECKPOINT, .slots = 1, .tag = cut->epoch};
 	struct cpu_outbox *box = &actor->outbox[index];
 	struct cpu_cut_end *end = &cut->outbox[index];
 
 	*end = (struct cpu_cut_end){.end = box->tx, .inside = is_inside(cut, box->tx)};
-	end->position = rk_ring_tx_position(box->tx) - box->tx->padded_slots +
-			(box->cells - box->out);
+	end->position =
+		rk_ring_tx_position(box->tx) - box->tx->padded_slots + (box->cells - box->out);
 	if (end->inside && !cpu_send_own(actor, box, &marker))
 		cut->failed = -ENOMEM;
 }
