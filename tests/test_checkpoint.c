@@ -672,7 +672,7 @@ static void arguments_outlive_a_snapshot(void **unused)
  * A life: from the newest snapshot, or from the beginning; snapshots all the while. What came out
  * is kept up to where a snapshot is, then the snapshot is. Ends when all is done.
  */
-static int live(const char *folder, int file)
+static int live(const char *folder, int file, uint32_t *puts)
 {
 	const struct rk_snapshot_store_opts store_opts = {
 		.size = sizeof(store_opts), .chain = 4, .keep = 2};
@@ -702,6 +702,7 @@ static int live(const char *folder, int file)
 				usleep(20);
 		ok(rk_snapshot_store_put(store, snapshot));
 		rk_snapshot_free(snapshot);
+		__atomic_fetch_add(puts, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&p.let, p.let + 1, __ATOMIC_RELEASE);
 	}
 	end_load(&p);
@@ -732,41 +733,55 @@ static void expect_what_was_kept(int file, const struct pipeline *whole)
 	free(out);
 }
 
+/* Kill it some snapshots later, at any moment; or it ends. Returns its status. */
+static int kill_after_a_while(pid_t child, const uint32_t *puts, uint64_t *random)
+{
+	uint32_t until = __atomic_load_n(puts, __ATOMIC_RELAXED) + (uint32_t)aid_below(random, 8);
+	int status;
+
+	while (__atomic_load_n(puts, __ATOMIC_RELAXED) < until) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return status;
+		usleep(50);
+	}
+	usleep((useconds_t)aid_below(random, 2000));
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
 static void after_a_kill_it_goes_on_as_if_nothing_had_been(void **unused)
 {
+	uint32_t *puts =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t random = aid_choose_seed(5);
 	char folder[SNAPSHOT_FOLDER_BYTES];
-	struct rk_snapshot *snapshot;
 	struct pipeline whole;
 	int file = fileno(tmpfile()), lives = 0, restored = 0, status;
 
 	(void)unused;
 	aid_folder(folder);
-	for (;;) {
+	do {
 		pid_t child = fork();
 
 		if (!child)
-			_exit(live(folder, file));
-		if (lives++ < KILLS) {
-			usleep((useconds_t)(2000 + aid_below(&random, 30000)));
-			kill(child, SIGKILL);
-		}
-		assert_int_equal(waitpid(child, &status, 0), child);
-		if (WIFEXITED(status))
-			break;
-		if (!rk_snapshot_newest(&snapshot, folder)) {
-			restored++;
-			rk_snapshot_free(snapshot);
-		}
-	}
+			_exit(live(folder, file, puts));
+		restored += *puts > 0;
+		if (lives++ < KILLS)
+			status = kill_after_a_while(child, puts, &random);
+		else
+			assert_int_equal(waitpid(child, &status, 0), child);
+	} while (!WIFEXITED(status));
 	assert_int_equal(status, 0);
-	print_message("# %d lives, %d of them from a snapshot\n", lives, restored);
+	print_message("# %d lives, %d of them from a snapshot, %u snapshots\n", lives, restored,
+		      *puts);
 	assert_true(restored > 0);
 	make_pipeline(&whole, MESSAGES, RING_SLOTS);
 	begin_load(&whole);
 	end_load(&whole);
 	expect_what_was_kept(file, &whole);
 	close_pipeline(&whole);
+	munmap(puts, 4096);
 	aid_remove_folder(folder);
 }
 
