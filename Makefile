@@ -43,7 +43,8 @@ WARN_C := -Wmissing-prototypes -Wstrict-prototypes
 OPT    ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -Ilib -Ikernels -Itools -I$(B)
 CFLAGS_ALL = -std=gnu11 $(OPT) -pthread -fvisibility=hidden $(WARN) $(WARN_C) $(WERROR) $(CFLAGS)
-LIBS = $(URING_LIBS) $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lm -ldl -pthread
+LIBS = $(URING_LIBS) $(PCAP_LIBS) $(NUMA_LIBS) $(ZLIB_LIBS) $(XXHASH_LIBS) $(ZSTD_LIBS) \
+	$(JANSSON_LIBS) -lm -ldl -pthread
 
 lib_src   := $(wildcard lib/*.c lib/*/*.c kernels/*.c)
 tool_src  := $(wildcard tools/*.c)

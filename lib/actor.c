@@ -58,7 +58,7 @@ int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 	return 0;
 }
 
-static unsigned int count_args(const struct rk_actor_type *type)
+unsigned int actor_count_args(const struct rk_actor_type *type)
 {
 	unsigned int count = 0;
 
@@ -71,13 +71,14 @@ static unsigned int count_args(const struct rk_actor_type *type)
 static int check(const struct rk_runtime *runtime, const struct rk_actor_type *type,
 		 const struct rk_actor_opts *opts)
 {
-	unsigned int count = count_args(type);
+	unsigned int count = actor_count_args(type);
 
 	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
 		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
 			       type->name, opts->backend);
-	if (opts->backend == RK_BACKEND_CUDA && (opts->dormant || opts->parent))
-		return rk_fail(EOPNOTSUPP, "actor '%s': dormant, or with a parent: not on a GPU",
+	if (opts->backend == RK_BACKEND_CUDA && (opts->dormant || opts->parent || opts->state))
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': dormant, with a parent or with a state: not on a GPU",
 			       type->name);
 	if (opts->parent && opts->parent->runtime != runtime)
 		return rk_fail(EINVAL, "actor '%s': parent '%s' is of another runtime", type->name,
@@ -92,7 +93,7 @@ static int check(const struct rk_runtime *runtime, const struct rk_actor_type *t
 /* RK_MSG_START with all arguments of the type; those not given are 0. */
 static void make_start(struct rk_actor *actor, const struct rk_actor_opts *opts)
 {
-	unsigned int count = count_args(actor->type);
+	unsigned int count = actor_count_args(actor->type);
 
 	actor->start[0].type = RK_MSG_START;
 	if (opts->arg_count)
@@ -113,6 +114,7 @@ static void adopt(struct rk_actor *parent, struct rk_actor *actor)
 static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
+	const struct rk_msg resume = actor_order(CPU_RESUME, NULL, NULL);
 	bool on_cpu = opts->backend == RK_BACKEND_CPU;
 	int result = check(runtime, type, opts);
 
@@ -123,7 +125,7 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		return result;
 	make_start(*actor, opts);
 	if (!opts->dormant)
-		result = actor_tell(*actor, (*actor)->start);
+		result = actor_tell(*actor, opts->state ? &resume : (*actor)->start);
 	if (!result && on_cpu)
 		result = actor_cpu_start(*actor);
 	if (!result && opts->parent)

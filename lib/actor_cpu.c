@@ -173,6 +173,11 @@ static void interrupt(struct rk_actor *actor, uint64_t call)
 	pthread_mutex_unlock(&runtime->mutex);
 }
 
+static void lend(struct rk_actor *actor)
+{
+	cpu_cut_lend(&cpu_of(actor)->ctx, actor->cut);
+}
+
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 {
 	const struct cpu_counters *from = &cpu_of(actor)->ctx.counters;
@@ -209,6 +214,9 @@ static void free_actor(struct rk_actor *actor)
 	free(cpu->ctx.state);
 	free(actor->spare);
 	actor_reload_free(actor->reload);
+	if (actor->cut)
+		cpu_cut_reset(actor->cut);
+	free(actor->cut);
 	free(actor->name);
 	free(cpu);
 }
@@ -226,6 +234,7 @@ static const struct actor_ops ops = {
 	.orphan = orphan,
 	.interrupt = interrupt,
 	.calls = calls,
+	.lend = lend,
 };
 
 static int open_control(struct cpu_actor *cpu)
@@ -289,6 +298,11 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	cpu_actor_prepare(&cpu->ctx, type, state, runtime->opts.guard);
 	if (result)
 		return result;
+	if (opts->state) {
+		/* As if it had been paused: it has had its RK_MSG_START. */
+		memcpy(state, opts->state, type->state_bytes);
+		cpu->ctx.phase = CPU_PAUSED;
+	}
 	cpu->ctx.owner = cpu;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;

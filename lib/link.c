@@ -186,6 +186,7 @@ int link_free(struct rk_link *link)
 	int in = rk_port_close(link->in_port), out = rk_port_close(link->out_port);
 
 	link_memory_close(&link->memory);
+	free(link->refill.cells);
 	free(link->buffer);
 	free(link);
 	return in ? in : out;
@@ -299,6 +300,9 @@ static int join(struct rk_link **out, struct rk_runtime *runtime, const struct e
 	if (!opts)
 		opts = &defaults;
 	pthread_mutex_lock(&runtime->mutex);
+	while (runtime->taking)
+		runtime_give_way(runtime);
+	runtime->joining++;
 	result = create(&link, runtime, ends, opts, name);
 	if (link) {
 		/* The runtime's from here on, whatever happens: rk_runtime_close() frees it. */
@@ -317,6 +321,7 @@ static int join(struct rk_link **out, struct rk_runtime *runtime, const struct e
 		join_wakes(link, ends, runtime->worker[worker]);
 		result = give_ends(link, ends, worker);
 	}
+	runtime->joining--;
 	pthread_mutex_unlock(&runtime->mutex);
 	if (!result && out)
 		*out = link;

@@ -9,6 +9,7 @@
 
 #include "rk_actor.h"
 #include "rk_base.h"
+#include "rk_checkpoint.h"
 #include "rk_error.h"
 #include "rk_frame.h"
 #include "rk_handler.h"
@@ -26,5 +27,6 @@
 #include "ports/rk_uring.h"
 #include "ring/rk_ring.h"
 #include "ring/rk_share.h"
+#include "snapshot/rk_snapshot.h"
 
 #endif

@@ -61,6 +61,8 @@ enum rk_where {
  * @other: an actor on the same GPU, with @where
  * @dormant: it takes no message before rk_actor_start(); RK_BACKEND_CPU only, as the following
  * @parent: when that one has stopped, this one drains and stops; NULL: none
+ * @state: what it goes on with, of its type's size; copied. It gets no RK_MSG_START then. NULL:
+ *	zeros, and RK_MSG_START
  */
 struct rk_actor_opts {
 	size_t size;
@@ -75,6 +77,7 @@ struct rk_actor_opts {
 	const struct rk_actor *other;
 	bool dormant;
 	struct rk_actor *parent;
+	const void *state;
 };
 
 enum rk_actor_state {

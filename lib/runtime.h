@@ -4,6 +4,7 @@
 #define RK_LIB_RUNTIME_H
 
 #include "backends/cpu.h"
+#include "backends/cpu_cut.h"
 #include "backends/cuda.h"
 #include "backends/worker.h"
 #include "link_memory.h"
@@ -46,6 +47,8 @@ struct actor_ops {
 	void (*interrupt)(struct rk_actor *actor, uint64_t call);
 	/* Calls of its handler, begun and ended: odd while one runs. Any thread. */
 	uint64_t (*calls)(const struct rk_actor *actor);
+	/* Lend its worker the actor's cut, which is ready. */
+	void (*lend)(struct rk_actor *actor);
 };
 
 /* Its failing is no failure of the runtime: a supervisor restarts it, or it is being killed. */
@@ -80,6 +83,8 @@ struct rk_actor {
 	bool spare_lent;
 	bool spare_late;
 	struct actor_reload *reload; /* the last: see lib/actor_reload.c */
+	struct cpu_cut *cut; /* its part of a snapshot, once one was taken; see lib/checkpoint.c */
+	uint32_t cut_told;   /* to forget one: obeyed when as many are */
 };
 
 struct rk_link {
@@ -91,6 +96,9 @@ struct rk_link {
 	struct rk_actor *from; /* NULL: the host, a port */
 	struct rk_actor *to;
 	bool orphaned; /* its end on a GPU died, and its other end knows */
+	uint64_t sent_before; /* slots, before the snapshot that it was restored from */
+	uint64_t received_before;
+	struct cpu_refill refill; /* what was in flight then, until the sender has it */
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -122,6 +130,9 @@ struct rk_runtime {
 	struct rk_link *links;
 	struct rk_supervisor *supervisors;
 	unsigned int live; /* tasks that have not finished */
+	unsigned int joining; /* links that are being made */
+	bool taking; /* a snapshot: no links are made meanwhile */
+	uint32_t epoch; /* of the last one */
 	int result;	   /* first error of a port, and its text */
 	char result_text[RK_LINK_ERROR_BYTES];
 	char note[RK_RUNTIME_NOTE_BYTES];
@@ -168,6 +179,8 @@ void actor_ask_stop(struct rk_actor *actor, enum cpu_hurry hurry);
  */
 int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t timeout_ns,
 		  const char *verb);
+
+unsigned int actor_count_args(const struct rk_actor_type *type);
 
 /* A control message with pointers of this process. */
 struct rk_msg actor_order(uint16_t type, const void *first, const void *second);

@@ -39,6 +39,7 @@ layer_of() { # file -> layer name
 	lib/ring/*) echo ring ;;
 	lib/gpudirect/*) echo gpudirect ;;
 	lib/io/*) echo io ;;
+	lib/snapshot/*) echo snapshot ;;
 	lib/backends/*) echo backends ;;
 	lib/ports/*) echo ports ;;
 	kernels/*) echo kernels ;;
@@ -58,8 +59,9 @@ allowed() { # layer -> layers it may include
 	gpudirect) echo base ring gpudirect ;;
 	backends) echo base ring kernels gpudirect backends ;; # what is shipped, and what a GPU sees
 	io) echo base ring gpudirect io ;;
+	snapshot) echo base snapshot ;;
 	ports) echo base ring gpudirect io ports ;;
-	runtime) echo base ring gpudirect io backends ports runtime ;;
+	runtime) echo base ring gpudirect io snapshot backends ports runtime ;;
 	kernels) echo base ring kernels ;;
 	esac
 }

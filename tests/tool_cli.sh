@@ -39,7 +39,7 @@ fails()
 }
 
 OPTIONS="workers, slots, duration, log, hgrm, plot, books, verify"
-COMMANDS="run, gen, info, bench, -j, -q, -V, -h"
+COMMANDS="run, gen, info, bench, snapshot, -j, -q, -V, -h"
 
 test_grammar()
 {
@@ -100,11 +100,15 @@ test_grammar()
 	fails 2 "gen option 'loss_a': '2': give a fraction" gen loss_a=2 to y
 	refuses 2 "ringkernel: info: unknown word 'x': expected one of gpu, the end" info x
 	refuses 2 "ringkernel: info: unknown word 'x': expected the end" info gpu x
+	refuses 2 "ringkernel: snapshot: the words end too soon: expected FILE" snapshot
+	refuses 2 "ringkernel: snapshot: unknown word 'y': expected the end" snapshot x y
+	refuses 1 "ringkernel: snapshot: snapshot '/nowhere': open: No such file or directory" \
+		snapshot /nowhere
 }
 
 test_help()
 {
-	for command in "" run gen info bench; do
+	for command in "" run gen info bench snapshot; do
 		# shellcheck disable=SC2086
 		run $command --help
 		judge "--help of '$command' is on standard output" \

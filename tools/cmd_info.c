@@ -352,6 +352,8 @@ static void add_libraries(struct facts *facts)
 	add_library(facts, "ucx", RK_HAVE_UCX, "port ucx", "libucx-dev");
 	add_library(facts, "numa", RK_HAVE_NUMA, "memory on a named node", "libnuma-dev");
 	add_library(facts, "zlib", RK_HAVE_ZLIB, "histogram logs", "zlib1g-dev");
+	add_library(facts, "xxhash", RK_HAVE_XXHASH, "snapshots", "libxxhash-dev");
+	add_library(facts, "zstd", RK_HAVE_ZSTD, "compressed snapshots", "libzstd-dev");
 	add_library(facts, "jansson", RK_HAVE_JANSSON, "JSON: -j, truth, verify", "libjansson-dev");
 	absent = rk_nvrtc(&nvrtc);
 	advise(add(facts, "libraries", "nvrtc", absent ? FACT_NO : FACT_YES,

@@ -8,7 +8,7 @@ set -eu
 required="gcc make libc6-dev"
 # command/package: any package that brings the command will do.
 run="$required pkg-config liburing-dev libpcap-dev libnuma-dev zlib1g-dev libjansson-dev gnuplot/gnuplot-nox
-	librdmacm-dev libibverbs-dev libucx-dev"
+	librdmacm-dev libibverbs-dev libucx-dev libxxhash-dev libzstd-dev"
 test="$run libcmocka-dev libvulkan-dev clang libclang-rt-14-dev spin tshark libhdrhistogram-java
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse

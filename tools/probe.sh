@@ -54,6 +54,8 @@ library ucx ucp/api/ucp.h "" libucx-dev
 library numa numa.h -lnuma libnuma-dev
 library zlib zlib.h -lz zlib1g-dev
 library uring liburing.h -luring liburing-dev
+library xxhash xxhash.h -lxxhash libxxhash-dev
+library zstd zstd.h -lzstd libzstd-dev
 library jansson jansson.h -ljansson libjansson-dev
 library cmocka "stdarg.h>
 #include <stddef.h>

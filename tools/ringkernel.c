@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct tool_command *const commands[] = {&cmd_run, &cmd_gen, &cmd_info, &cmd_bench};
+static const struct tool_command *const commands[] = {&cmd_run, &cmd_gen, &cmd_info, &cmd_bench,
+							     &cmd_snapshot};
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -32,7 +33,7 @@ static void print_help(const struct tool_command *command)
 	}
 	printf("usage: ringkernel [OPTIONS] COMMAND [WORDS]\n\n");
 	for (int i = 0; i < COMMANDS; i++)
-		printf("  %-6s %s\n", commands[i]->name, commands[i]->summary);
+		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\n%s", options_help);
 }
 
@@ -65,7 +66,7 @@ static const struct tool_command *find_command(const char *word)
 
 static int misused(const char *word)
 {
-	tool_unknown(word, "run, gen, info, bench, -j, -q, -V, -h");
+	tool_unknown(word, "run, gen, info, bench, snapshot, -j, -q, -V, -h");
 	fprintf(stderr, "ringkernel: %s\n", rk_errmsg());
 	return TOOL_MISUSED;
 }

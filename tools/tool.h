@@ -32,7 +32,7 @@ struct tool_command {
 	int (*run)(const struct tool *tool, int count, char **words);
 };
 
-extern const struct tool_command cmd_run, cmd_gen, cmd_info, cmd_bench;
+extern const struct tool_command cmd_run, cmd_gen, cmd_info, cmd_bench, cmd_snapshot;
 
 /* Print "ringkernel: COMMAND: " and rk_errmsg() on stderr; returns @code. */
 int tool_fail(const char *command, int code);

@@ -261,8 +261,10 @@ static bool handle_received(struct rk_ctx *actor)
 			continue;
 		actor->handled_cells += msg->slots;
 		cpu_count(&actor->counters.received_slots, msg->slots);
-		if (msg->type < RK_MSG_PACKET)
+		if (msg->type < RK_MSG_PACKET) {
+			cpu_cut_control(actor, msg);
 			continue;
+		}
 		cpu_count(&actor->counters.received, 1);
 		handle(actor, msg);
 	}

@@ -85,6 +85,7 @@ struct cpu_outbox {
 };
 
 struct cpu_trial;
+struct cpu_cut; /* cpu_cut.h */
 
 /* One actor, and the context its handler is given. */
 struct rk_ctx {
@@ -110,6 +111,7 @@ struct rk_ctx {
 	uint32_t why;	   /* it failed: a signal's number */
 	uint32_t hurry;	   /* enum cpu_hurry; written by anyone, as the next */
 	uint32_t orphaned; /* its parent has stopped: stop */
+	struct cpu_cut *cut; /* a snapshot is being taken of it; lent by the host */
 	struct cpu_counters counters;
 	void (*stopped)(void *owner); /* phase became CPU_CLOSING; on the worker's thread, as all */
 	bool (*failed)(void *owner);  /* phase became CPU_FAILED; true: somebody will restart it */
@@ -189,6 +191,15 @@ static inline void cpu_come_back(struct rk_ctx *actor)
 	actor->guarded.inside = 0;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
+
+/*
+ * Send a message as it is, behind all that waits, also when nothing was being handled. False when
+ * there was no memory for it to wait in.
+ */
+bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_msg *msg);
+
+/* A message of the runtime's own has come, and means something to a snapshot. (cpu_cut.c) */
+void cpu_cut_control(struct rk_ctx *actor, const struct rk_msg *msg);
 
 /* Send what waits in all outboxes; true when nothing waits any more. */
 bool cpu_flush(struct rk_ctx *actor);

@@ -32,6 +32,13 @@ static void count_sent(struct rk_ctx *ctx, uint32_t cells)
 	cpu_count(&ctx->counters.sent_slots, cells);
 }
 
+/* One that had to wait; the runtime's own are not counted. */
+static void count_waited(struct rk_ctx *ctx, const struct rk_msg *msg)
+{
+	if (msg->type >= RK_MSG_PACKET)
+		count_sent(ctx, msg->slots);
+}
+
 /* Put a message behind those that wait already. */
 static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_msg *msg)
 {
@@ -147,7 +154,7 @@ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg 
 static void drop_waiting(struct cpu_outbox *box, uint64_t *reason)
 {
 	for (; box->out < box->cells; box->out += box->waiting[box->out].slots)
-		cpu_count(reason, 1);
+		cpu_count(reason, box->waiting[box->out].type >= RK_MSG_PACKET);
 }
 
 /* Send what waits; true when nothing waits any more. */
@@ -160,7 +167,7 @@ static bool flush(struct rk_ctx *actor, struct cpu_outbox *box)
 
 		if (!rk_ring_send(box->tx, msg))
 			break;
-		count_sent(actor, msg->slots);
+		count_waited(actor, msg);
 		box->out += msg->slots;
 	}
 	if (box->tx->closed)
@@ -171,6 +178,15 @@ static bool flush(struct rk_ctx *actor, struct cpu_outbox *box)
 		return false;
 	box->out = box->cells = 0;
 	return true;
+}
+
+bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_msg *msg)
+{
+	if (!box->cells && rk_ring_send(box->tx, msg)) {
+		count_waited(actor, msg);
+		return true;
+	}
+	return box->tx->closed || append(actor, box, msg);
 }
 
 bool cpu_flush(struct rk_ctx *actor)
