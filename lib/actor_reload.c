@@ -94,8 +94,12 @@ static int install(struct actor_reload *reload)
 	int result = 0;
 
 	pthread_mutex_lock(&actor->runtime->mutex);
-	if (actor->reload && actor->reload->awaited) {
+	if (actor->reload && actor->reload->awaited)
 		result = rk_fail(EBUSY, "actor '%s': reload: another is ending", actor->name);
+	else if (actor->runtime->taking)
+		result = rk_fail(EBUSY, "actor '%s': reload: a snapshot is being taken: wait",
+				 actor->name);
+	if (result) {
 		actor_reload_free(reload);
 	} else {
 		actor_reload_free(actor->reload);
@@ -104,6 +108,11 @@ static int install(struct actor_reload *reload)
 	}
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	return result;
+}
+
+bool actor_is_reloading(const struct rk_actor *actor)
+{
+	return actor->reload && !actor->reload->over;
 }
 
 static bool is_over(const void *what)

@@ -67,6 +67,10 @@ static int check_group(const struct group *group)
 
 		if (result)
 			return result;
+		if (actor_is_reloading(actor))
+			return rk_fail(EBUSY,
+				       "snapshot: actor '%s': its handler is being replaced: wait",
+				       actor->name);
 		if (actor->runtime != group->runtime || index_of(group, actor) != i)
 			return rk_fail(
 				EINVAL,

@@ -59,7 +59,8 @@ RK_BEGIN_DECLS
  *
  * Context: any thread but a worker's; sleeps.
  * Owner: rk_snapshot_free() frees @snapshot.
- * Return: 0; -EINVAL for a group that is none; -EBUSY when an actor is dormant or has failed, when
+ * Return: 0; -EINVAL for a group that is none; -EBUSY when an actor is dormant, has failed or has a
+ * handler on trial, when
  * another snapshot is being taken, or an earlier one that came too late is not over; -EPIPE when
  * an actor has stopped; -ETIMEDOUT when a handler has not come back; -ENOMEM; -EOPNOTSUPP on a GPU;
  * said in rk_errmsg().

@@ -59,8 +59,8 @@ RK_BEGIN_DECLS
  *
  * Context: any thread but a worker's; sleeps.
  * Return: 0 once the trial is over; -EFAULT when it was undone, with why; -EINVAL for states of
- * different sizes without @convert, or a trial that is too long; -EBUSY during another reload, copy
- * or restart; -EPIPE when the actor has stopped, drains or has failed; -ETIMEDOUT when its handler
+ * different sizes without @convert, or a trial that is too long; -EBUSY during another reload, copy,
+ * restart or snapshot; -EPIPE when the actor has stopped, drains or has failed; -ETIMEDOUT when its handler
  * has not come back, or the trial's messages have not come; -EOPNOTSUPP on a GPU; -ENOMEM; said in
  * rk_errmsg().
  */

@@ -198,6 +198,9 @@ void actor_give_spare_back(struct rk_actor *actor, int result);
 int actor_await(struct rk_actor *actor, bool (*reached)(const void *), const void *what,
 		uint64_t timeout_ns);
 
+/* Its handler is being replaced, or on trial. Mutex held. */
+bool actor_is_reloading(const struct rk_actor *actor);
+
 /* What it left; @reload may be NULL. No worker polls the actor any more. */
 void actor_reload_free(struct actor_reload *reload);
 
