@@ -59,5 +59,8 @@ holds ring "-DCAP=4 -DMESSAGES=4 -DKILLS=1"
 catches ring 10
 holds snapshot ""
 catches snapshot 4
+holds supervise "-DREST=0"
+holds supervise "-DREST=1"
+catches supervise 6
 echo "1..$number"
 exit $status
