@@ -8,12 +8,14 @@
 #include <errno.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define STAMPS 50000u
+#define STAMPS 20000u
+#define MESSAGES 240u
 #else
 #define STAMPS 1000000u
+#define MESSAGES 2000u
 #endif
 
-enum { THREADS = 8, ROUNDS = 200000, HOPS = 4, MESSAGES = 2000 };
+enum { THREADS = 8, ROUNDS = 200000, HOPS = 4 };
 
 #define HOUR_NS RK_HLC_MAX_DRIFT_NS
 
