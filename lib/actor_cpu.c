@@ -304,6 +304,7 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 		cpu->ctx.phase = CPU_PAUSED;
 	}
 	cpu->ctx.owner = cpu;
+	cpu->ctx.clock = runtime->opts.clock;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;
 	cpu->ctx.failed = on_failed;

@@ -14,6 +14,7 @@
 #include "rk_frame.h"
 #include "rk_handler.h"
 #include "rk_hist.h"
+#include "rk_hlc.h"
 #include "rk_io.h"
 #include "rk_msg.h"
 #include "rk_reload.h"

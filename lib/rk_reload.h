@@ -60,9 +60,9 @@ RK_BEGIN_DECLS
  * Context: any thread but a worker's; sleeps.
  * Return: 0 once the trial is over; -EFAULT when it was undone, with why; -EINVAL for states of
  * different sizes without @convert, or a trial that is too long; -EBUSY during another reload, copy,
- * restart or snapshot; -EPIPE when the actor has stopped, drains or has failed; -ETIMEDOUT when its handler
- * has not come back, or the trial's messages have not come; -EOPNOTSUPP on a GPU; -ENOMEM; said in
- * rk_errmsg().
+ * restart or snapshot; -EPIPE when the actor has stopped, drains or has failed; -ETIMEDOUT when its
+ * handler has not come back, or the trial's messages have not come; -EOPNOTSUPP on a GPU; -ENOMEM;
+ * said in rk_errmsg().
  */
 RK_API int rk_actor_reload(struct rk_actor *actor, const struct rk_actor_type *type,
 			   rk_convert_fn *convert, const struct rk_reload_opts *opts,

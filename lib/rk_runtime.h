@@ -23,6 +23,7 @@
 #include "ports/rk_port.h"
 #include "ring/rk_ring.h"
 #include "rk_actor.h"
+#include "rk_hlc.h"
 
 #define RK_MAX_WORKERS	 64
 #define RK_MAX_LINKS	 32 /* inboxes, and outboxes, of one actor on cpu */
@@ -59,6 +60,10 @@ enum rk_ring_place {
  *alone. Takes SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGURG of this process; what is not about a
  *handler goes on to whoever had them. Handlers must keep to the subset of rk_handler.h: one that is
  *	ended within malloc(3) would leave its lock taken
+ * @clock: initialised, outlives the runtime; NULL: none. Actors on cpu then stamp by it what has
+ *	RK_MSG_F_CLOCK: each message when it is received (a stamp too far ahead is counted as refused
+ *	and another put in its place) and when rk_send() sends it. Actors on GPUs pass stamps on as
+ *	they are
  * @gpu_calibrate: measure, when a GPU is opened, from which multiprocessors which memory is near
  */
 struct rk_runtime_opts {
@@ -69,6 +74,7 @@ struct rk_runtime_opts {
 	uint32_t spin_looks;
 	bool no_doorbells;
 	bool guard;
+	struct rk_hlc *clock;
 	unsigned int gpu_blocks;
 	const char *gpu_provider;
 	bool gpu_calibrate;

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 /* A TCP port of the loopback that nobody has. */
 static uint16_t free_tcp_port(void)
@@ -302,56 +303,114 @@ static void test_a_connection_made_that_lies(void **state)
 	free_ring(ends);
 }
 
-/* kill -9 of a sender in the middle: its whole messages are there, the half one is counted. */
+/* What a sender that is to be killed tells of itself, in memory that outlives it. */
+struct told {
+	uint32_t whole; /* messages that the kernel has taken to their last byte */
+	uint32_t half;	/* and the half one after them */
+};
+
+enum { KILLED = 10, KILLED_MESSAGES = 1500 };
+
+/* Sends its messages in two parts each, half a message more, and waits to be killed. */
+static void send_until_killed(uint16_t number, uint32_t round, struct told *told)
+{
+	uint8_t bytes[1000];
+	int fd = raw_socket(number, false);
+
+	for (uint32_t i = 0; i < KILLED_MESSAGES; i++) {
+		uint32_t all = frame(bytes, 2, round << 20 | i, 500);
+		uint32_t part = (i * 37) % all;
+
+		if (send(fd, bytes, part, 0) < 0 || send(fd, bytes + part, all - part, 0) < 0)
+			_exit(1);
+		__atomic_store_n(&told->whole, i + 1, __ATOMIC_RELAXED);
+	}
+	if (send(fd, bytes, 100, 0) != 100)
+		_exit(1);
+	__atomic_store_n(&told->half, 1, __ATOMIC_RELAXED);
+	for (;;)
+		pause();
+}
+
+/* Of each sender in turn: what it told, and how many of its messages have come. */
+struct killed {
+	struct told *told;
+	uint32_t come[KILLED];
+	uint32_t checked; /* of all that was seen */
+};
+
+/* What came last is whole, and in its sender's order. */
+static void check_new(struct killed *killed)
+{
+	for (; killed->checked < seen.count; killed->checked++) {
+		const struct entry *entry = &seen.entry[killed->checked];
+		uint32_t index, round;
+
+		memcpy(&index, entry->data, 4);
+		round = index >> 20;
+		assert_true(round < KILLED);
+		check_payload(entry, round << 20 | killed->come[round]++, 500);
+	}
+}
+
+/* Poll until so much of @round has come; a minute is the way out of a test that will fail. */
+static void poll_until(struct rk_port *in, struct ends *ends, struct killed *killed, uint32_t round,
+		       uint32_t messages, uint64_t truncated)
+{
+	uint64_t until = clock_ns(CLOCK_MONOTONIC) + 60000000000ULL;
+	struct rk_port_stats stats = {0};
+
+	while (killed->come[round] < messages || stats.dropped_truncated < truncated) {
+		if (clock_ns(CLOCK_MONOTONIC) > until)
+			fail_msg("sender %u: %u of %u messages, %u of %u halves", round,
+				 killed->come[round], messages, (uint32_t)stats.dropped_truncated,
+				 (uint32_t)truncated);
+		poll_for(in, ends, 1);
+		check_new(killed);
+		rk_port_stats(in, &stats);
+	}
+}
+
+/*
+ * kill -9 of a sender: its whole messages are there, the half one is counted. Every other one is
+ * killed after its half message, the rest somewhere on the way.
+ */
 static void test_a_sender_that_is_killed(void **state)
 {
 	uint16_t number = free_tcp_port();
 	struct rk_port *in =
 		must_open(text_of("tcp:127.0.0.1:%u,listen,frame=2", number), RK_PORT_IN);
+	const size_t bytes = KILLED * sizeof(struct told);
 	struct ends *ends = make_ring(4096);
+	struct killed killed = {0};
 	struct rk_port_stats stats;
-	uint32_t next[10] = {0};
 
 	(void)state;
+	killed.told = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(killed.told, MAP_FAILED);
 	forget(&seen);
-	poll_for(in, ends, 1);
-	for (uint32_t round = 0; round < 10; round++) {
+	for (uint32_t i = 0; i < KILLED; i++) {
+		struct told *told = &killed.told[i];
 		pid_t child = fork();
 
-		if (!child) {
-			uint8_t bytes[1000];
-			int fd = raw_socket(number, false);
-
-			/* Fast enough to be killed within it, or else in the middle of the last. */
-			for (uint32_t i = 0; i < 1500; i++) {
-				uint32_t all = frame(bytes, 2, round << 20 | i, 500);
-				uint32_t part = (i * 37) % all;
-
-				if (send(fd, bytes, part, 0) < 0 ||
-				    send(fd, bytes + part, all - part, 0) < 0)
-					_exit(1);
-			}
-			send(fd, bytes, 100, 0);
-			pause();
-		}
-		poll_for(in, ends, 3);
+		if (!child)
+			send_until_killed(number, i, told);
+		poll_until(in, ends, &killed, i, i % 2 ? 1 + i * 100 : KILLED_MESSAGES, 0);
+		while (i % 2 == 0 && !__atomic_load_n(&told->half, __ATOMIC_RELAXED))
+			poll_for(in, ends, 1);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
-		poll_for(in, ends, 5);
+		poll_until(in, ends, &killed, i, told->whole, i / 2 + 1);
 	}
+	check_new(&killed);
+	for (uint32_t i = 0; i < KILLED; i++)
+		assert_in_range(killed.come[i], killed.told[i].whole, killed.told[i].whole + 1);
 	rk_port_stats(in, &stats);
-	assert_true(stats.messages > 10 && stats.messages == seen.count);
-	assert_true(stats.dropped_truncated <= 10);
+	assert_int_equal(stats.messages, seen.count);
+	assert_in_range(stats.dropped_truncated, KILLED / 2, KILLED);
 	assert_int_equal(dropped(&stats), stats.dropped_truncated);
-	for (uint32_t i = 0; i < seen.count; i++) {
-		uint32_t index, round;
-
-		memcpy(&index, seen.entry[i].data, 4);
-		round = index >> 20;
-		assert_true(round < 10);
-		check_payload(&seen.entry[i], round << 20 | next[round]++, 500);
-	}
 	assert_int_equal(rk_port_close(in), 0);
+	munmap(killed.told, bytes);
 	free_ring(ends);
 }
 

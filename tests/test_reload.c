@@ -383,6 +383,26 @@ static void what_cannot_be_reloaded_is_named(void **unused)
 	close_runtime(load.runtime);
 }
 
+/* What a trial may yet undo is in no snapshot. */
+static void a_snapshot_waits_for_a_trial(void **unused)
+{
+	const struct rk_reload_opts opts = {.size = sizeof(opts), .trial_messages = 1};
+	struct rk_snapshot *snapshot;
+	struct load load;
+
+	(void)unused;
+	open_load(&load, 64, false, true);
+	assert_int_equal(rk_actor_reload(load.actor, &first_type, NULL, &opts, 1000000), -ETIMEDOUT);
+	assert_int_equal(rk_snapshot_take(&snapshot, &load.actor, 1, LONG_NS), -EBUSY);
+	assert_non_null(strstr(rk_errmsg(), "its handler is being replaced"));
+	expect_sum(&load, 1);
+	while (rk_snapshot_take(&snapshot, &load.actor, 1, LONG_NS))
+		usleep(100);
+	rk_snapshot_free(snapshot);
+	ok(rk_actor_reload(load.actor, &first_type, NULL, NULL, LONG_NS));
+	close_runtime(load.runtime);
+}
+
 /* A check needs no guard. */
 static void a_lie_is_undone_without_a_guard(void **unused)
 {
@@ -404,6 +424,7 @@ int main(void)
 		cmocka_unit_test(a_trial_waits_for_its_messages),
 		cmocka_unit_test(a_restart_or_a_stop_keeps_the_new_handler),
 		cmocka_unit_test(what_cannot_be_reloaded_is_named),
+		cmocka_unit_test(a_snapshot_waits_for_a_trial),
 		cmocka_unit_test(a_lie_is_undone_without_a_guard),
 	};
 

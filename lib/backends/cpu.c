@@ -222,6 +222,18 @@ static int take_control(struct rk_ctx *actor)
 
 /* --- Receiving --- */
 
+/* A message with a stamp gets ours of its receipt, which is greater. */
+static void stamp_received(struct rk_ctx *actor, struct rk_msg *msg)
+{
+	uint64_t stamp, physical;
+
+	if (!(msg->flags & RK_MSG_F_CLOCK))
+		return;
+	physical = clock_ns(CLOCK_REALTIME);
+	stamp = rk_hlc_receive_at(actor->clock, rk_msg_clock(msg), physical);
+	rk_msg_set_clock(msg, stamp ? stamp : rk_hlc_now_at(actor->clock, physical));
+}
+
 /* Plain messages in a row at the front of @cells: one cell each, and not the runtime's own. */
 static uint32_t count_plain(const struct rk_msg *cells, uint32_t most)
 {
@@ -243,6 +255,8 @@ static uint32_t handle_batch(struct rk_ctx *actor)
 	actor->handled_cells += found;
 	cpu_count(&actor->counters.received_slots, found);
 	cpu_count(&actor->counters.received, found);
+	for (uint32_t i = 0; actor->clock && i < found; i++)
+		stamp_received(actor, &msgs[i]);
 	cpu_begin_call(actor, msgs, found);
 	actor->type->batch(actor, actor->state, msgs, found);
 	cpu_end_call(actor);
@@ -253,7 +267,7 @@ static uint32_t handle_batch(struct rk_ctx *actor)
 static bool handle_received(struct rk_ctx *actor)
 {
 	while (actor->handled_cells < actor->received_cells && takes(actor)) {
-		const struct rk_msg *msg = &actor->received[actor->handled_cells];
+		struct rk_msg *msg = &actor->received[actor->handled_cells];
 
 		if (!cpu_flush(actor))
 			return false;
@@ -266,6 +280,8 @@ static bool handle_received(struct rk_ctx *actor)
 			continue;
 		}
 		cpu_count(&actor->counters.received, 1);
+		if (rk_unlikely(actor->clock))
+			stamp_received(actor, msg);
 		handle(actor, msg);
 	}
 	return cpu_flush(actor);

@@ -12,6 +12,7 @@
 #include "backends/worker.h"
 #include "ring/rk_ring.h"
 #include "rk_handler.h"
+#include "rk_hlc.h"
 
 enum {
 	CPU_CONTROL_SLOTS = 64,
@@ -94,7 +95,8 @@ struct rk_ctx {
 	void *state;
 	const struct rk_msg *current; /* being handled: its extensions go out with what is sent */
 	struct cpu_guarded guarded;
-	uint32_t in_call; /* messages that the handler was called with last */
+	struct rk_hlc *clock; /* what carries a stamp is stamped anew by it; NULL: not */
+	uint32_t in_call;     /* messages that the handler was called with last */
 	bool leaving;
 	bool failed_for_good; /* it closed because it failed */
 	struct rk_ring_rx control;

@@ -20,6 +20,8 @@ static uint32_t build(struct rk_ctx *ctx, uint16_t type, uint32_t tag, const voi
 	msg->slots = (uint8_t)cells;
 	msg->tag = tag;
 	memcpy(msg->body, ctx->current->body, front);
+	if (rk_unlikely(ctx->clock) && flags & RK_MSG_F_CLOCK)
+		rk_msg_set_clock(msg, rk_hlc_now(ctx->clock));
 	if (bytes)
 		memcpy((char *)msg + RK_MSG_HEADER_BYTES + front, payload, bytes);
 	memset((char *)msg + used, 0, cells * RK_CELL_BYTES - used);

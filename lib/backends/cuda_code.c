@@ -25,6 +25,7 @@ enum { PATH_BYTES = 512, LOG_BYTES = 600, RECIPE_BYTES = 256 << 10 };
 RK_SOURCE(text_base, "lib/rk_base.h");
 RK_SOURCE(text_msg, "lib/rk_msg.h");
 RK_SOURCE(text_handler, "lib/rk_handler.h");
+RK_SOURCE(text_hlc, "lib/rk_hlc.h");
 RK_SOURCE(text_slot, "lib/ring/rk_slot.h");
 RK_SOURCE(text_layout, "kernels/gpu_layout.h");
 RK_SOURCE(text_lane, "kernels/gpu_lane.h");
@@ -72,6 +73,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("rk_base.h", text_base)        \
 	X("rk_msg.h", text_msg)          \
 	X("rk_handler.h", text_handler)  \
+	X("rk_hlc.h", text_hlc)          \
 	X("ring/rk_slot.h", text_slot)   \
 	X("gpu_layout.h", text_layout)   \
 	X("gpu_lane.h", text_lane)       \
