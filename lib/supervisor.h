@@ -53,8 +53,9 @@ struct child {
 	struct child_copy copy[2]; /* the last, and the one being taken */
 	unsigned int last;
 	uint64_t copied_ns;
-	uint64_t base_received; /* what its state knows of, as the actor counts */
+	uint64_t base_received; /* at its last restart or copy, as the actor counts */
 	uint64_t base_failed;
+	uint64_t known; /* messages that the last copy knows of, since a fresh start */
 
 	uint32_t news; /* bits of enum rk_supervisor_news, to be told, with what follows */
 	uint64_t lost;

@@ -63,6 +63,16 @@ static bool make_room(struct child_copy *copy, uint32_t bytes)
 	return true;
 }
 
+/* Count from here; returns the messages handled well up to here. */
+static uint64_t rebase(struct child *child, uint64_t received, uint64_t failed)
+{
+	uint64_t well = received - child->base_received - (failed - child->base_failed);
+
+	child->base_received = received;
+	child->base_failed = failed;
+	return well;
+}
+
 static void begin_copy(struct child *child, uint64_t now)
 {
 	struct child_copy *copy = &child->copy[!child->last];
@@ -88,8 +98,7 @@ static void finish_copy(struct child *child)
 	if (!copy->taken)
 		return;
 	child->last = !child->last;
-	child->base_received = copy->received;
-	child->base_failed = copy->failed;
+	child->known += rebase(child, copy->received, copy->failed);
 }
 
 static void pause_child(struct child *child)
@@ -103,33 +112,36 @@ static void pause_child(struct child *child)
 }
 
 /* It takes no messages, so its counts stand still. */
-static void count_forgotten(struct child *child)
+static void count_forgotten(struct child *child, bool fresh)
 {
 	struct rk_actor_info info;
-	uint64_t failed;
 
 	rk_actor_info(child->actor, &info);
-	failed = info.failed_messages - child->base_failed;
-	child->forgotten += info.received - child->base_received - failed;
-	child->base_received = info.received;
-	child->base_failed = info.failed_messages;
+	child->forgotten += rebase(child, info.received, info.failed_messages);
+	if (!fresh)
+		return;
+	child->forgotten += child->known;
+	child->known = 0;
 }
 
 static void restart_child(struct child *child)
 {
 	const struct child_copy *last = &child->copy[child->last];
 	struct rk_msg msg;
+	bool fresh;
 
 	if (child->sub) {
 		supervisor_release(child->sub);
 		child->step = STEP_RESTARTING;
 		return;
 	}
-	msg = last->taken ? actor_restart_order(child->actor, last->state, last->type)
-			  : actor_restart_order(child->actor, NULL, NULL);
+	/* It may have another handler since. */
+	fresh = !last->taken || last->type != child->actor->type;
+	msg = fresh ? actor_restart_order(child->actor, NULL, NULL)
+		    : actor_restart_order(child->actor, last->state, last->type);
 	if (!tell(child, &msg))
 		return;
-	count_forgotten(child);
+	count_forgotten(child, fresh);
 	child->step = STEP_RESTARTING;
 }
 

@@ -5,28 +5,6 @@
  */
 #include "supervisor_aid.h"
 
-/* To the last message: what came, what failed calls cost, and what the states know. */
-static void expect_balance(struct chain *chain, const struct told *told)
-{
-	uint64_t lost = 0;
-
-	for (unsigned int i = 0; i < chain->stages; i++) {
-		const struct rk_actor_info info = info_of(chain->actor[i]);
-		const struct stage_state *state = rk_actor_state(chain->actor[i]);
-
-		assert_int_equal(info.state, RK_ACTOR_STOPPED);
-		assert_int_equal(info.failures, chain->sent_bad[i]);
-		assert_int_equal(info.failed_messages, chain->sent_bad[i]);
-		assert_int_equal(told->failed[i], chain->sent_bad[i]);
-		assert_int_equal(info.received, info.sent + info.failed_messages);
-		assert_int_equal(dropped(&info), 0);
-		assert_int_equal(state->handled + told->forgotten[i], info.sent);
-		lost += info.failed_messages;
-	}
-	assert_int_equal(told->lost, lost);
-	assert_int_equal(lost, chain->bad);
-}
-
 static void fail_at_random(enum rk_strategy strategy, enum rk_restart restart, uint64_t bad,
 			   unsigned int first_victim, unsigned int victims, uint64_t capacity)
 {

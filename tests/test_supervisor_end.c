@@ -164,6 +164,75 @@ static void a_start_may_fail(void **unused)
 	close_runtime(runtime);
 }
 
+/* It is told, and that is all: its links close, its sibling learns by them. */
+static void who_is_never_restarted_fails_for_good(void **unused)
+{
+	struct rk_supervisor *supervisor;
+	struct rk_msg msg;
+	struct chain chain;
+	struct told told;
+
+	(void)unused;
+	open_chain(&chain, 1, 2, 64);
+	supervisor = supervise(&chain, (struct rk_supervisor_opts){.strategy = RK_ONE_FOR_ALL},
+			       &told, RK_RESTART_NEVER);
+	expect_word(&chain, 1);
+	send_bad(&chain, 0, 1);
+	assert_int_equal(rk_runtime_wait(chain.runtime, LONG_NS), -EFAULT);
+	assert_false(receive(chain.rx, &msg, 1));
+	while (ask(supervisor).children)
+		usleep(500);
+	assert_int_equal(ask(supervisor).state, RK_SUPERVISOR_WATCHING);
+	ok(rk_supervisor_close(supervisor));
+	assert_int_equal(count_of(&told, RK_NEWS_FAILED), 1);
+	assert_int_equal(count_of(&told, RK_NEWS_STOPPED), 2);
+	assert_int_equal(told.lost, 1);
+	assert_int_equal(told.signal, SIGILL);
+	assert_int_equal(ask(supervisor).restarts, 0);
+	close_runtime(chain.runtime);
+}
+
+/* --- Handlers replaced meanwhile --- */
+
+static void widen(void *to, const void *from)
+{
+	memcpy(to, from, sizeof(struct stage_state));
+}
+
+/* A copy of the state of another handler is none: then it begins fresh, and all is forgotten. */
+static void a_copy_is_of_the_handler_it_was_taken_of(void **unused)
+{
+	const struct rk_supervisor_opts opts = {.max_restarts = 1000};
+	struct rk_actor_type types[2] = {stage_type, stage_type};
+	struct rk_supervisor *supervisor;
+	struct chain chain;
+	struct told told;
+
+	(void)unused;
+	types[1].state_bytes += 4096;
+	open_chain(&chain, 1, 1, 64);
+	supervisor = supervise(&chain, opts, &told, RK_RESTART_COPY);
+	for (uint64_t i = 0; i < 40; i++) {
+		expect_word(&chain, i);
+		if (i % 3 == 0)
+			ok(rk_actor_reload(chain.actor[0], &types[i % 2], widen, NULL, LONG_NS));
+		if (i % 5 == 0)
+			usleep(2000); /* a copy may come */
+		send_bad(&chain, 0, 1);
+	}
+	expect_word(&chain, 40);
+	while (count_of(&told, RK_NEWS_RESTARTED) < 40)
+		usleep(500);
+	finish_sending(chain.tx);
+	ok(rk_runtime_wait(chain.runtime, LONG_NS));
+	while (ask(supervisor).children)
+		usleep(500);
+	ok(rk_supervisor_close(supervisor));
+	expect_balance(&chain, &told);
+	assert_int_equal(info_of(chain.actor[0]).sent, 41);
+	close_runtime(chain.runtime);
+}
+
 /* --- Closing --- */
 
 /* A burst of failures, and nobody watches any more: what is left is ours to restart. */
@@ -276,6 +345,8 @@ int main(void)
 		cmocka_unit_test(who_gives_up_counts_as_one_failed_child),
 		cmocka_unit_test(a_stuck_handler_is_one_that_failed),
 		cmocka_unit_test(a_start_may_fail),
+		cmocka_unit_test(who_is_never_restarted_fails_for_good),
+		cmocka_unit_test(a_copy_is_of_the_handler_it_was_taken_of),
 		cmocka_unit_test(who_is_closed_leaves_nobody_paused),
 		cmocka_unit_test(a_closed_parent_holds_nobody),
 		cmocka_unit_test(what_cannot_be_watched_is_named),

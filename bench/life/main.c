@@ -318,6 +318,10 @@ static int reload_once(struct rk_actor *actor, struct marks *marks, struct row *
 
 static int measure_reloads(uint64_t count, struct row *row)
 {
+	/* Long enough that the actor never waits for a feeder that has lost its CPU for a moment.
+	 */
+	const struct rk_link_opts link = {
+		.size = sizeof(link), .slots = 65536, .worker = RK_ANY_WORKER};
 	struct marks marks = {0};
 	struct feed feeding = {.tx = NULL};
 	struct rk_runtime *runtime;
@@ -329,7 +333,7 @@ static int measure_reloads(uint64_t count, struct row *row)
 		return result;
 	result = spawn(&actor, runtime, &replaced_type, &marks);
 	if (!result)
-		result = rk_link_host_in(&feeding.tx, actor, NULL);
+		result = rk_link_host_in(&feeding.tx, actor, &link);
 	if (!result && pthread_create(&thread, NULL, feed, &feeding))
 		result = rk_fail(EAGAIN, "no thread");
 	else if (!result) {
