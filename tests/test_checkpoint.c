@@ -7,7 +7,7 @@
 
 /* Snapshots of a run are ten; of all, a hundred where that is quick. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { RUNS = 3, SNAPSHOTS = 10 };
+enum { RUNS = 2, SNAPSHOTS = 10 };
 #else
 enum { RUNS = 10, SNAPSHOTS = 10 };
 #endif
