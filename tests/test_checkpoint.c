@@ -7,7 +7,7 @@
 
 /* Snapshots of a run are ten; of all, a hundred where that is quick. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { RUNS = 2, SNAPSHOTS = 10 };
+enum { RUNS = 1, SNAPSHOTS = 10 };
 #else
 enum { RUNS = 10, SNAPSHOTS = 10 };
 #endif
@@ -64,19 +64,39 @@ static uint64_t in_flight(const struct rk_snapshot *snapshot)
 	return cells;
 }
 
+/* From worker to worker, until all is over. */
+static void *move_about(void *argument)
+{
+	struct pipeline *p = argument;
+	uint64_t random = 6;
+
+	while (!is_over(p)) {
+		int result = rk_actor_move(p->actor[aid_below(&random, MOST_ACTORS)],
+					   (int)aid_below(&random, 2), LONG_NS);
+
+		if (result != -EPIPE)
+			ok(result);
+		usleep((useconds_t)aid_below(&random, 200));
+	}
+	return NULL;
+}
+
 /* Taken at any moment, a snapshot leads to the same end. */
-static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
+static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages, bool moves)
 {
 	uint64_t random = aid_choose_seed(capacity), cells = 0, between = 0, taken = 0;
 
 	for (int run = 0; run < RUNS; run++) {
 		struct rk_snapshot *snapshot[SNAPSHOTS];
 		struct pipeline whole;
+		pthread_t moving;
 		int count = 0;
 
 		make_pipeline(&whole, messages, capacity);
 		whole.steps = SNAPSHOTS;
 		begin_load(&whole);
+		if (moves)
+			pthread_create(&moving, NULL, move_about, &whole);
 		for (; count < SNAPSHOTS; count++) {
 			usleep((useconds_t)aid_below(&random, 100));
 			ok(rk_snapshot_take(&snapshot[count], whole.actor, MOST_ACTORS, LONG_NS));
@@ -85,6 +105,8 @@ static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
 				((struct step_state *)snapshot[count]->actor[4].state)->count > 0;
 			__atomic_store_n(&whole.let, count + 1, __ATOMIC_RELEASE);
 		}
+		if (moves)
+			pthread_join(moving, NULL);
 		end_load(&whole);
 		for (int i = 0; i < count; i++) {
 			restore_and_replay(snapshot[i], &whole);
@@ -102,13 +124,19 @@ static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
 static void snapshots_of_a_pipeline_lead_to_the_same_end(void **unused)
 {
 	(void)unused;
-	snapshots_lead_to_the_same_end(RING_SLOTS, 500);
+	snapshots_lead_to_the_same_end(RING_SLOTS, 500, false);
 }
 
 static void also_with_long_rings(void **unused)
 {
 	(void)unused;
-	snapshots_lead_to_the_same_end(1024, MESSAGES);
+	snapshots_lead_to_the_same_end(1024, MESSAGES, false);
+}
+
+static void also_while_actors_move(void **unused)
+{
+	(void)unused;
+	snapshots_lead_to_the_same_end(64, 1000, true);
 }
 
 /* --- A ring of actors, in which messages go round --- */
@@ -460,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup(snapshots_of_a_pipeline_lead_to_the_same_end,
 				       nothing_is_left_open),
 		cmocka_unit_test_setup(also_with_long_rings, nothing_is_left_open),
+		cmocka_unit_test_setup(also_while_actors_move, nothing_is_left_open),
 		cmocka_unit_test_setup(messages_that_go_round_are_in_flight_once,
 				       nothing_is_left_open),
 		cmocka_unit_test_setup(groups_that_are_none_are_refused, nothing_is_left_open),

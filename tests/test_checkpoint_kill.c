@@ -9,12 +9,10 @@
 #include <sys/wait.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { KILLS = 8 };
+enum { KILLS = 8, LIFE_STEPS = 150 };
 #else
-enum { KILLS = 30 };
+enum { KILLS = 30, LIFE_STEPS = 400 };
 #endif
-
-enum { LIFE_STEPS = 400 };
 
 /*
  * A life: from the newest snapshot, or from the beginning; snapshots all the while. What came out

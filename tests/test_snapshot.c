@@ -91,7 +91,7 @@ static void large_states_are_put_and_read(void **unused)
 {
 	struct rk_snapshot_actor actor = {.name = (char *)(uintptr_t) "large",
 					  .type = (char *)(uintptr_t) "",
-					  .state_bytes = (19U << 20) + 77};
+					  .state_bytes = (9U << 20) + 77};
 	struct rk_snapshot snapshot = {.actors = 1, .actor = &actor};
 	struct rk_snapshot_store *store;
 	char folder[SNAPSHOT_FOLDER_BYTES];
