@@ -141,7 +141,7 @@ static void also_while_actors_move(void **unused)
 
 /* --- A ring of actors, in which messages go round --- */
 
-enum { TOKENS = 64, HOPS = 400 };
+enum { TOKENS = 64, HOPS = 200 };
 
 struct hop_state {
 	uint64_t hops;
@@ -230,7 +230,7 @@ static void messages_that_go_round_are_in_flight_once(void **unused)
 	uint64_t random = aid_choose_seed(77), cells = 0;
 
 	(void)unused;
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 2 * RUNS + 2; i++) {
 		uint8_t seen[TOKENS] = {0}, all[TOKENS] = {0};
 		static struct rk_msg got[3][TOKENS];
 		int counts[3] = {0}, left = TOKENS;
