@@ -1,239 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
  * Snapshots of actors under load, and going on from them: the same states and outputs as a run that
- * nothing disturbed, every message's effect exactly once. Also after kill -9 of the whole process.
+ * nothing disturbed, every message's effect exactly once.
  */
-#include "actor_aid.h"
-#include "snapshot_aid.h"
+#include "checkpoint_aid.h"
 
-#include <fcntl.h>
-#include <inttypes.h>
-#include <sys/wait.h>
-
+/* Snapshots of a run are ten; of all, a hundred where that is quick. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { RUNS = 3, KILLS = 8 };
+enum { RUNS = 1, SNAPSHOTS = 10 };
 #else
-enum { RUNS = 10, KILLS = 30 };
+enum { RUNS = 10, SNAPSHOTS = 10 };
 #endif
-
-enum { SNAPSHOTS = 10, MOST_ACTORS = 5, RING_SLOTS = 8, MESSAGES = 4000, LIFE_STEPS = 400 };
-
-/* --- The pipeline: one -> split -> left and right -> join -> out, every step with a memory --- */
-
-struct step_state {
-	uint64_t count;
-	uint64_t sum; /* of values: of the same messages the same, in whatever order */
-	uint64_t last;
-	uint64_t started;
-	uint64_t history[1024]; /* by tag: changes a page here, a page there */
-};
-
-static void note(struct step_state *s, uint32_t tag, uint64_t value)
-{
-	s->count++;
-	s->sum += value;
-	s->history[tag % 1024] += value;
-}
-
-/* What goes out depends on all that came in before: nothing may be missing, doubled or swapped. */
-static void step(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t value = msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0);
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	s->last = s->last * 31 + value;
-	value += s->last;
-	note(s, msg->tag, value);
-	rk_send(ctx, 0, RK_MSG_USER, msg->tag, &value, sizeof(value));
-}
-
-/* Long and short ones, to the left and to the right. */
-static void split(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t words[20] = {msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0)};
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	note(s, msg->tag, words[0]);
-	rk_send(ctx, msg->tag % 3 == 0, RK_MSG_USER, msg->tag, words,
-		msg->tag % 5 ? 8 : sizeof(words));
-}
-
-/* The last: from two sides, so in no order. */
-static void join(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t value = msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0);
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	note(s, msg->tag, value);
-	rk_send(ctx, 0, RK_MSG_USER, msg->tag, &value, sizeof(value));
-}
-
-static void step_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		step(ctx, state, &msgs[i]);
-}
-
-static const struct rk_actor_type step_type = {
-	.name = "step", .summary = "", .handle = step, .state_bytes = sizeof(struct step_state)};
-static const struct rk_actor_type batch_step_type = {.name = "batch_step",
-						     .summary = "",
-						     .handle = step,
-						     .batch = step_batch,
-						     .state_bytes = sizeof(struct step_state)};
-static const struct rk_actor_type split_type = {
-	.name = "split", .summary = "", .handle = split, .state_bytes = sizeof(struct step_state)};
-static const struct rk_actor_type join_type = {
-	.name = "join", .summary = "", .handle = join, .state_bytes = sizeof(struct step_state)};
-
-static const struct rk_actor_type *const types[] = {&step_type, &batch_step_type, &split_type,
-						    &join_type, &relay_type};
-
-/* One message that came out. */
-struct output {
-	uint32_t tag;
-	uint64_t value;
-};
-
-struct pipeline {
-	struct rk_runtime *runtime;
-	struct rk_actor *actor[MOST_ACTORS];
-	struct rk_ring_tx *tx;
-	struct rk_ring_rx *rx;
-	uint64_t from; /* the first message that is sent */
-	uint64_t count;
-	struct output *out; /* @first of them, from a restored run's past, are left alone */
-	uint64_t outs;
-	pthread_t feeding, taking;
-	uint32_t over;
-	uint32_t steps; /* the feeder stops before each until it is let go on */
-	uint32_t let;
-	int file; /* what comes out, also there; -1 */
-};
-
-static void *feed(void *argument)
-{
-	struct pipeline *p = argument;
-
-	for (uint64_t i = p->from; i < p->count; i++) {
-		while (i * (p->steps + 1) / p->count > __atomic_load_n(&p->let, __ATOMIC_ACQUIRE))
-			sched_yield();
-		send_words(p->tx, RK_MSG_USER, (uint32_t)i, i * 7, 0);
-	}
-	finish_sending(p->tx);
-	return NULL;
-}
-
-static void *take_out(void *argument)
-{
-	struct pipeline *p = argument;
-	struct rk_msg msg;
-
-	while (receive(p->rx, &msg, 1)) {
-		uint64_t at = p->outs;
-		const struct output output = {.tag = msg.tag, .value = word_of(&msg)};
-
-		assert_true(at < p->count);
-		p->out[at] = output;
-		if (p->file >= 0)
-			assert_int_equal(pwrite(p->file, &output, sizeof(output),
-						(off_t)(at * sizeof(output))),
-					 sizeof(output));
-		/* Pairs with outs_of(). */
-		__atomic_store_n(&p->outs, at + 1, __ATOMIC_RELEASE);
-	}
-	__atomic_store_n(&p->over, 1, __ATOMIC_RELEASE); /* pairs with is_over() */
-	return NULL;
-}
-
-static uint64_t outs_of(const struct pipeline *p)
-{
-	return __atomic_load_n(&p->outs, __ATOMIC_ACQUIRE); /* pairs with take_out() */
-}
-
-static bool is_over(const struct pipeline *p)
-{
-	return __atomic_load_n(&p->over, __ATOMIC_ACQUIRE); /* pairs with take_out() */
-}
-
-static void open_pipeline(struct pipeline *p, uint64_t count)
-{
-	const struct rk_runtime_opts opts = {.size = sizeof(opts), .workers = 2};
-
-	*p = (struct pipeline){.count = count, .file = -1};
-	p->out = calloc(count, sizeof(*p->out));
-	ok(rk_runtime_open(&left_open, &opts));
-	p->runtime = left_open;
-}
-
-static void make_pipeline(struct pipeline *p, uint64_t count, uint64_t capacity)
-{
-	const struct rk_actor_type *const kind[] = {&step_type, &split_type, &step_type,
-						    &batch_step_type, &join_type};
-	static const int from[] = {0, 1, 1, 2, 3}, to[] = {1, 2, 3, 4, 4};
-	const struct rk_link_opts opts = slots(capacity);
-
-	open_pipeline(p, count);
-	for (int i = 0; i < MOST_ACTORS; i++)
-		ok(rk_actor_spawn(&p->actor[i], p->runtime, kind[i], NULL));
-	for (int i = 0; i < MOST_ACTORS; i++)
-		ok(rk_link_actors(NULL, p->actor[from[i]], p->actor[to[i]], &opts));
-	ok(rk_link_host_out(&p->rx, p->actor[4], &opts));
-	ok(rk_link_host_in(&p->tx, p->actor[0], &opts));
-}
-
-static void begin_load(struct pipeline *p)
-{
-	pthread_create(&p->feeding, NULL, feed, p);
-	pthread_create(&p->taking, NULL, take_out, p);
-}
-
-static void end_load(struct pipeline *p)
-{
-	pthread_join(p->feeding, NULL);
-	pthread_join(p->taking, NULL);
-	assert_int_equal(p->outs, p->count);
-	ok(rk_runtime_wait(p->runtime, LONG_NS));
-}
-
-static void close_pipeline(struct pipeline *p)
-{
-	close_runtime(p->runtime);
-	free(p->out);
-}
-
-static int make_outer_link(void *argument, const struct rk_snapshot_link *link,
-			   struct rk_actor *from, struct rk_actor *to)
-{
-	struct pipeline *p = argument;
-	const struct rk_link_opts opts = slots(link->slots);
-
-	if (from) {
-		p->outs = link->sent;
-		return rk_link_host_out(&p->rx, from, &opts);
-	}
-	p->from = link->received;
-	return rk_link_host_in(&p->tx, to, &opts);
-}
-
-static struct rk_restore_opts restoring(struct pipeline *p)
-{
-	return (struct rk_restore_opts){.size = sizeof(struct rk_restore_opts),
-					.types = types,
-					.type_count = sizeof(types) / sizeof(types[0]),
-					.timeout_ns = LONG_NS,
-					.join = make_outer_link,
-					.argument = p};
-}
 
 /* What it left is what a run that nothing disturbed leaves. */
 static void expect_same(const struct pipeline *p, const struct pipeline *whole)
@@ -253,24 +30,6 @@ static void expect_same(const struct pipeline *p, const struct pipeline *whole)
 	for (uint64_t i = 0; i < p->count; i++)
 		assert_int_equal(seen[i], 0);
 	free(seen);
-}
-
-static int by_tag(const void *left, const void *right)
-{
-	const struct output *a = left, *b = right;
-
-	return a->tag < b->tag ? -1 : a->tag > b->tag;
-}
-
-static void expect_same_outputs(struct output *some, struct output *others, uint64_t count)
-{
-	qsort(some, count, sizeof(*some), by_tag);
-	qsort(others, count, sizeof(*others), by_tag);
-	for (uint64_t i = 0; i < count; i++) {
-		assert_int_equal(some[i].tag, i);
-		assert_int_equal(others[i].tag, i);
-		assert_int_equal(some[i].value, others[i].value);
-	}
 }
 
 /* Replay from @snapshot what came after it; the outputs before it are @whole's. */
@@ -305,19 +64,39 @@ static uint64_t in_flight(const struct rk_snapshot *snapshot)
 	return cells;
 }
 
+/* From worker to worker, until all is over. */
+static void *move_about(void *argument)
+{
+	struct pipeline *p = argument;
+	uint64_t random = 6;
+
+	while (!is_over(p)) {
+		int result = rk_actor_move(p->actor[aid_below(&random, MOST_ACTORS)],
+					   (int)aid_below(&random, 2), LONG_NS);
+
+		if (result != -EPIPE)
+			ok(result);
+		usleep((useconds_t)aid_below(&random, 200));
+	}
+	return NULL;
+}
+
 /* Taken at any moment, a snapshot leads to the same end. */
-static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
+static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages, bool moves)
 {
 	uint64_t random = aid_choose_seed(capacity), cells = 0, between = 0, taken = 0;
 
 	for (int run = 0; run < RUNS; run++) {
 		struct rk_snapshot *snapshot[SNAPSHOTS];
 		struct pipeline whole;
+		pthread_t moving;
 		int count = 0;
 
 		make_pipeline(&whole, messages, capacity);
 		whole.steps = SNAPSHOTS;
 		begin_load(&whole);
+		if (moves)
+			pthread_create(&moving, NULL, move_about, &whole);
 		for (; count < SNAPSHOTS; count++) {
 			usleep((useconds_t)aid_below(&random, 100));
 			ok(rk_snapshot_take(&snapshot[count], whole.actor, MOST_ACTORS, LONG_NS));
@@ -326,6 +105,8 @@ static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
 				((struct step_state *)snapshot[count]->actor[4].state)->count > 0;
 			__atomic_store_n(&whole.let, count + 1, __ATOMIC_RELEASE);
 		}
+		if (moves)
+			pthread_join(moving, NULL);
 		end_load(&whole);
 		for (int i = 0; i < count; i++) {
 			restore_and_replay(snapshot[i], &whole);
@@ -343,18 +124,24 @@ static void snapshots_lead_to_the_same_end(uint64_t capacity, uint64_t messages)
 static void snapshots_of_a_pipeline_lead_to_the_same_end(void **unused)
 {
 	(void)unused;
-	snapshots_lead_to_the_same_end(RING_SLOTS, 500);
+	snapshots_lead_to_the_same_end(RING_SLOTS, 500, false);
 }
 
 static void also_with_long_rings(void **unused)
 {
 	(void)unused;
-	snapshots_lead_to_the_same_end(1024, MESSAGES);
+	snapshots_lead_to_the_same_end(1024, MESSAGES, false);
+}
+
+static void also_while_actors_move(void **unused)
+{
+	(void)unused;
+	snapshots_lead_to_the_same_end(64, 1000, true);
 }
 
 /* --- A ring of actors, in which messages go round --- */
 
-enum { TOKENS = 64, HOPS = 400 };
+enum { TOKENS = 64, HOPS = 200 };
 
 struct hop_state {
 	uint64_t hops;
@@ -443,7 +230,7 @@ static void messages_that_go_round_are_in_flight_once(void **unused)
 	uint64_t random = aid_choose_seed(77), cells = 0;
 
 	(void)unused;
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 2 * RUNS + 2; i++) {
 		uint8_t seen[TOKENS] = {0}, all[TOKENS] = {0};
 		static struct rk_msg got[3][TOKENS];
 		int counts[3] = {0}, left = TOKENS;
@@ -666,133 +453,42 @@ static void arguments_outlive_a_snapshot(void **unused)
 	close_runtime(runtime);
 }
 
-/* --- kill -9 of the whole process --- */
-
-/*
- * A life: from the newest snapshot, or from the beginning; snapshots all the while. What came out
- * is kept up to where a snapshot is, then the snapshot is. Ends when all is done.
- */
-static int live(const char *folder, int file, uint32_t *puts)
+/* A state may be given at birth: the actor runs with it, as if it had begun long ago. */
+static void an_actor_goes_on_with_a_state(void **unused)
 {
-	const struct rk_snapshot_store_opts store_opts = {
-		.size = sizeof(store_opts), .chain = 4, .keep = 2};
-	struct rk_snapshot_store *store;
-	struct rk_snapshot *snapshot;
-	struct pipeline p;
-
-	ok(rk_snapshot_store_open(&store, folder, &store_opts));
-	if (rk_snapshot_newest(&snapshot, folder)) {
-		make_pipeline(&p, MESSAGES, RING_SLOTS);
-	} else {
-		struct rk_restore_opts opts;
-
-		open_pipeline(&p, MESSAGES);
-		opts = restoring(&p);
-		ok(rk_snapshot_restore(p.actor, p.runtime, snapshot, &opts));
-		rk_snapshot_free(snapshot);
-	}
-	p.file = file;
-	p.steps = LIFE_STEPS;
-	p.let = (uint32_t)(p.from * (LIFE_STEPS + 1) / p.count);
-	begin_load(&p);
-	while (!is_over(&p) && !rk_snapshot_take(&snapshot, p.actor, MOST_ACTORS, LONG_NS)) {
-		for (uint32_t i = 0; i < snapshot->links; i++)
-			while (snapshot->link[i].to == RK_SNAPSHOT_OUTSIDE &&
-			       outs_of(&p) < snapshot->link[i].sent)
-				usleep(20);
-		ok(rk_snapshot_store_put(store, snapshot));
-		rk_snapshot_free(snapshot);
-		__atomic_fetch_add(puts, 1, __ATOMIC_RELAXED);
-		__atomic_store_n(&p.let, p.let + 1, __ATOMIC_RELEASE);
-	}
-	end_load(&p);
-	for (int i = 0; i < MOST_ACTORS; i++)
-		assert_int_equal(pwrite(file, rk_actor_state(p.actor[i]), sizeof(struct step_state),
-					(off_t)(MESSAGES * sizeof(struct output) +
-						(size_t)i * sizeof(struct step_state))),
-				 sizeof(struct step_state));
-	close_pipeline(&p);
-	rk_snapshot_store_close(store);
-	return 0;
-}
-
-static void expect_what_was_kept(int file, const struct pipeline *whole)
-{
-	struct output *out = malloc(MESSAGES * sizeof(*out));
-	struct step_state state;
-
-	assert_int_equal(pread(file, out, MESSAGES * sizeof(*out), 0), MESSAGES * sizeof(*out));
-	expect_same_outputs(out, whole->out, MESSAGES);
-	for (int i = 0; i < MOST_ACTORS; i++) {
-		assert_int_equal(
-			pread(file, &state, sizeof(state),
-			      (off_t)(MESSAGES * sizeof(*out) + (size_t)i * sizeof(state))),
-			sizeof(state));
-		assert_memory_equal(&state, rk_actor_state(whole->actor[i]), sizeof(state));
-	}
-	free(out);
-}
-
-/* Kill it some snapshots later, at any moment; or it ends. Returns its status. */
-static int kill_after_a_while(pid_t child, const uint32_t *puts, uint64_t *random)
-{
-	uint32_t until = __atomic_load_n(puts, __ATOMIC_RELAXED) + (uint32_t)aid_below(random, 8);
-	int status;
-
-	while (__atomic_load_n(puts, __ATOMIC_RELAXED) < until) {
-		if (waitpid(child, &status, WNOHANG) == child)
-			return status;
-		usleep(50);
-	}
-	usleep((useconds_t)aid_below(random, 2000));
-	kill(child, SIGKILL);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void after_a_kill_it_goes_on_as_if_nothing_had_been(void **unused)
-{
-	uint32_t *puts =
-		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t random = aid_choose_seed(5);
-	char folder[SNAPSHOT_FOLDER_BYTES];
-	struct pipeline whole;
-	int file = fileno(tmpfile()), lives = 0, restored = 0, status;
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct test_state state = {.arg = {50}, .started = 1, .next = 3, .handled = 3};
+	const struct rk_actor_opts opts = {
+		.size = sizeof(opts), .worker = RK_ANY_WORKER, .state = &state};
+	struct rk_actor *actor;
+	struct rk_ring_rx *rx;
+	struct rk_ring_tx *tx;
+	struct rk_msg msg;
 
 	(void)unused;
-	aid_folder(folder);
-	do {
-		pid_t child = fork();
-
-		if (!child)
-			_exit(live(folder, file, puts));
-		restored += *puts > 0;
-		if (lives++ < KILLS)
-			status = kill_after_a_while(child, puts, &random);
-		else
-			assert_int_equal(waitpid(child, &status, 0), child);
-	} while (!WIFEXITED(status));
-	assert_int_equal(status, 0);
-	print_message("# %d lives, %d of them from a snapshot, %u snapshots\n", lives, restored,
-		      *puts);
-	assert_true(restored > 0);
-	make_pipeline(&whole, MESSAGES, RING_SLOTS);
-	begin_load(&whole);
-	end_load(&whole);
-	expect_what_was_kept(file, &whole);
-	close_pipeline(&whole);
-	munmap(puts, 4096);
-	aid_remove_folder(folder);
+	ok(rk_actor_spawn(&actor, runtime, &relay_type, &opts));
+	ok(rk_link_host_out(&rx, actor, NULL));
+	ok(rk_link_host_in(&tx, actor, NULL));
+	send_word(tx, 3, 7);
+	assert_true(receive(rx, &msg, 1));
+	assert_int_equal(word_of(&msg), 57);
+	finish_sending(tx);
+	ok(rk_runtime_wait(runtime, LONG_NS));
+	memcpy(&state, rk_actor_state(actor), sizeof(state));
+	assert_int_equal(state.started, 1);
+	assert_int_equal(state.stopped, 1);
+	assert_int_equal(state.handled, 4);
+	assert_int_equal(state.out_of_order, 0);
+	close_runtime(runtime);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(after_a_kill_it_goes_on_as_if_nothing_had_been,
-				       nothing_is_left_open),
 		cmocka_unit_test_setup(snapshots_of_a_pipeline_lead_to_the_same_end,
 				       nothing_is_left_open),
 		cmocka_unit_test_setup(also_with_long_rings, nothing_is_left_open),
+		cmocka_unit_test_setup(also_while_actors_move, nothing_is_left_open),
 		cmocka_unit_test_setup(messages_that_go_round_are_in_flight_once,
 				       nothing_is_left_open),
 		cmocka_unit_test_setup(groups_that_are_none_are_refused, nothing_is_left_open),
@@ -801,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup(markers_from_outside_mean_nothing, nothing_is_left_open),
 		cmocka_unit_test_setup(restores_that_do_not_fit_are_refused, nothing_is_left_open),
 		cmocka_unit_test_setup(arguments_outlive_a_snapshot, nothing_is_left_open),
+		cmocka_unit_test_setup(an_actor_goes_on_with_a_state, nothing_is_left_open),
 	};
 
 	aid_watchdog(300);
