@@ -187,6 +187,7 @@ int link_free(struct rk_link *link)
 
 	link_memory_close(&link->memory);
 	free(link->buffer);
+	free(link->published);
 	free(link);
 	return in ? in : out;
 }
