@@ -62,6 +62,8 @@ struct port_ops {
 	size_t bytes;
 	const struct port_option *options;
 	int (*open)(struct rk_port *port, const char *what);
+	int (*lend)(struct rk_port *port, const struct rk_ring *ring);
+	void (*take_back)(struct rk_port *port, struct rk_ring_tx *tx);
 	int (*poll_in)(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);
 	int (*write)(struct rk_port *port, const struct rk_msg *msg);
 	int (*flush)(struct rk_port *port);

@@ -330,6 +330,7 @@ const struct port_kind *remote_kind_load(struct remote_kind *kind);
 	"slots=N        in: of the ring, a power of two (default 4096)\n"                     \
 	"nap=US         in: look at least so often when idle; 0 always (default 50)\n"        \
 	"stay           in: when a producer is done, wait for the next\n"                     \
+	"direct         in: the peer writes the consumer's own ring; messages are not counted\n" \
 	"linger=MS      out: at close, wait so long for the peer to take the rest\n"          \
 	"               (default 5000)"
 
