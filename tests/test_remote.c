@@ -607,6 +607,26 @@ static void test_direct(void **state)
 	assert_true(broken_connections > 0);
 }
 
+/* The ring of a consumer that is no CPU is filled by the port, which says so. */
+static void test_direct_declined(void **state)
+{
+	struct rk_port *in = open_port(&remote_in_ops, "direct", ""), *out = open_out();
+	struct ends *ends = make_ring(64);
+	struct tally tally = {0};
+	uint64_t sent = 0;
+
+	(void)state;
+	ends->ring.device = true;
+	assert_int_equal(rk_port_lend(in, &ends->ring), 0);
+	assert_non_null(strstr(rk_port_note(in), "the consumer is on a GPU"));
+	while (tally.next < 100)
+		turn(in, out, ends, &tally, &sent, 100);
+	assert_int_equal(tally.lost, 0);
+	assert_int_equal(close_while_polled(out, in, ends, &tally), 0);
+	assert_int_equal(rk_port_close(in), 0);
+	free_ring(ends);
+}
+
 /*
  * Producers that come one after the other, each killed amid its messages, write one and the same
  * ring, and this host goes on in it at last: whole messages alone, in order, and none is missing
@@ -910,6 +930,7 @@ int main(void)
 		cmocka_unit_test(test_bad_consumers),
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_direct_new_producers),
+		cmocka_unit_test(test_direct_declined),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, setup, NULL);

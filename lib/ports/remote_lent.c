@@ -23,6 +23,18 @@ static struct rk_slot *slot_at(const struct inlet *inlet, uint64_t position)
 	return inlet->ring.slots + (position & (capacity_of(inlet) - 1));
 }
 
+/* The port fills a ring of a GPU itself: a NIC does not know that memory. */
+static int decline(struct remote_in *in)
+{
+	pthread_mutex_lock(&in->end.mutex);
+	in->direct = false;
+	remote_say(&in->end,
+		   "direct: the consumer is on a GPU: messages pass a ring in host memory");
+	remote_note(&in->end, &in->port);
+	pthread_mutex_unlock(&in->end.mutex);
+	return 0;
+}
+
 int remote_lent_lend(struct rk_port *port, const struct rk_ring *ring)
 {
 	struct remote_in *in = in_of(port);
@@ -31,6 +43,8 @@ int remote_lent_lend(struct rk_port *port, const struct rk_ring *ring)
 
 	if (!in->direct)
 		return 0;
+	if (ring->device)
+		return decline(in);
 	inlet = calloc(1, sizeof(*inlet));
 	if (!inlet)
 		return rk_fail(ENOMEM, "port '%s': no memory", port->uri);
