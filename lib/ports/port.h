@@ -46,11 +46,13 @@ struct port_option {
 };
 
 /**
- * struct port_ops - a kind of port in one direction; every pointer is filled
+ * struct port_ops - a kind of port in one direction; every pointer is filled but where said
  * @bytes: of the kind's structure, which begins with struct rk_port and is zeroed before open
  * @options: ended by a NULL key
  * @open: @what is the part before the options, which are set already. Returns 0 or -errno with a
  *        text; then close is called for whatever was opened
+ * @lend: rk_port_lend(); NULL: the port fills rings itself
+ * @take_back: rk_port_take_back(); NULL where @lend is
  * @poll_in: rk_port_poll_in()
  * @write: rk_port_write()
  * @flush: rk_port_flush()

@@ -56,7 +56,8 @@ struct remote_window {
  * What each side says once after connecting. Little-endian.
  *
  * @session names this life of the producer, @ring this life of the consumer's ring: a producer that
- * meets the ring it knows goes on in it from @consumed, the consumer's last credit.
+ * meets the ring it knows goes on in it from @consumed, the consumer's last credit; one that meets
+ * another begins there.
  */
 struct remote_hello {
 	uint64_t magic;

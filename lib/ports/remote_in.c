@@ -4,7 +4,8 @@
  *
  * The peer writes into the ring; the port's thread takes messages out and sends credit back, every
  * 1/8 ring or when idle. A producer that comes back goes on in its ring; a new one gets a ring of
- * its own, which is read when the old one is empty.
+ * its own, which is read when the old one is empty. With `direct` the consumer's own ring is lent
+ * instead, and nothing is copied here: remote_lent.c.
  */
 #include "ports/remote_in.h"
 
