@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Links: a ring between two of actors, ports and host threads, and the tasks that poll the ports. */
+/* Links: a ring between two of actors, ports and host threads, and the tasks that poll the ports.
+ */
 #include "runtime.h"
 #include "clock.h"
 #include "rk_error.h"
@@ -64,6 +65,8 @@ static int poll_in(struct rk_task *task)
 	if (!link->in_closing) {
 		moved = rk_port_poll_in(link->in_port, &link->tx, PORT_BUDGET);
 		link->in_closing = input_ended(link, moved);
+		if (link->in_closing && link->lent)
+			rk_port_take_back(link->in_port, &link->tx);
 	}
 	if (!link->in_closing)
 		return moved > 0;
@@ -146,8 +149,8 @@ static void out_finished(struct rk_task *task)
 /* --- Making links --- */
 
 /*
- * Close a ring for its consumer, in the place of a producer that died: behind its last whole message.
- * Its credit lies with it, out of reach; what the consumer gave last stands in for it.
+ * Close a ring for its consumer, in the place of a producer that died: behind its last whole
+ * message. Its credit lies with it, out of reach; what the consumer gave last stands in for it.
  */
 static bool close_orphan(struct rk_link *link)
 {
@@ -188,6 +191,7 @@ int link_free(struct rk_link *link)
 	link_memory_close(&link->memory);
 	free(link->refill.cells);
 	free(link->buffer);
+	free(link->published);
 	free(link);
 	return in ? in : out;
 }
@@ -214,6 +218,21 @@ static int open_ends(struct rk_link *link, const struct ends *ends, const struct
 	return result;
 }
 
+/* To a port that would rather have the outside write it. */
+static int lend(struct rk_link *link, struct rk_port *port)
+{
+	struct rk_ring *ring = &link->memory.ring;
+	int result = rk_port_lend(port, ring);
+
+	if (result <= 0)
+		return result;
+	link->lent = true;
+	/* No CPU of this process stores there, nor wakes who sleeps. */
+	ring->device = true;
+	ring->sleep->unguarded[RK_ROLE_PRODUCER] = 1;
+	return 0;
+}
+
 static int create(struct rk_link **out, struct rk_runtime *runtime, const struct ends *ends,
 		  const struct rk_link_opts *opts, const char *name)
 {
@@ -237,18 +256,19 @@ static int create(struct rk_link **out, struct rk_runtime *runtime, const struct
 		return result;
 	if (link->memory.region)
 		runtime_add_note(runtime, rk_region_info(link->memory.region)->note);
-	return open_ends(link, ends, opts);
+	result = ends->in_port ? lend(link, ends->in_port) : 0;
+	return result ? result : open_ends(link, ends, opts);
 }
 
 /* Whom the two ends wake, and where they sleep. */
 static void join_wakes(struct rk_link *link, const struct ends *ends, struct rk_worker *port_worker)
 {
-	struct rk_worker *producer = ends->from ? ends->from->worker :
-				     ends->in_port ? port_worker :
-						     NULL;
-	struct rk_worker *consumer = ends->to ? ends->to->worker :
-				     ends->out_port ? port_worker :
-						      NULL;
+	struct rk_worker *producer = ends->from	     ? ends->from->worker
+				     : ends->in_port ? port_worker
+						     : NULL;
+	struct rk_worker *consumer = ends->to	      ? ends->to->worker
+				     : ends->out_port ? port_worker
+						      : NULL;
 
 	if (producer)
 		link->tx.self = link->rx.producer = rk_worker_wake(producer);
@@ -290,10 +310,10 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 static int join(struct rk_link **out, struct rk_runtime *runtime, const struct ends *ends,
 		const struct rk_link_opts *opts)
 {
-	const char *name = ends->to	  ? ends->to->name :
-			   ends->out_port ? rk_port_uri(ends->out_port) :
-			   ends->from	  ? ends->from->name :
-					    "host";
+	const char *name = ends->to	    ? ends->to->name
+			   : ends->out_port ? rk_port_uri(ends->out_port)
+			   : ends->from	    ? ends->from->name
+					    : "host";
 	struct rk_link *link = NULL;
 	int worker, result;
 

@@ -105,6 +105,8 @@ struct rk_link {
 	struct rk_task out_task;
 	struct rk_port *in_port;
 	struct rk_port *out_port;
+	bool lent;	     /* its ring, to in_port */
+	char *published;     /* the name by which others find its inbox, at in_port's address */
 	uint64_t in_closing; /* enum rk_close, once the input takes nothing more */
 	uint32_t out_cells;  /* received, and how many of them are written */
 	uint32_t out_done;

@@ -160,15 +160,19 @@ struct ends {
 	struct rk_ring_rx rx;
 };
 
-static int open_ends(struct ends *ends)
+static int open_ends(struct ends *ends, struct rk_port *in)
 {
 	size_t bytes = rk_ring_bytes(local);
 	void *memory = bytes ? aligned_alloc(RK_PAGE_BYTES, (bytes + 4095) / 4096 * 4096) : NULL;
+	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
 	struct rk_ring ring;
 
 	if (!memory || rk_ring_format(&ring, memory, bytes, local, 0, "peer"))
 		return 1;
-	return rk_ring_tx_open(&ends->tx, &ring) || rk_ring_rx_open(&ends->rx, &ring, NULL);
+	/* Where the port is `direct`, the peer writes this ring. */
+	if (rk_port_lend(in, &ring) < 0)
+		return 1;
+	return rk_ring_tx_open(&ends->tx, &ring) || rk_ring_rx_open(&ends->rx, &ring, &opts);
 }
 
 static void check(const struct rk_msg *msg)
@@ -197,17 +201,21 @@ static int recv_all(struct rk_port *port)
 {
 	uint64_t start_ns = 0, open_ns = now_ns(), before = tally->done;
 	struct ends ends;
-	int result = 0;
+	int result = 0, got;
 
-	if (open_ends(&ends))
+	if (open_ends(&ends, port))
 		return 1;
 	while (result >= 0 && now_ns() - open_ns < limit_ms * 1000000) {
 		result = rk_port_poll_in(port, &ends.tx, BATCH);
-		while (rk_ring_recv(&ends.rx, cells, RK_MSG_MAX_SLOTS) > 0)
+		got = 0;
+		while (!ends.rx.closed && rk_ring_recv(&ends.rx, cells, RK_MSG_MAX_SLOTS) > 0 &&
+		       ++got && cells->type != RK_MSG_CLOSED)
 			check(cells);
-		if (result > 0 && !start_ns)
+		if (ends.rx.closed)
+			rk_ring_rx_credit(&ends.rx);
+		if (got && !start_ns)
 			start_ns = now_ns();
-		if (!result)
+		if (!got)
 			rest();
 		if (slow_us)
 			nanosleep(&(struct timespec){.tv_nsec = (long)slow_us * 1000}, NULL);
@@ -247,14 +255,9 @@ static bool send_one(struct rk_port *port, uint64_t until_ns)
 /* Wait for one message. */
 static bool recv_one(struct rk_port *port, struct ends *ends, uint64_t until_ns)
 {
-	while (rk_ring_recv(&ends->rx, cells, RK_MSG_MAX_SLOTS) <= 0) {
-		int moved = 0;
-
-		while (!moved && !is_late(until_ns))
-			moved = rk_port_poll_in(port, &ends->tx, BATCH);
-		if (moved <= 0)
+	while (rk_ring_recv(&ends->rx, cells, RK_MSG_MAX_SLOTS) <= 0)
+		if (rk_port_poll_in(port, &ends->tx, BATCH) < 0 || is_late(until_ns))
 			return false;
-	}
 	return true;
 }
 
@@ -282,7 +285,7 @@ static int ping(struct rk_port *out, struct rk_port *in)
 	double ns_a_tick;
 	struct ends ends;
 
-	if (!rtt || open_ends(&ends))
+	if (!rtt || open_ends(&ends, in))
 		return 1;
 	for (; done < count; done++) {
 		uint64_t before = ticks();
@@ -317,7 +320,7 @@ static int pong(struct rk_port *in, struct rk_port *out)
 	uint64_t until_ns = now_ns() + limit_ms * 1000000;
 	struct ends ends;
 
-	if (open_ends(&ends))
+	if (open_ends(&ends, in))
 		return 1;
 	while (recv_one(in, &ends, until_ns) && send_one(out, until_ns))
 		;

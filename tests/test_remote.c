@@ -424,6 +424,7 @@ struct ends {
 
 static struct ends *make_ring(uint64_t capacity)
 {
+	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
 	struct ends *ends = calloc(1, sizeof(*ends));
 	size_t bytes = rk_ring_bytes(capacity);
 
@@ -432,7 +433,7 @@ static struct ends *make_ring(uint64_t capacity)
 	assert_non_null(ends->memory);
 	assert_int_equal(rk_ring_format(&ends->ring, ends->memory, bytes, capacity, 0, "test"), 0);
 	assert_int_equal(rk_ring_tx_open(&ends->tx, &ends->ring), 0);
-	assert_int_equal(rk_ring_rx_open(&ends->rx, &ends->ring, NULL), 0);
+	assert_int_equal(rk_ring_rx_open(&ends->rx, &ends->ring, &opts), 0);
 	return ends;
 }
 
@@ -447,6 +448,8 @@ static void take_all(struct ends *ends, struct tally *tally)
 	while (rk_ring_recv(&ends->rx, in_cells, CELLS) > 0) {
 		uint64_t number = in_cells->tag;
 
+		if (in_cells->type == RK_MSG_CLOSED)
+			return;
 		assert_true(number >= tally->next);
 		fill(due_cells, number);
 		assert_memory_equal(in_cells, due_cells, slots_of(number) * RK_CELL_BYTES);
@@ -535,10 +538,19 @@ static void set_chaos(bool on)
 	pthread_mutex_unlock(&fabric);
 }
 
-static void flow(bool with_chaos, uint64_t count, bool breaking)
+/* An input whose peer writes the ring of @ends itself. */
+static struct rk_port *open_direct(struct ends *ends)
 {
-	struct rk_port *in = open_in(), *out = open_out();
+	struct rk_port *in = open_port(&remote_in_ops, "direct", "");
+
+	assert_int_equal(rk_port_lend(in, &ends->ring), 1);
+	return in;
+}
+
+static void flow(bool with_chaos, uint64_t count, bool breaking, bool direct)
+{
 	struct ends *ends = make_ring(64);
+	struct rk_port *in = direct ? open_direct(ends) : open_in(), *out = open_out();
 	struct rk_port_stats stats;
 	struct tally tally = {0};
 	uint64_t sent = 0, rounds = 0;
@@ -556,10 +568,14 @@ static void flow(bool with_chaos, uint64_t count, bool breaking)
 	assert_int_equal(stats.messages, count);
 	assert_int_equal(stats.dropped_unconfirmed, 0);
 	rk_port_stats(in, &stats);
-	assert_int_equal(stats.messages, count);
+	assert_int_equal(stats.messages, direct ? 0 : count);
 	set_chaos(false);
 	assert_int_equal(close_while_polled(out, in, ends, &tally), 0);
 	assert_int_equal(turn(in, NULL, ends, &tally, &sent, 0), -ENODATA);
+	if (direct) {
+		rk_port_take_back(in, &ends->tx);
+		assert_int_equal(ends->tx.closed, RK_CLOSE_DONE);
+	}
 	assert_int_equal(rk_port_close(in), 0);
 	free_ring(ends);
 }
@@ -567,20 +583,88 @@ static void flow(bool with_chaos, uint64_t count, bool breaking)
 static void test_order(void **state)
 {
 	(void)state;
-	flow(false, 50000, false);
+	flow(false, 50000, false, false);
 }
 
 static void test_chaos(void **state)
 {
 	(void)state;
-	flow(true, 20000, false);
+	flow(true, 20000, false, false);
 }
 
 static void test_breaks(void **state)
 {
 	(void)state;
-	flow(true, 20000, true);
+	flow(true, 20000, true, false);
 	assert_true(broken_connections > 0);
+}
+
+static void test_direct(void **state)
+{
+	(void)state;
+	flow(false, 20000, false, true);
+	flow(true, 20000, true, true);
+	assert_true(broken_connections > 0);
+}
+
+/* The ring of a consumer that is no CPU is filled by the port, which says so. */
+static void test_direct_declined(void **state)
+{
+	struct rk_port *in = open_port(&remote_in_ops, "direct", ""), *out = open_out();
+	struct ends *ends = make_ring(64);
+	struct tally tally = {0};
+	uint64_t sent = 0;
+
+	(void)state;
+	ends->ring.device = true;
+	assert_int_equal(rk_port_lend(in, &ends->ring), 0);
+	assert_non_null(strstr(rk_port_note(in), "the consumer is on a GPU"));
+	while (tally.next < 100)
+		turn(in, out, ends, &tally, &sent, 100);
+	assert_int_equal(tally.lost, 0);
+	assert_int_equal(close_while_polled(out, in, ends, &tally), 0);
+	assert_int_equal(rk_port_close(in), 0);
+	free_ring(ends);
+}
+
+/*
+ * Producers that come one after the other, each killed amid its messages, write one and the same
+ * ring, and this host goes on in it at last: whole messages alone, in order, and none is missing
+ * but what the killed ones had in their rings.
+ */
+static void test_direct_new_producers(void **state)
+{
+	struct ends *ends = make_ring(RING_SLOTS);
+	struct rk_port *in = open_direct(ends);
+	struct tally tally = {0};
+	uint64_t sent = 0;
+
+	(void)state;
+	set_chaos(true);
+	for (int life = 0; life < 8; life++) {
+		struct rk_port *out = open_port(&remote_out_ops, "linger", "0");
+
+		for (uint64_t until = sent + 300; sent < until;)
+			turn(in, out, ends, &tally, &sent, until);
+		break_connections(out);
+		close_while_polled(out, in, ends, &tally);
+	}
+	rk_port_take_back(in, &ends->tx);
+	take_all(ends, &tally);
+	for (uint64_t until = sent + 100; sent < until; sent++) {
+		fill(out_cells, sent);
+		while (!rk_ring_send(&ends->tx, out_cells))
+			take_all(ends, &tally);
+	}
+	assert_int_equal(rk_ring_close(&ends->tx, RK_CLOSE_STOPPED), 1);
+	take_all(ends, &tally);
+	assert_int_equal(ends->rx.closed, RK_CLOSE_STOPPED);
+	assert_int_equal(tally.next, sent);
+	assert_int_equal(tally.received + tally.lost, sent);
+	assert_true(tally.lost <= 8 * RING_SLOTS);
+	set_chaos(false);
+	assert_int_equal(rk_port_close(in), 0);
+	free_ring(ends);
 }
 
 /* A consumer that goes and comes again: what was received, lost and reported must agree. */
@@ -742,11 +826,6 @@ static void spoil_address(struct remote_hello *hello)
 	hello->slots.addr = -(uint64_t)RK_SLOT_BYTES;
 }
 
-static void spoil_start(struct remote_hello *hello)
-{
-	hello->consumed = 5;
-}
-
 static void refuse_badly(struct remote_hello *hello)
 {
 	hello->kind = REMOTE_REFUSE;
@@ -763,7 +842,6 @@ static const struct {
 	{spoil_capacity, "2^60 slots"},
 	{spoil_slots, "slots of 4096 bytes, not 2048"},
 	{spoil_address, "no address of 2048 bytes"},
-	{spoil_start, "a new ring that begins at 5"},
 	{refuse_badly, "without an end"},
 };
 
@@ -843,10 +921,16 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),	      cmocka_unit_test(test_chaos),
-		cmocka_unit_test(test_breaks),	      cmocka_unit_test(test_new_consumers),
-		cmocka_unit_test(test_nobody),	      cmocka_unit_test(test_bad_asks),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_chaos),
+		cmocka_unit_test(test_breaks),
+		cmocka_unit_test(test_new_consumers),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_bad_asks),
 		cmocka_unit_test(test_bad_consumers),
+		cmocka_unit_test(test_direct),
+		cmocka_unit_test(test_direct_new_producers),
+		cmocka_unit_test(test_direct_declined),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, setup, NULL);

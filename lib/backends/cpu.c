@@ -302,8 +302,11 @@ static int take_inboxes(struct rk_ctx *actor)
 		actor->received_cells = cells > 0 ? (uint32_t)cells : 0;
 		actor->handled_cells = 0;
 		actor->from_inbox = i;
-		if (rx->closed)
+		if (rx->closed) {
 			actor->inboxes_closed++;
+			/* The last credit: who wrote the ring from afar waits for it. */
+			rk_ring_rx_credit(rx);
+		}
 		/* A link made before these were sent is in effect for them (A0 of the ring). */
 		if (cells > 0)
 			taken |= 1 | take_control(actor);

@@ -181,6 +181,16 @@ int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_direction 
 	return make(port, ops, uri, what, feed);
 }
 
+int rk_port_lend(struct rk_port *port, const struct rk_ring *ring)
+{
+	return port->ops->lend ? port->ops->lend(port, ring) : 0;
+}
+
+void rk_port_take_back(struct rk_port *port, struct rk_ring_tx *tx)
+{
+	port->ops->take_back(port, tx);
+}
+
 int rk_port_poll_in(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
 {
 	return port->ops->poll_in(port, tx, budget);

@@ -46,11 +46,13 @@ struct port_option {
 };
 
 /**
- * struct port_ops - a kind of port in one direction; every pointer is filled
+ * struct port_ops - a kind of port in one direction; every pointer is filled but where said
  * @bytes: of the kind's structure, which begins with struct rk_port and is zeroed before open
  * @options: ended by a NULL key
  * @open: @what is the part before the options, which are set already. Returns 0 or -errno with a
  *        text; then close is called for whatever was opened
+ * @lend: rk_port_lend(); NULL: the port fills rings itself
+ * @take_back: rk_port_take_back(); NULL where @lend is
  * @poll_in: rk_port_poll_in()
  * @write: rk_port_write()
  * @flush: rk_port_flush()
@@ -62,6 +64,8 @@ struct port_ops {
 	size_t bytes;
 	const struct port_option *options;
 	int (*open)(struct rk_port *port, const char *what);
+	int (*lend)(struct rk_port *port, const struct rk_ring *ring);
+	void (*take_back)(struct rk_port *port, struct rk_ring_tx *tx);
 	int (*poll_in)(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);
 	int (*write)(struct rk_port *port, const struct rk_msg *msg);
 	int (*flush)(struct rk_port *port);

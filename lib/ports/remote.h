@@ -56,7 +56,8 @@ struct remote_window {
  * What each side says once after connecting. Little-endian.
  *
  * @session names this life of the producer, @ring this life of the consumer's ring: a producer that
- * meets the ring it knows goes on in it from @consumed, the consumer's last credit.
+ * meets the ring it knows goes on in it from @consumed, the consumer's last credit; one that meets
+ * another begins there.
  */
 struct remote_hello {
 	uint64_t magic;
@@ -330,6 +331,7 @@ const struct port_kind *remote_kind_load(struct remote_kind *kind);
 	"slots=N        in: of the ring, a power of two (default 4096)\n"                     \
 	"nap=US         in: look at least so often when idle; 0 always (default 50)\n"        \
 	"stay           in: when a producer is done, wait for the next\n"                     \
+	"direct         in: the peer writes the consumer's own ring; messages are not counted\n" \
 	"linger=MS      out: at close, wait so long for the peer to take the rest\n"          \
 	"               (default 5000)"
 

@@ -4,9 +4,10 @@
  *
  * The peer writes into the ring; the port's thread takes messages out and sends credit back, every
  * 1/8 ring or when idle. A producer that comes back goes on in its ring; a new one gets a ring of
- * its own, which is read when the old one is empty.
+ * its own, which is read when the old one is empty. With `direct` the consumer's own ring is lent
+ * instead, and nothing is copied here: remote_lent.c.
  */
-#include "ports/remote.h"
+#include "ports/remote_in.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,47 +16,9 @@
 enum {
 	DEFAULT_SLOTS = 4096,
 	DEFAULT_NAP_US = 50,
-	CELLS = 512,
 	IDLE_CREDIT_NS = 1000000,
-	EMPTY_LOOKS = 64,
 	PARTING_MS = 300,
 	LINE_AGAIN_MS = 10,
-};
-
-/* A ring, for one life of a producer. */
-struct inlet {
-	struct rk_region *region;
-	struct rk_ring ring;
-	struct rk_ring_rx rx;
-	uint64_t session;
-	uint64_t id;
-};
-
-/**
- * struct remote_in - an input
- * @inlet: where the port's thread reads; NULL before the first peer
- * @next: made by the keeper for a new producer, to be moved to; guarded by the mutex
- * @old: moved away from, for the keeper to free; guarded by the mutex
- * @bound: where the peer writes: @inlet or @next, or NULL; guarded by the mutex
- * @credit_sent: of @bound
- * @empty_looks: polls that found nothing, since the connection was last looked at
- */
-struct remote_in {
-	struct rk_port port;
-	struct remote_end end;
-	struct remote_guest guest;
-	struct remote_door *door;
-	struct inlet *inlet;
-	struct inlet *next;
-	struct inlet *old;
-	struct inlet *bound;
-	uint64_t credit_sent;
-	uint32_t empty_looks;
-	uint64_t slots;
-	uint64_t nap_us;
-	bool nap_given;
-	bool stay;
-	uint8_t *cells;
 };
 
 static struct remote_in *in_of(struct rk_port *port)
@@ -102,10 +65,17 @@ static int set_stay(struct rk_port *port, const char *value)
 	return 0;
 }
 
+static int set_direct(struct rk_port *port, const char *value)
+{
+	(void)value;
+	in_of(port)->direct = true;
+	return 0;
+}
+
 static const struct port_option options[] = {
-	{"name", false, set_name},   {"timeout", false, set_timeout}, {"retry", false, set_retry},
-	{"slots", false, set_slots}, {"nap", false, set_nap},	      {"stay", true, set_stay},
-	{NULL, false, NULL},
+	{"direct", true, set_direct}, {"name", false, set_name},   {"timeout", false, set_timeout},
+	{"retry", false, set_retry},  {"slots", false, set_slots}, {"nap", false, set_nap},
+	{"stay", true, set_stay},     {NULL, false, NULL},
 };
 
 /* --- The keeper: a producer asks --- */
@@ -150,6 +120,8 @@ static int admit(struct remote_in *in, const struct remote_hello *ask)
 
 	if (in->end.dead || in->end.stopping)
 		return rk_fail(EBUSY, "its port is closed");
+	if (in->direct && !in->lent)
+		return rk_fail(EBUSY, "nobody has linked its port yet");
 	if (in->end.conn && !same)
 		return rk_fail(EBUSY, "another producer is connected");
 	if (in->next && !same)
@@ -157,15 +129,8 @@ static int admit(struct remote_in *in, const struct remote_hello *ask)
 	return 0;
 }
 
-static uint64_t consumed_of(const struct inlet *inlet)
-{
-	/* A1: pairs with R1 in rk_ring_rx_credit(): the slots were read before the peer is told. */
-	return __atomic_load_n(&inlet->ring.credit->consumed, __ATOMIC_ACQUIRE);
-}
-
-/* Offer @inlet over @conn. Mutex held. 0 or -errno. */
-static int welcome(struct remote_in *in, struct remote_conn *conn, struct inlet *inlet,
-		   const struct remote_hello *ask)
+int remote_in_welcome(struct remote_in *in, struct remote_conn *conn, struct inlet *inlet,
+		      const struct remote_hello *ask)
 {
 	const struct remote_transport *transport = in->end.transport;
 	struct remote_hello hello;
@@ -174,7 +139,7 @@ static int welcome(struct remote_in *in, struct remote_conn *conn, struct inlet 
 	remote_hello_init(&hello, REMOTE_WELCOME);
 	hello.session = ask->session;
 	hello.ring = inlet->id;
-	hello.consumed = consumed_of(inlet);
+	hello.consumed = remote_in_consumed(inlet);
 	hello.capacity_log2 = inlet->ring.capacity_log2;
 	hello.timeout_ms = (uint32_t)in->end.timeout_ms;
 	memcpy(hello.name, in->end.name, sizeof(hello.name));
@@ -217,13 +182,17 @@ static int meet(struct remote_guest *guest, struct remote_conn *conn,
 	if (result)
 		goto out;
 	hang_up(in);
+	if (in->lent) {
+		result = remote_lent_meet(in, conn, ask);
+		goto out;
+	}
 	if (in->bound && in->bound->session == ask->session && in->bound->id == ask->ring) {
-		result = welcome(in, conn, in->bound, ask);
+		result = remote_in_welcome(in, conn, in->bound, ask);
 		goto out;
 	}
 	result = make_inlet(&inlet, ask->session, in->slots, in->port.uri);
 	if (!result)
-		result = welcome(in, conn, inlet, ask);
+		result = remote_in_welcome(in, conn, inlet, ask);
 	if (result) {
 		free_inlet(inlet);
 		goto out;
@@ -267,7 +236,7 @@ static void give_credit(struct remote_in *in)
 
 	if (closed)
 		rk_ring_rx_credit(&inlet->rx);
-	consumed = consumed_of(inlet);
+	consumed = remote_in_consumed(inlet);
 	fresh = consumed - in->credit_sent;
 	if (!fresh && closed == end->outbox.closed)
 		return;
@@ -280,8 +249,7 @@ static void give_credit(struct remote_in *in)
 	remote_put_line(end, now);
 }
 
-/* Move what the connection has, as far as that needs no waiting. Returns the port's error, or 0. */
-static int service(struct remote_in *in)
+int remote_in_service(struct remote_in *in)
 {
 	struct remote_end *end = &in->end;
 	int dead;
@@ -308,7 +276,7 @@ static bool service_due(struct remote_in *in)
 		return true;
 	if (rk_ring_rx_position(&in->inlet->rx) - in->credit_sent >= in->inlet->rx.credit_due)
 		return true;
-	return ++in->empty_looks >= EMPTY_LOOKS;
+	return ++in->empty_looks >= REMOTE_IN_EMPTY_LOOKS;
 }
 
 /* The old ring is empty and its producer will not come back to it: read the new one. */
@@ -394,7 +362,7 @@ static int take_long(struct remote_in *in, const struct rk_ring_tx *tx, uint64_t
 /* Messages moved to @tx; 0 none now. */
 static int transfer(struct remote_in *in, struct rk_ring_tx *tx, uint32_t budget)
 {
-	uint64_t room = rk_ring_tx_free(tx), most = room < CELLS ? room : CELLS;
+	uint64_t room = rk_ring_tx_free(tx), most = room < REMOTE_IN_CELLS ? room : REMOTE_IN_CELLS;
 	uint32_t kept, messages = 0;
 	int got;
 
@@ -422,20 +390,19 @@ static int give_up(struct remote_in *in, const struct rk_ring_tx *tx)
 	int got;
 
 	if (in->inlet) {
-		while ((got = rk_ring_recv_batch(&in->inlet->rx, in->cells, CELLS)) > 0)
+		while ((got = rk_ring_recv_batch(&in->inlet->rx, in->cells, REMOTE_IN_CELLS)) > 0)
 			sift(in, NULL, (uint32_t)got, &none);
 		rk_ring_refuse(&in->inlet->rx, RK_CLOSE_STOPPED);
 	}
-	service(in);
+	remote_in_service(in);
 	return port_closed(&in->port, tx);
 }
 
-/* The ring is closed: what that means to the port. */
-static int at_close(struct remote_in *in)
+int remote_in_at_close(struct remote_in *in)
 {
 	uint64_t closed = in->inlet->rx.closed;
 
-	service(in);
+	remote_in_service(in);
 	if (closed == RK_CLOSE_BAD_HEADER)
 		return rk_fail(EPROTO,
 			       "port '%s': the peer wrote a message with impossible slots or flags",
@@ -453,23 +420,27 @@ static int in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
 	struct remote_in *in = in_of(port);
 	int dead = 0, moved = 0;
 
+	if (in->lent)
+		return tx->closed ? port_closed(port, tx) : remote_lent_poll(in, tx);
 	if (tx->closed)
 		return give_up(in, tx);
+	if (in->direct)
+		return 0;
 	/* First, so that what was there before the peer was lost is still received. */
 	if (service_due(in)) {
 		in->empty_looks = 0;
-		dead = service(in);
+		dead = remote_in_service(in);
 	}
 	if (in->inlet)
 		moved = transfer(in, tx, budget);
 	if (moved || rk_ring_tx_free(tx) == 0)
 		return tx->closed ? give_up(in, tx) : moved;
 	if (in->inlet && in->inlet->rx.closed && !in->stay)
-		return at_close(in);
+		return remote_in_at_close(in);
 	if (!in->empty_looks && move_over(in))
 		return 0;
 	if (in->inlet && in->inlet->rx.closed)
-		return at_close(in);
+		return remote_in_at_close(in);
 	return dead ? rk_fail(-dead, "port '%s': %s", port->uri, port->note) : 0;
 }
 
@@ -487,6 +458,10 @@ int remote_in_open(struct rk_port *port, const char *what, const struct remote_t
 
 	if (!result && in->end.hosts.count != 1)
 		result = rk_fail(EINVAL, "'%s': an input listens at one address", what);
+	if (!result && in->direct && in->stay)
+		result = rk_fail(EINVAL,
+				 "direct,stay: a ring that its producer closed stays closed: "
+				 "leave one of them out");
 	if (!result)
 		result = transport->ready();
 	if (!result)
@@ -495,7 +470,7 @@ int remote_in_open(struct rk_port *port, const char *what, const struct remote_t
 		return result;
 	in->slots = in->slots ? in->slots : DEFAULT_SLOTS;
 	in->nap_us = in->nap_given ? in->nap_us : DEFAULT_NAP_US;
-	in->cells = calloc(CELLS, RK_CELL_BYTES);
+	in->cells = calloc(REMOTE_IN_CELLS, RK_CELL_BYTES);
 	if (!in->cells)
 		return rk_fail(ENOMEM, "no memory");
 	in->guest = (struct remote_guest){.end = &in->end, .meet = meet, .keep = keep};
@@ -523,8 +498,7 @@ static void await_parting(struct remote_end *end)
 	}
 }
 
-/* Say the last word: what was consumed, and that nothing more will be. */
-static void take_leave(struct remote_in *in)
+void remote_in_leave(struct remote_in *in)
 {
 	struct remote_end *end = &in->end;
 
@@ -534,7 +508,7 @@ static void take_leave(struct remote_in *in)
 		rk_ring_refuse(&in->inlet->rx, RK_CLOSE_STOPPED);
 	if (in->inlet && in->bound == in->inlet) {
 		rk_ring_rx_credit(&in->inlet->rx);
-		end->outbox.consumed = consumed_of(in->inlet);
+		end->outbox.consumed = remote_in_consumed(in->inlet);
 		end->outbox.closed = in->inlet->rx.closed;
 	} else {
 		end->outbox.closed = RK_CLOSE_STOPPED;
@@ -552,7 +526,7 @@ static int in_close(struct rk_port *port)
 	if (in->door)
 		remote_door_leave(in->door, &in->guest);
 	if (in->end.made) {
-		take_leave(in);
+		remote_in_leave(in);
 		remote_sweep(&in->end);
 	}
 	free_inlet(in->old);
@@ -566,6 +540,8 @@ static int in_close(struct rk_port *port)
 const struct port_ops remote_in_ops = {
 	.bytes = sizeof(struct remote_in),
 	.options = options,
+	.lend = remote_lent_lend,
+	.take_back = remote_lent_take_back,
 	.poll_in = in_poll,
 	.write = port_no_write,
 	.flush = port_no_flush,

@@ -80,9 +80,8 @@ static void lose(struct remote_out *out, struct remote_stage *stage)
 	uint64_t consumed = __atomic_load_n(&out->end.inbox->consumed, __ATOMIC_RELAXED), lost;
 	char last[PORT_NOTE_BYTES];
 
-	/* Relaxed: nothing is written where it frees room. It may be a later ring's: then it says
-	 * 0. */
-	if (consumed - stage->credit <= stage->reached - stage->credit)
+	/* Relaxed: nothing is written where it frees room. */
+	if (!out->next && consumed - stage->credit <= stage->reached - stage->credit)
 		stage->credit = consumed;
 	lost = remote_stage_unconfirmed(stage);
 	if (!lost)
@@ -171,9 +170,6 @@ static int join(struct remote_out *out, struct remote_conn *conn, struct remote_
 
 	if (stage == out->stage)
 		result = remote_stage_resume(stage, welcome);
-	else if (welcome->consumed)
-		result = rk_fail(EPROTO, "hello: a new ring that begins at %" PRIu64,
-				 welcome->consumed);
 	if (result)
 		return result;
 	conn->completed = welcome->consumed;
@@ -222,7 +218,8 @@ static int attempt(struct remote_out *out)
 	if (!result) {
 		pthread_mutex_lock(&out->end.mutex);
 		if (stage) /* nothing has been put there yet, so nothing can be consumed */
-			__atomic_store_n(&out->end.inbox->consumed, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&out->end.inbox->consumed, welcome.consumed,
+					 __ATOMIC_RELAXED);
 		result = join(out, conn, stage ? stage : out->stage, &welcome);
 		pthread_mutex_unlock(&out->end.mutex);
 	}
@@ -259,6 +256,21 @@ static void connect_again(struct remote_out *out)
 		remote_wait(end, now_ns() + RETRY_MS * REMOTE_MS);
 }
 
+/*
+ * The connection is gone: did its consumer say before that it takes nothing more? The port's thread
+ * may have had nothing to send meanwhile. Mutex held.
+ */
+static void heed_last_word(struct remote_out *out)
+{
+	/* Relaxed: the reason publishes nothing but itself. */
+	uint64_t closed = __atomic_load_n(&out->end.inbox->closed, __ATOMIC_RELAXED);
+
+	if (!closed || closed == RK_CLOSE_DONE || out->end.dead)
+		return;
+	remote_say(&out->end, "the peer takes nothing more, reason %" PRIu64, closed);
+	out->end.dead = -EPIPE;
+}
+
 static void *keep(void *argument)
 {
 	struct remote_out *out = argument;
@@ -276,6 +288,7 @@ static void *keep(void *argument)
 				remote_wait(end, due_ns);
 			continue;
 		}
+		heed_last_word(out);
 		/* A ring prepared for a peer that is gone, and never moved to. */
 		remote_sweep(end);
 		remote_stage_free(out->next);

@@ -26,10 +26,12 @@ int remote_stage_make(struct remote_stage **out, const struct remote_hello *welc
 		return rk_fail(ENOMEM, "no memory for a staging ring");
 	memset(stage, 0, sizeof(*stage));
 	stage->id = welcome->ring;
+	stage->posted = stage->reached = stage->credit = welcome->consumed;
 	result = rk_region_open(&stage->region, bytes, &opts);
 	if (!result)
 		result = rk_ring_format(&stage->ring, rk_region_info(stage->region)->host_addr,
-					bytes, 1ULL << welcome->capacity_log2, 0, name);
+					bytes, 1ULL << welcome->capacity_log2, welcome->consumed,
+					name);
 	if (!result)
 		result = rk_ring_tx_open(&stage->tx, &stage->ring);
 	if (result)

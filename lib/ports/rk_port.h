@@ -114,6 +114,33 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
 			uint16_t feed);
 
 /**
+ * rk_port_lend() - let the outside write a ring itself
+ * @port: an input, before its first poll
+ * @ring: that rk_port_poll_in() would fill; new, and without a producer that sends. Its consumer's
+ *	end must not touch slots (struct rk_ring_rx_opts), nor sleep without a nap
+ *
+ * Where it is taken, rk_port_poll_in() moves no messages, and counts none: it carries credit back,
+ * and is called as before. Control messages of the outside are then in the ring, too.
+ *
+ * Context: one thread; never sleeps.
+ * Owner: the ring stays the caller's and must outlive @port.
+ * Return: 1 taken; 0 the port fills it by itself, as most do; -ENOMEM, said in rk_errmsg().
+ */
+RK_API int rk_port_lend(struct rk_port *port, const struct rk_ring *ring);
+
+/**
+ * rk_port_take_back() - end what rk_port_lend() began
+ * @port: that took the ring
+ * @tx: the producer's end of it here, which has sent nothing: goes on behind the last whole message,
+ *	or is closed if the outside has closed the ring
+ *
+ * The outside writes nothing any more when this returns.
+ *
+ * Context: the thread that polls; sleeps a fraction of a second if the peer is still there.
+ */
+RK_API void rk_port_take_back(struct rk_port *port, struct rk_ring_tx *tx);
+
+/**
  * rk_port_poll_in() - take what the outside has and put it into a ring
  * @port: an input
  * @tx: always the same ring

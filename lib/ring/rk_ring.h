@@ -288,6 +288,16 @@ RK_API int rk_ring_attach(struct rk_ring *ring, const void *memory, size_t bytes
 RK_API int rk_ring_tx_open(struct rk_ring_tx *tx, const struct rk_ring *ring);
 
 /**
+ * rk_ring_tx_pass() - go on behind what another wrote into the ring
+ * @tx: the producer's end
+ * @position: behind its last message; the slots from there on hold nothing of this lap
+ * @closed: enum rk_close, if that message closed the ring; else 0
+ *
+ * Context: the producer's thread, when the other writes no more; wait-free, never sleeps.
+ */
+RK_API void rk_ring_tx_pass(struct rk_ring_tx *tx, uint64_t position, uint64_t closed);
+
+/**
  * rk_ring_rx_open() - become the consumer of a ring
  * @rx: out
  * @ring: the parts

@@ -47,7 +47,8 @@ uint64_t rk_ring_tx_free(struct rk_ring_tx *tx)
 		return 0;
 	/* A1: pairs with R1 in rk_ring_rx_credit(): the slots were read before they are written. */
 	credit = __atomic_load_n(&tx->credit_line->consumed, __ATOMIC_ACQUIRE);
-	/* Unsigned distances: right across the wrap of 2^64, and a credit that fell is a huge one. */
+	/* Unsigned distances: right across the wrap of 2^64, and a credit that fell is a huge one.
+	 */
 	if (credit - tx->credit > position - tx->credit) {
 		shut(tx, RK_CLOSE_BAD_CREDIT);
 		return 0;
@@ -74,8 +75,7 @@ uint64_t rk_ring_tx_refill(struct rk_ring_tx *tx)
 /* Slots known free without looking at the credit again. */
 static uint64_t free_known(const struct rk_ring_tx *tx)
 {
-	return tx->closed ? 0 :
-			    capacity_of(tx) - (rk_ring_tx_position(tx) - tx->credit);
+	return tx->closed ? 0 : capacity_of(tx) - (rk_ring_tx_position(tx) - tx->credit);
 }
 
 /* Store @count cells from @position on, across the end of the lap. */
@@ -85,8 +85,7 @@ static void pack(const struct rk_ring_tx *tx, uint64_t position, const char *cel
 		uint64_t lap_rest = capacity_of(tx) - (position & (capacity_of(tx) - 1));
 		uint32_t run = count < lap_rest ? count : (uint32_t)lap_rest;
 
-		tx->codec->pack(slot_at(tx, position), tag_at(tx, position),
-				cells, run);
+		tx->codec->pack(slot_at(tx, position), tag_at(tx, position), cells, run);
 		position += run;
 		cells += (size_t)run * RK_CELL_BYTES;
 		count -= run;
@@ -132,7 +131,8 @@ static uint32_t send_short(struct rk_ring_tx *tx, const char *cells, uint32_t co
 		most = count - sent < room ? count - sent : (uint32_t)room;
 		while (run < most &&
 		       rk_ring_head_is_short(rk_ring_head(
-			       (const struct rk_msg *)(cells + (size_t)(sent + run) * RK_CELL_BYTES))))
+			       (const struct rk_msg *)(cells +
+						       (size_t)(sent + run) * RK_CELL_BYTES))))
 			run++;
 		tx->codec->pack(tx->slot, tx->tag, cells + (size_t)sent * RK_CELL_BYTES, run);
 		tx->slot += run;
@@ -184,11 +184,19 @@ int rk_ring_close(struct rk_ring_tx *tx, uint64_t reason)
 	return 1;
 }
 
+void rk_ring_tx_pass(struct rk_ring_tx *tx, uint64_t position, uint64_t closed)
+{
+	/* A1: pairs with R1 in rk_ring_rx_credit(), as in rk_ring_tx_free(). */
+	tx->credit = __atomic_load_n(&tx->credit_line->consumed, __ATOMIC_ACQUIRE);
+	seek(tx, position, capacity_of(tx) - (position - tx->credit));
+	if (closed)
+		shut(tx, closed);
+}
+
 /* True if the slot at @position is whole; then its cell is in @cell. */
 static bool whole(const struct rk_ring_tx *tx, uint64_t position, struct rk_msg *cell)
 {
-	return rk_slot_load_plain(slot_at(tx, position), tag_at(tx, position),
-				  cell);
+	return rk_slot_load_plain(slot_at(tx, position), tag_at(tx, position), cell);
 }
 
 static bool word_is_new(const struct rk_ring_tx *tx, uint64_t position, uint32_t word)
@@ -251,23 +259,24 @@ static int take_over(struct rk_ring_tx *tx, const struct rk_ring *ring)
 				       ring->name, msg.slots, position);
 		for (uint32_t i = 1; i < msg.slots; i++)
 			if (!whole(tx, position + i, &rest))
-				return rk_fail(EPROTO,
-					       "ring '%s': slot %u of %u missing at position %" PRIu64
-					       ": the slots are damaged; make a new ring",
-					       ring->name, i, msg.slots, position);
+				return rk_fail(
+					EPROTO,
+					"ring '%s': slot %u of %u missing at position %" PRIu64
+					": the slots are damaged; make a new ring",
+					ring->name, i, msg.slots, position);
 		position += msg.slots;
 		if (msg.type == RK_MSG_CLOSED)
-			return rk_fail(EPROTO,
-				       "ring '%s': its producer closed it; make a new ring",
+			return rk_fail(EPROTO, "ring '%s': its producer closed it; make a new ring",
 				       ring->name);
 	}
 	begun = unfinished(tx, position, end - position);
 	if (begun) {
 		if (word_is_new(tx, position, 0))
-			return rk_fail(EPROTO,
-				       "ring '%s': a first word without its slot at position %" PRIu64
-				       ": the slots are damaged; make a new ring",
-				       ring->name, position);
+			return rk_fail(
+				EPROTO,
+				"ring '%s': a first word without its slot at position %" PRIu64
+				": the slots are damaged; make a new ring",
+				ring->name, position);
 		pad(tx, position, begun);
 		position += begun;
 	}
@@ -279,9 +288,10 @@ static int take_over(struct rk_ring_tx *tx, const struct rk_ring *ring)
 static int begin(struct rk_ring_tx *tx, const struct rk_ring *ring)
 {
 	if (tx->credit != ring->start_position)
-		return rk_fail(EPROTO,
-			       "ring '%s': it had a producer, and its slots are far: make a new ring",
-			       ring->name);
+		return rk_fail(
+			EPROTO,
+			"ring '%s': it had a producer, and its slots are far: make a new ring",
+			ring->name);
 	seek(tx, ring->start_position, capacity_of(tx));
 	return 0;
 }

@@ -83,23 +83,28 @@ kill_consumer() {
 	rm -f tally
 }
 
-kill_producer() {
-	$peer recv "$proto:$me:7005,slots=128,timeout=500" ms=60000 "count=0" mark=tally >r.log 2>&1 &
+producers_killed() { # port receiver-uri-options local-slots text
+	$peer recv "$proto:$me:$1,timeout=500,$2" ms=60000 "count=0" mark=tally "local=$3" >r.log 2>&1 &
 	r=$!
 	for i in 1 2 3 4; do
-		$peer send "$proto:$me:7005,timeout=500" count=100000000 mark=sent >s$i.log 2>&1 &
+		$peer send "$proto:$me:$1,timeout=500" count=100000000 mark=sent >s$i.log 2>&1 &
 		s=$!
 		sleep 1
 		kill_hard $s
 	done
-	$peer send "$proto:$me:7005,timeout=500" count=100000000 mark=sent ms=1000 >s.log 2>&1
+	$peer send "$proto:$me:$1,timeout=500" count=100000000 mark=sent ms=1000 >s.log 2>&1
 	wait $r
 	cat s.log r.log
 	got=$(field received r.log) lost=$(field lost r.log) sent=$(field sent s.log) bad=$(field bad r.log)
 	# A ring's worth and what was written and not put yet, for each that was killed.
 	verdict "$(holds "$got + $lost == $sent && $lost <= 4 * 256 && $bad == 0 && $got > 0")" \
-		"4 producers killed: sent $sent = received $got + lost $lost; none twice, torn or out of order"
+		"4 producers killed$4: sent $sent = received $got + lost $lost; none twice, torn or out of order"
 	rm -f tally sent
+}
+
+kill_producer() {
+	producers_killed 7005 slots=128 1024 ""
+	producers_killed 7012 direct 128 ", each writing the consumer's own ring"
 }
 
 # --- One guest ---
@@ -175,10 +180,10 @@ against() { # program words... : the column of results
 
 bars() {
 	for _ in 1 2 3 4 5; do
-		timeout 20 $peer pong "verbs:$me:7020" "verbs:$me:7021" ms=10000 >q.log 2>&1 &
+		timeout 20 $peer pong "verbs:$me:7020,direct" "verbs:$me:7021" ms=10000 >q.log 2>&1 &
 		other=$!
 		sleep 0.5
-		timeout 20 $peer ping "verbs:$me:7020" "verbs:$me:7021" count=1000 ms=8000 >p.log 2>&1
+		timeout 20 $peer ping "verbs:$me:7020" "verbs:$me:7021,direct" count=1000 ms=8000 >p.log 2>&1
 		wait $other
 		field p50 p.log >>ours.rtt
 		against ib_write_lat -R -s 64 -n 1000 | awk '{ printf "%d\n", $1 * 2000 }' >>theirs.rtt
