@@ -183,24 +183,32 @@ static char *text(const uint8_t *at, uint32_t bytes)
 	return strndup((const char *)at, bytes);
 }
 
+/* Take a section that begins with @front. */
+static int take_front(struct snapshot_reader *reader, void *front, size_t front_bytes,
+		      uint8_t **bytes, uint64_t *count)
+{
+	int result = take(reader, bytes, count);
+
+	if (!result && *count < front_bytes)
+		result = nonsense(reader);
+	if (!result)
+		memcpy(front, *bytes, front_bytes);
+	return result;
+}
+
 static int read_actor(struct snapshot_reader *reader, struct rk_snapshot_actor *actor)
 {
 	struct snapshot_actor front;
 	uint64_t count = 0;
 	uint8_t *bytes;
-	int result = take(reader, &bytes, &count);
+	int result = take_front(reader, &front, sizeof(front), &bytes, &count);
 
-	if (!result && count < sizeof(front))
+	if (!result &&
+	    (front.name_bytes > SNAPSHOT_TEXT_BYTES || front.type_bytes > SNAPSHOT_TEXT_BYTES ||
+	     front.args > SNAPSHOT_MAX_ARGS || front.state_bytes > RK_SNAPSHOT_MAX_STATE ||
+	     count != sizeof(front) + front.name_bytes + front.type_bytes +
+			      front.args * sizeof(uint64_t)))
 		result = nonsense(reader);
-	if (!result) {
-		memcpy(&front, bytes, sizeof(front));
-		if (front.name_bytes > SNAPSHOT_TEXT_BYTES ||
-		    front.type_bytes > SNAPSHOT_TEXT_BYTES || front.args > SNAPSHOT_MAX_ARGS ||
-		    front.state_bytes > RK_SNAPSHOT_MAX_STATE ||
-		    count != sizeof(front) + front.name_bytes + front.type_bytes +
-				     front.args * sizeof(uint64_t))
-			result = nonsense(reader);
-	}
 	if (!result) {
 		const uint8_t *at = bytes + sizeof(front);
 
@@ -284,17 +292,12 @@ static int read_link(struct snapshot_reader *reader, struct rk_snapshot_link *li
 	struct snapshot_link front;
 	uint64_t count = 0;
 	uint8_t *bytes;
-	int result = take(reader, &bytes, &count);
+	int result = take_front(reader, &front, sizeof(front), &bytes, &count);
 
-	if (!result && count < sizeof(front))
+	if (!result && (front.name_bytes > SNAPSHOT_TEXT_BYTES ||
+			count != sizeof(front) + front.name_bytes ||
+			!is_end(&reader->head, front.from) || !is_end(&reader->head, front.to)))
 		result = nonsense(reader);
-	if (!result) {
-		memcpy(&front, bytes, sizeof(front));
-		if (front.name_bytes > SNAPSHOT_TEXT_BYTES ||
-		    count != sizeof(front) + front.name_bytes ||
-		    !is_end(&reader->head, front.from) || !is_end(&reader->head, front.to))
-			result = nonsense(reader);
-	}
 	if (!result) {
 		*link = (struct rk_snapshot_link){
 			.from = front.from,
