@@ -97,6 +97,11 @@ static int find_here(struct rk_runtime *runtime, const char *name, const char *h
 	bool alone = true;
 
 	pthread_mutex_lock(&runtime->mutex);
+	*found = hosts ? NULL : names_find(runtime, name);
+	if (*found) { /* registered: it alone is meant */
+		pthread_mutex_unlock(&runtime->mutex);
+		return 0;
+	}
 	for (struct rk_actor *actor = runtime->actors; actor && !hosts; actor = actor->next)
 		if (!strcmp(actor->name, name))
 			alone &= note_found(found, actor);

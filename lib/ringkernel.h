@@ -17,6 +17,7 @@
 #include "rk_hlc.h"
 #include "rk_io.h"
 #include "rk_msg.h"
+#include "rk_name.h"
 #include "rk_reload.h"
 #include "rk_remote.h"
 #include "rk_runtime.h"

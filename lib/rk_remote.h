@@ -42,7 +42,8 @@ RK_API int rk_link_publish(struct rk_link **link, struct rk_actor *to, const cha
  * @from: gets an outbox
  * @name: of the actor
  * @hosts: "verbs:ADDR:PORT+ADDR:PORT...", asked in this order until one has @name, and options;
- *	NULL: an actor of this runtime, by its own name or one that it is published by
+ *	NULL: an actor of this runtime, by a name that is registered (rk_name.h), else by its own
+ *	name or one that it is published by
  * @opts: NULL for the default
  *
  * Where this runtime itself publishes @name at one of @hosts, the link is a ring in memory, as

@@ -291,6 +291,7 @@ int rk_runtime_close(struct rk_runtime *runtime)
 		actor->ops->free(actor);
 	}
 	supervisors_free(runtime);
+	names_free(runtime);
 	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)
 		cuda_gpu_close(runtime->gpu[i]);
 	pthread_cond_destroy(&runtime->changed);

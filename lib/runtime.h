@@ -131,6 +131,8 @@ struct rk_runtime {
 	struct rk_actor *actors;
 	struct rk_link *links;
 	struct rk_supervisor *supervisors;
+	struct name *names; /* see lib/names.c */
+	struct rk_name_watch *watches;
 	unsigned int live; /* tasks that have not finished */
 	unsigned int joining; /* links that are being made */
 	bool taking; /* a snapshot: no links are made meanwhile */
@@ -161,6 +163,12 @@ void runtime_failed(struct rk_runtime *runtime, int result);
 
 /* The same, mutex held. */
 void runtime_keep_failure(struct rk_runtime *runtime, int result);
+
+/* The actor that is registered by @name, or NULL. Mutex held. */
+struct rk_actor *names_find(struct rk_runtime *runtime, const char *name);
+
+/* All names and watches, when nobody uses them any more. */
+void names_free(struct rk_runtime *runtime);
 
 /* Index of the worker to use for @asked; -EINVAL, said in rk_errmsg(). */
 int runtime_worker_index(const struct rk_runtime *runtime, int asked, int otherwise);
