@@ -103,14 +103,6 @@ extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint
 	(void)ctx;
 }
 
-static __device__ __forceinline__ void rk_group_sync(const struct rk_ctx *ctx)
-{
-	if (ctx->lanes == RK_GPU_WARP_LANES)
-		__syncwarp();
-	else
-		__syncthreads();
-}
-
 /* What the leader says, in every lane. */
 static __device__ __forceinline__ uint64_t rk_agree(struct rk_ctx *ctx, uint64_t said)
 {
