@@ -26,12 +26,16 @@ struct ticket {
 };
 
 /* A difference, for the counts wrap. */
+bool actor_has_obeyed(const struct rk_actor *actor, uint32_t told)
+{
+	return (int32_t)(actor->ops->obeyed(actor) - told) >= 0;
+}
+
 static bool is_obeyed(const void *what)
 {
 	const struct ticket *ticket = what;
-	const struct rk_actor *actor = ticket->actor;
 
-	return (int32_t)(actor->ops->obeyed(actor) - ticket->told) >= 0;
+	return actor_has_obeyed(ticket->actor, ticket->told);
 }
 
 static bool is_obeyed_or_over(const void *what)
@@ -161,7 +165,7 @@ int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns)
 {
 	const struct rk_msg msg = actor_order(CPU_KILL, NULL, NULL);
-	uint64_t end_ns = now_ns() + timeout_ns, now;
+	uint64_t end_ns = deadline_ns(timeout_ns), now;
 	int result = answers(actor, "kill");
 
 	if (result)
@@ -214,7 +218,6 @@ int rk_actor_start(struct rk_actor *actor, uint64_t timeout_ns)
  */
 int actor_borrow_spare(struct rk_actor *actor, const char *verb)
 {
-	const struct ticket ticket = {.actor = actor, .told = actor->spare_told};
 	int result = answers(actor, verb);
 	uint32_t bytes;
 
@@ -222,7 +225,8 @@ int actor_borrow_spare(struct rk_actor *actor, const char *verb)
 		return result;
 	pthread_mutex_lock(&actor->runtime->mutex);
 	bytes = actor->type->state_bytes;
-	if (actor->spare_lent && !(actor->spare_late && is_obeyed(&ticket)))
+	if (actor->spare_lent &&
+	    !(actor->spare_late && actor_has_obeyed(actor, actor->spare_told)))
 		result = rk_fail(
 			EBUSY,
 			"actor '%s': %s: it has not done with an earlier restart, copy or reload",

@@ -183,8 +183,7 @@ static int outcome(const struct actor_reload *reload)
 
 static int carry_out(struct actor_reload *reload, uint64_t stuck_ns, uint64_t timeout_ns)
 {
-	uint64_t now = now_ns();
-	uint64_t end_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+	uint64_t end_ns = deadline_ns(timeout_ns);
 	cpu_call_fn *begin = cpu_trial_begin;
 	struct rk_msg msg = actor_order(CPU_CALL, *(void **)&begin, &reload->trial);
 	int result = actor_command(reload->actor, &msg, timeout_ns, "reload");

@@ -29,8 +29,8 @@ static uint32_t index_of(const struct group *group, const struct rk_actor *actor
 /* The cut of an earlier snapshot that was given up, and the worker has not come back. */
 static bool is_held_up(const struct rk_actor *actor)
 {
-	return actor->cut && (!cpu_cut_is_back(actor->cut) ||
-			      (int32_t)(actor->ops->obeyed(actor) - actor->cut_told) < 0);
+	return actor->cut &&
+	       (!cpu_cut_is_back(actor->cut) || !actor_has_obeyed(actor, actor->cut_told));
 }
 
 static int check_actor(const struct rk_actor *actor)
@@ -49,6 +49,9 @@ static int check_actor(const struct rk_actor *actor)
 		return rk_fail(EBUSY, "actor '%s': snapshot: it %s: %s it first", actor->name,
 			       state == RK_ACTOR_FAILED ? "has failed" : "is dormant",
 			       state == RK_ACTOR_FAILED ? "restart" : "start");
+	if (actor_is_reloading(actor))
+		return rk_fail(EBUSY, "actor '%s': snapshot: its handler is being replaced: wait",
+			       actor->name);
 	if (is_held_up(actor))
 		return rk_fail(EBUSY,
 			       "actor '%s': snapshot: its handler has not come back since an "
@@ -67,10 +70,6 @@ static int check_group(const struct group *group)
 
 		if (result)
 			return result;
-		if (actor_is_reloading(actor))
-			return rk_fail(EBUSY,
-				       "snapshot: actor '%s': its handler is being replaced: wait",
-				       actor->name);
 		if (actor->runtime != group->runtime || index_of(group, actor) != i)
 			return rk_fail(
 				EINVAL,
@@ -153,10 +152,8 @@ static bool is_back_or_over(const void *what)
 
 static int wait_for_all(const struct group *group, uint64_t timeout_ns)
 {
-	uint64_t end_ns = now_ns() + timeout_ns;
+	uint64_t end_ns = deadline_ns(timeout_ns);
 
-	if (end_ns < timeout_ns)
-		end_ns = UINT64_MAX;
 	for (unsigned int i = 0; i < group->count; i++) {
 		struct rk_actor *actor = group->actors[i];
 		uint64_t now = now_ns(), left_ns = now < end_ns ? end_ns - now : 0;

@@ -21,4 +21,12 @@ static inline uint64_t now_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* When @timeout_ns from now are over; what is beyond the clock's range never is. */
+static inline uint64_t deadline_ns(uint64_t timeout_ns)
+{
+	uint64_t now = now_ns();
+
+	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+}
+
 #endif

@@ -226,6 +226,9 @@ void actor_stopped(void *actor);
 
 bool actor_has_stopped(const struct rk_actor *actor);
 
+/* It has obeyed the @told-th control message, as rk_actor.told counts. Any thread. */
+bool actor_has_obeyed(const struct rk_actor *actor, uint32_t told);
+
 /* It has obeyed more. On its worker's thread. */
 void actor_answered(struct rk_actor *actor);
 

@@ -24,10 +24,9 @@ static bool tell(struct child *child, const struct rk_msg *msg)
 	return true;
 }
 
-/* A difference, for the counts wrap. */
 static bool has_obeyed(const struct child *child)
 {
-	return (int32_t)(child->actor->ops->obeyed(child->actor) - child->told) >= 0;
+	return actor_has_obeyed(child->actor, child->told);
 }
 
 /* On the actor's worker. What a failed call left half done, a dormant actor has not begun, or a
