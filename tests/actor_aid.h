@@ -64,6 +64,13 @@ static inline __attribute__((unused)) struct placing plain(void **state)
 	return on;
 }
 
+/* The race detector holds signals back: in a loop without calls for ever, elsewhere for long. */
+#ifdef __SANITIZE_THREAD__
+#define SIGNALS_WAIT 1
+#else
+#define SIGNALS_WAIT 0
+#endif
+
 /* --- Help --- */
 
 AID void ok(int result)
@@ -228,6 +235,14 @@ AID uint64_t receive_all(struct rk_ring_rx *rx, uint64_t add, bool pauses)
 			pause_at_random(&random);
 	}
 	return count;
+}
+
+AID struct rk_actor_info info_of(const struct rk_actor *actor)
+{
+	struct rk_actor_info info;
+
+	rk_actor_info(actor, &info);
+	return info;
 }
 
 AID uint64_t dropped(const struct rk_actor_info *info)

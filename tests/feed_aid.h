@@ -62,6 +62,21 @@ AID void *feed(void *argument)
 	return NULL;
 }
 
+/* All that comes, until the ring is closed. */
+AID void take_cells(struct rk_ring_rx *rx, struct cells *cells)
+{
+	int got;
+
+	while (!rx->closed) {
+		make_room(cells, MORE_CELLS / 2);
+		got = rk_ring_recv_batch(rx, &cells->at[cells->count], MORE_CELLS / 2);
+		assert_true(got >= 0);
+		cells->count += (size_t)got;
+		if (!got && !rx->closed)
+			assert_int_not_equal(rk_ring_wait_recv(rx, LONG_NS), 0);
+	}
+}
+
 AID void expect_equal_messages(const struct cells *one, const struct cells *other)
 {
 	size_t count = one->count < other->count ? one->count : other->count, i = 0;

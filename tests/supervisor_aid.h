@@ -10,12 +10,6 @@
 
 #include <signal.h>
 
-#ifdef __SANITIZE_THREAD__
-#define SIGNALS_WAIT 1 /* and take long */
-#else
-#define SIGNALS_WAIT 0
-#endif
-
 enum {
 	STAGES = 4,
 	NOBODY = STAGES,
@@ -182,14 +176,6 @@ AID void expect_the_good(struct chain *chain)
 	}
 	assert_false(receive(chain->rx, &msg, 1));
 	pthread_join(chain->feeding, NULL);
-}
-
-AID struct rk_actor_info info_of(const struct rk_actor *actor)
-{
-	struct rk_actor_info info;
-
-	rk_actor_info(actor, &info);
-	return info;
 }
 
 AID void send_bad(struct chain *chain, uint64_t victim, uint64_t times)

@@ -32,7 +32,6 @@ static void run_book(const struct placing *on, const struct cells *packets, cons
 	struct rk_actor *actor;
 	struct rk_ring_rx *rx;
 	pthread_t thread;
-	int got = 0;
 
 	memset(out, 0, sizeof(*out));
 	assert_non_null(type);
@@ -42,14 +41,7 @@ static void run_book(const struct placing *on, const struct cells *packets, cons
 	ok(rk_link_host_out(&rx, actor, NULL));
 	ok(rk_link_host_in(&feeder.tx, actor, NULL));
 	pthread_create(&thread, NULL, feed, &feeder);
-	while (!rx->closed) {
-		make_room(&out->sent, MORE_CELLS / 2);
-		got = rk_ring_recv_batch(rx, &out->sent.at[out->sent.count], MORE_CELLS / 2);
-		assert_true(got >= 0);
-		out->sent.count += (size_t)got;
-		if (!got && !rx->closed)
-			assert_int_not_equal(rk_ring_wait_recv(rx, LONG_NS), 0);
-	}
+	take_cells(rx, &out->sent);
 	pthread_join(thread, NULL);
 	ok(rk_runtime_wait(runtime, LONG_NS));
 	rk_actor_info(actor, &out->info);

@@ -25,14 +25,6 @@ static struct rk_runtime *open_guarded(unsigned int workers)
 	return left_open;
 }
 
-static struct rk_actor_info info_of(const struct rk_actor *actor)
-{
-	struct rk_actor_info info;
-
-	rk_actor_info(actor, &info);
-	return info;
-}
-
 /* An actor with a way in and a way out. */
 struct line {
 	struct rk_actor *actor;
@@ -435,12 +427,6 @@ static void a_handler_that_traps_fails_alone(void **unused)
 	fail_alone(1000, SIGSEGV);
 	fail_alone(1001, SIGSEGV);
 }
-
-#ifdef __SANITIZE_THREAD__
-#define SIGNALS_WAIT 1
-#else
-#define SIGNALS_WAIT 0
-#endif
 
 static void a_stuck_handler_is_killed_alone(void **unused)
 {

@@ -7,12 +7,6 @@
 
 #include <signal.h>
 
-#ifdef __SANITIZE_THREAD__
-#define SIGNALS_WAIT 1
-#else
-#define SIGNALS_WAIT 0
-#endif
-
 /* --- Two handlers that send the sum of all words so far --- */
 
 struct first_state {
@@ -182,14 +176,6 @@ static void begin_load(struct load *load)
 {
 	pthread_create(&load->feeding, NULL, feed, load);
 	pthread_create(&load->taking, NULL, take, load);
-}
-
-static struct rk_actor_info info_of(const struct rk_actor *actor)
-{
-	struct rk_actor_info info;
-
-	rk_actor_info(actor, &info);
-	return info;
 }
 
 /* @in_second: the handler that is in place. */

@@ -10,12 +10,6 @@
 #include "actors.h"
 #include "rk_supervisor.h"
 
-#ifdef __SANITIZE_THREAD__
-#define SIGNALS_WAIT 1 /* in a loop without calls, for ever */
-#else
-#define SIGNALS_WAIT 0
-#endif
-
 enum {
 	WORKERS = 3,
 	STEPS = 200,
@@ -91,17 +85,8 @@ static void *feed_as_allowed(void *argument)
 static void *take(void *argument)
 {
 	struct pipeline *line = argument;
-	int got;
 
-	while (!line->out->closed) {
-		make_room(&line->sent, MORE_CELLS / 2);
-		got = rk_ring_recv_batch(line->out, &line->sent.at[line->sent.count],
-					 MORE_CELLS / 2);
-		assert_true(got >= 0);
-		line->sent.count += (size_t)got;
-		if (!got && !line->out->closed)
-			assert_int_not_equal(rk_ring_wait_recv(line->out, LONG_NS), 0);
-	}
+	take_cells(line->out, &line->sent);
 	return NULL;
 }
 
