@@ -13,6 +13,8 @@ ONLY=${ONLY:-}
 log=$B/log
 mkdir -p "$log"
 passed=0 failed=0 skipped=0
+failures=$log/failures
+: >"$failures"
 
 unset MAKEFLAGS MFLAGS MAKELEVEL # a make that a test starts is no part of this one
 export B CMOCKA_MESSAGE_OUTPUT=TAP
@@ -22,6 +24,13 @@ export UBSAN_OPTIONS="print_stacktrace=1 ${UBSAN_OPTIONS:-}"
 
 count() { # pattern file
 	grep -c -E "$1" "$2" || true
+}
+
+# What the log of the test that just ended says of its failure; shown again last, where one looks.
+failure() {
+	echo "  failed: $name, exit status $status; from $file:"
+	grep -E -B 15 '^not ok|ERROR|SUMMARY|fail' "$file" | tail -n 60 | sed 's/^/  | /'
+	[ ! -s "$file" ] || tail -n 15 "$file" | sed 's/^/  | /'
 }
 
 run() { # name command...
@@ -58,11 +67,7 @@ run() { # name command...
 		"$name" "$good" "$bad" "$skip" "$took"
 	grep -E '^(not )?ok .*# *(SKIP|skip)' "$file" |
 		sed -E 's/^(not )?ok [0-9]* *-* */  skipped: /'
-	if [ "$bad" != 0 ]; then
-		echo "  exit status $status; from $file:"
-		grep -E -B 15 '^not ok|ERROR|SUMMARY|fail' "$file" | tail -n 60 | sed 's/^/  | /'
-		[ -s "$file" ] && tail -n 15 "$file" | sed 's/^/  | /'
-	fi
+	[ "$bad" = 0 ] || failure | tee -a "$failures"
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 
@@ -116,5 +121,6 @@ done
 [ ! -e tests/rdma/run.sh ] || run rdma sh tests/rdma/run.sh short
 [ ! -e tests/kmod/run.sh ] || run kmod sh tests/kmod/run.sh stock
 
+cat "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
