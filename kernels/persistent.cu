@@ -103,17 +103,27 @@ static __device__ void rk_copy_image(const struct rk_gpu_params *params, bool lo
 	}
 }
 
-/* The block actor, of which every warp of the block is a part. Return: true when it was paused. */
-static __device__ bool rk_join(uint64_t *joined, bool resume)
+/* The block actor that all warps are to run, or 0; the same in all lanes of a warp. */
+static __device__ uint32_t rk_block_serial(uint32_t lane)
 {
-	struct rk_gpu_shared *shared = rk_shared();
+	uint32_t serial = lane == 0 ? atomicAdd(&rk_shared()->block_serial, 0) : 0;
+
+	return __shfl_sync(RK_FULL_WARP, serial, 0);
+}
+
+/*
+ * The block actor, of which every warp of the block is a part: what its spawn message says is theirs
+ * behind the barrier. Return: true when it was paused.
+ */
+static __device__ bool rk_join(bool resume)
+{
 	bool paused;
 
-	*joined = shared->block_serial;
+	__syncthreads();
 	paused = rk_dispatch<rk_block_group>(0, threadIdx.x, resume);
 	__syncthreads();
 	if (threadIdx.x == 0 && !paused)
-		shared->block_serial = 0;
+		atomicExch(&rk_shared()->block_serial, 0);
 	__syncthreads();
 	return paused;
 }
@@ -125,28 +135,30 @@ static __device__ void rk_sit(const struct rk_gpu_params *params)
 	struct rk_gpu_shared *shared = rk_shared();
 	struct rk_gpu_desk *desk = &shared->desk[warp];
 	bool resume = params->resume;
-	uint64_t joined = 0;
+	uint32_t joined = 0;
 
-	if (resume && !shared->block_serial && desk->spawn.serial &&
+	if (resume && !rk_block_serial(lane) && desk->spawn.serial &&
 	    rk_dispatch<rk_warp_group>(warp, lane, true))
 		return;
 	for (;;) {
-		uint64_t block_serial = shared->block_serial;
-		uint32_t call;
+		uint32_t serial = rk_block_serial(lane), call;
 
-		if (block_serial && block_serial != joined) {
-			if (rk_join(&joined, resume))
+		if (serial && serial != joined) {
+			if (rk_join(resume))
 				return;
+			joined = serial;
 			resume = false;
 			continue;
 		}
 		call = lane == 0 ? rk_look(desk) : 0;
+		/* A shuffle orders nothing: what the leader put on the desk is all lanes' behind this. */
+		__syncwarp();
 		call = __shfl_sync(RK_FULL_WARP, call, 0);
 		if (call == RK_CALL_LEAVE)
 			return;
 		if (call == RK_CALL_SPAWN && desk->spawn.group == RK_GPU_GROUP_BLOCK) {
 			if (lane == 0)
-				shared->block_serial = desk->spawn.serial;
+				atomicExch(&shared->block_serial, (uint32_t)desk->spawn.serial);
 		} else if (call == RK_CALL_SPAWN) {
 			if (rk_dispatch<rk_warp_group>(warp, lane, false))
 				return;

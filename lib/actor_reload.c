@@ -32,8 +32,7 @@ static void on_over(struct cpu_trial *trial)
 		free(trial->state);
 	}
 	trial->state = NULL;
-	free(actor->spare); /* of the former size */
-	actor->spare = NULL;
+	actor_copy_free(&actor->spare); /* of the former size */
 	actor->spare_lent = false;
 	reload->over = true;
 	pthread_cond_broadcast(&actor->runtime->changed);
@@ -51,6 +50,9 @@ void actor_reload_free(struct actor_reload *reload)
 static int check(const struct rk_actor *actor, const struct rk_actor_type *type,
 		 rk_convert_fn *convert, const struct rk_reload_opts *opts)
 {
+	if (actor->gpu)
+		return rk_fail(EOPNOTSUPP, "actor '%s': reload: an actor on a GPU cannot",
+			       actor->name);
 	if (!convert && type->state_bytes != actor->type->state_bytes)
 		return rk_fail(EINVAL,
 			       "actor '%s': reload: %u bytes of state become %u: give a function "

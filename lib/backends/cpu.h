@@ -3,7 +3,8 @@
  * cpu.h - the cpu backend: runs an actor's handler on a worker thread; private.
  *
  * The runtime talks to an actor through its control ring, in the same slots as everything else:
- * RK_MSG_START with the arguments, CPU_INBOX and CPU_OUTBOX with a ring's end, RK_MSG_STOP.
+ * RK_MSG_START with the arguments, which also ends a pause, CPU_INBOX and CPU_OUTBOX with a ring's
+ * end, RK_MSG_QUIESCE, RK_MSG_STOP.
  */
 #ifndef RK_BACKENDS_CPU_H
 #define RK_BACKENDS_CPU_H
@@ -28,12 +29,10 @@ enum {
 enum cpu_control {
 	CPU_INBOX = RK_MSG_USER, /* struct rk_ring_rx *, of this process as all pointers here */
 	CPU_OUTBOX,		 /* struct rk_ring_tx * */
-	CPU_RESUME,		 /* struct rk_msg *: its RK_MSG_START, if it had none yet */
-	/* struct rk_msg *: likewise. void *: its state, or NULL: zeros. struct rk_actor_type *:
-	 * whose state that is; no other's is taken.
+	/* struct rk_msg *: its RK_MSG_START. void *: its state, or NULL: zeros. struct
+	 * rk_actor_type *: whose state that is; no other's is taken.
 	 */
 	CPU_RESTART,
-	CPU_KILL,
 	CPU_LEAVE, /* the worker: the owner gives it to another */
 	CPU_CALL,  /* cpu_call_fn *, void * */
 };

@@ -52,6 +52,7 @@ struct cuda_part {
  * struct cuda_gpu_opts - zero is the default
  * @ordinal: as CUDA counts
  * @blocks: of each kernel; 0: CUDA_BLOCKS
+ * @nap_ns: of an empty seat between two looks; 0: by where it looks
  * @provider: of the near memory; NULL: the first that works
  * @near_bytes: 0: CUDA_NEAR_BYTES; likewise the next two
  * @calibrate: measure where latency is lowest
@@ -59,6 +60,7 @@ struct cuda_part {
 struct cuda_gpu_opts {
 	int ordinal;
 	unsigned int blocks;
+	uint32_t nap_ns;
 	const char *provider;
 	size_t near_bytes;
 	size_t host_bytes;
@@ -95,6 +97,7 @@ struct cuda_gpu {
 	struct rk_cuda_stream *copies;
 	struct cuda_calibration calibration;
 	unsigned int blocks; /* of a kernel to come */
+	uint32_t nap_ns;     /* of its empty seats */
 	char note[CUDA_NOTE_BYTES];
 
 	pthread_mutex_t mutex; /* guards all below, and the arenas */
@@ -135,7 +138,8 @@ int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part);
 /* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
 int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
 
-/* Copy device memory here, beside running kernels. 0 or -errno, said in rk_errmsg(). */
+/* Copy device memory here, or there, beside running kernels. 0 or -errno, said in rk_errmsg(). */
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes);
 int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes);
 
 /* Measure SMs against pages of near memory. 0 or -errno, said in rk_errmsg(). (cuda_calibrate.c) */
@@ -228,6 +232,7 @@ struct cuda_actor_opts {
 	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */
 	bool (*failed)(void *owner);  /* it failed: close its links; false: call again */
 	void (*done)(void *owner);    /* the seat is empty again, or lost */
+	void (*answered)(void *owner); /* more was obeyed */
 	void *owner;
 };
 
@@ -244,6 +249,7 @@ struct cuda_actor {
 	void *state_copy; /* once asked for */
 	struct rk_gpu_counters counters; /* once done */
 	struct cuda_actor *next_done; /* in the GPU's list of those that the owner must be told of */
+	uint32_t answered; /* of what it has obeyed, the owner knows */
 	bool told_stopped;
 	bool told_finished;
 	bool closed; /* failed, and its links are closed */
@@ -253,17 +259,32 @@ struct cuda_actor {
 
 /*
  * Spawn an actor at a free seat. 0; -EBUSY when all seats are taken; what cuda_kernel_for() and
- * cuda_take() return; said in rk_errmsg(). @actor is freed by cuda_actor_free().
+ * cuda_take() return; said in rk_errmsg(). @state: to go on with, or NULL. @actor is freed by
+ * cuda_actor_free().
  */
 int cuda_actor_open(struct cuda_actor **actor, struct cuda_gpu *gpu,
-		    const struct rk_actor_type *type, const char *name,
+		    const struct rk_actor_type *type, const char *name, const void *state,
 		    const struct cuda_actor_opts *opts);
 
 /* One control message. As cuda_actor_hurry(), callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
 int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg);
 
-/* Whether it has obeyed all that it was told. Callers take turns. */
-bool cuda_actor_obeyed(struct cuda_actor *actor);
+/* Whether its seat has taken all that it was told. Callers take turns. */
+bool cuda_actor_has_taken(struct cuda_actor *actor);
+
+/* Control messages that it has obeyed, of those it was told; probes do not count. Any thread. */
+uint32_t cuda_actor_obeyed(const struct cuda_actor *actor);
+
+/*
+ * Room for its state in @part, taken if that is empty, with @state in it if that is not NULL: for
+ * RK_GPU_RESTORE and RK_GPU_COPY, until it has obeyed. 0 or -errno, said.
+ */
+int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
+		    uint64_t *gpu_addr);
+
+/* What RK_GPU_COPY put there, once that was obeyed. 0 or -errno, said. */
+int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		      struct rk_gpu_copied *copied);
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry);
 
@@ -279,7 +300,7 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 const void *cuda_actor_state(struct cuda_actor *actor);
 
 /* What happened since the last call, each told once. The watcher's; mutex held. */
-enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4 };
+enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4, CUDA_ANSWERED = 8 };
 unsigned int cuda_actor_watch(struct cuda_actor *actor);
 
 /* Free the seats of actors that are done; the watcher tells their owners. Mutex held. */

@@ -160,29 +160,44 @@ int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg)
 	return send(actor, cells);
 }
 
-bool cuda_actor_obeyed(struct cuda_actor *actor)
+bool cuda_actor_has_taken(struct cuda_actor *actor)
 {
 	return rk_ring_tx_free(&seat_of(actor)->control) == RK_GPU_CONTROL_SLOTS;
 }
 
+uint32_t cuda_actor_obeyed(const struct cuda_actor *actor)
+{
+	/* A11: pairs with R11 in kernels/gpu_actor.cuh: what was asked for has been done. */
+	uint64_t word = __atomic_load_n(&status_of(actor)->obeyed, __ATOMIC_ACQUIRE);
+
+	return word >> 32 == (uint32_t)actor->serial ? (uint32_t)word : 0;
+}
+
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry)
 {
-	if (hurry == RK_GPU_PATIENT || actor->done)
+	if (hurry <= seat_of(actor)->hurry || actor->done)
 		return;
 	seat_of(actor)->hurry = hurry;
 	cuda_seat_say(actor->kernel, actor->seat);
 }
 
-static int send_spawn(struct cuda_actor *actor, uint32_t handler)
+/* As the seat clears and copies it. */
+static uint32_t state_bytes(const struct cuda_actor *actor)
+{
+	return (actor->type->state_bytes + 15) / 16 * 16;
+}
+
+static int send_spawn(struct cuda_actor *actor, uint32_t handler, bool kept)
 {
 	struct rk_msg msg = {.type = RK_GPU_SPAWN, .slots = 1};
 	struct rk_gpu_spawn spawn = {
 		.state = actor->state.gpu_addr,
 		.scratch = actor->scratch.gpu_addr,
 		.serial = actor->serial,
-		.state_bytes = (actor->type->state_bytes + 15) / 16 * 16,
+		.state_bytes = state_bytes(actor),
 		.handler = handler,
 		.group = actor->opts.group,
+		.kept = kept,
 	};
 
 	memcpy(msg.body, &spawn, sizeof(spawn));
@@ -190,7 +205,7 @@ static int send_spawn(struct cuda_actor *actor, uint32_t handler)
 }
 
 int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct rk_actor_type *type,
-		    const char *name, const struct cuda_actor_opts *opts)
+		    const char *name, const void *state, const struct cuda_actor_opts *opts)
 {
 	struct cuda_actor *actor = calloc(1, sizeof(*actor));
 	uint32_t handler;
@@ -209,11 +224,40 @@ int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct 
 	if (!result)
 		result = cuda_take(gpu, CUDA_DEEP, actor->kernel->scratch_bytes, "what an actor sends",
 				   &actor->scratch);
+	if (!result && state)
+		result = cuda_copy_in(gpu, actor->state.gpu_addr, state, type->state_bytes);
 	if (!result)
 		result = take_seat(actor);
 	if (!result)
-		result = send_spawn(actor, handler);
+		result = send_spawn(actor, handler, state != NULL);
 	return result;
+}
+
+/* --- Another state, or a copy of it --- */
+
+int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
+		    uint64_t *gpu_addr)
+{
+	int result = 0;
+
+	if (!part->bytes)
+		result = cuda_take(actor->gpu, CUDA_DEEP,
+				   state_bytes(actor) + sizeof(struct rk_gpu_copied),
+				   "a copy of an actor's state", part);
+	*gpu_addr = part->gpu_addr;
+	if (!result && state)
+		result = cuda_copy_in(actor->gpu, *gpu_addr, state, actor->type->state_bytes);
+	return result;
+}
+
+int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		      struct rk_gpu_copied *copied)
+{
+	uint64_t from = part->gpu_addr;
+	int result = cuda_copy_out(actor->gpu, state, from, actor->type->state_bytes);
+
+	return result ? result :
+			cuda_copy_out(actor->gpu, copied, from + state_bytes(actor), sizeof(*copied));
 }
 
 /* --- Watching --- */
@@ -280,8 +324,10 @@ void cuda_actors_reap(struct cuda_kernel *kernel)
 unsigned int cuda_actor_watch(struct cuda_actor *actor)
 {
 	enum rk_gpu_phase phase = cuda_actor_phase(actor);
-	unsigned int news = 0;
+	uint32_t obeyed = cuda_actor_obeyed(actor);
+	unsigned int news = obeyed != actor->answered ? CUDA_ANSWERED : 0;
 
+	actor->answered = obeyed;
 	if (actor->gpu->failed)
 		__atomic_store_n(&actor->failed, true, __ATOMIC_RELAXED);
 	if ((phase >= RK_GPU_CLOSING || actor->failed) && !actor->told_stopped) {

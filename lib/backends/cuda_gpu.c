@@ -116,6 +116,20 @@ static int start_zero(struct cuda_gpu *gpu, const void *how)
 	return gpu->gpu.cuda->fill_async(t->gpu_addr, 0, t->bytes, gpu->copies);
 }
 
+static int start_in(struct cuda_gpu *gpu, const void *how)
+{
+	const struct transfer *t = how;
+
+	return gpu->gpu.cuda->copy_to_gpu_async(t->gpu_addr, t->host, t->bytes, gpu->copies);
+}
+
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes)
+{
+	const struct transfer t = {.host = (void *)(uintptr_t)from, .gpu_addr = to, .bytes = bytes};
+
+	return copy(gpu, start_in, &t, "copy in");
+}
+
 int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes)
 {
 	const struct transfer t = {.host = to, .gpu_addr = from, .bytes = bytes};
@@ -278,6 +292,8 @@ static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
 		news = cuda_actor_watch(actor);
 	}
 	pthread_mutex_unlock(&gpu->mutex);
+	if (news & CUDA_ANSWERED)
+		tell.answered(tell.owner);
 	if (news & CUDA_STOPPED)
 		tell.stopped(tell.owner);
 	if (news & CUDA_FAILED)
@@ -384,6 +400,7 @@ int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 		return rk_fail(ENOMEM, "GPU %d: no memory", opts->ordinal);
 	pthread_mutex_init(&gpu->mutex, NULL);
 	gpu->blocks = opts->blocks ? opts->blocks : CUDA_BLOCKS;
+	gpu->nap_ns = opts->nap_ns;
 	result = rk_cuda_gpu_open(&gpu->gpu, opts->ordinal);
 	if (!result)
 		result = identify(gpu);

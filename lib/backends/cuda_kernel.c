@@ -120,10 +120,11 @@ static int launch(struct cuda_kernel *kernel, bool resume)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	bool near = rk_region_info(gpu->memory[CUDA_NEAR].region)->on_gpu;
+	uint32_t nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS;
 	struct rk_gpu_params params = {.seats = kernel->seats_part.gpu_addr,
 				       .markers = kernel->markers_part.gpu_addr,
 				       .status = kernel->status_part.gpu_addr,
-				       .nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS,
+				       .nap_ns = gpu->nap_ns ? gpu->nap_ns : nap_ns,
 				       .image = kernel->image_part.gpu_addr,
 				       .image_bytes = kernel->shared_bytes,
 				       .resume = resume};
