@@ -30,7 +30,10 @@ struct rk_gpu_scratch {
 	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
 };
 
-/* One group's part of shared memory; from @seat on it is the warp's own, whatever sits there. */
+/*
+ * One group's part of shared memory. From @rx on it is the actor's, which takes it along to another
+ * seat; from @seat on the warp's own, whatever sits there.
+ */
 struct rk_gpu_desk {
 	uint8_t staging[RK_STAGING_CELLS * RK_CELL_BYTES]; /* sent by the handler, not yet stored */
 	struct rk_gpu_rx rx[RK_GPU_LINKS];
@@ -63,6 +66,9 @@ struct rk_gpu_desk {
 	uint64_t host_word; /* as last read */
 	uint64_t beat;
 };
+
+#define RK_PARCEL_AT	offsetof(struct rk_gpu_desk, rx)
+#define RK_PARCEL_WORDS ((offsetof(struct rk_gpu_desk, seat) - RK_PARCEL_AT) / 8)
 
 /* A block's shared memory; the rings between its actors follow, aligned as slots are. */
 struct RK_ALIGNED(RK_SLOT_BYTES) rk_gpu_shared {
@@ -532,9 +538,10 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 enum rk_gpu_event {
 	RK_GPU_NOTHING,
 	RK_GPU_TO_START, /* the message lies in scratch->longer, as for the next */
-	RK_GPU_TO_BEGIN,
+	RK_GPU_TO_BEGIN, /* in the order of enum rk_gpu_control */
 	RK_GPU_TO_RESTORE,
 	RK_GPU_TO_COPY,
+	RK_GPU_TO_LEAVE,
 };
 
 /* Tell the host how far this actor is. */
@@ -738,14 +745,12 @@ static __device__ void rk_obey_state(struct rk_gpu_desk *desk, const uint64_t *c
 {
 	uint32_t type = (uint32_t)(cell[0] & 0xffff);
 
-	if (type != RK_GPU_COPY && desk->phase >= RK_GPU_DRAINING)
+	if (type < RK_GPU_COPY && desk->phase >= RK_GPU_DRAINING)
 		return;
 	if (type == RK_GPU_BEGIN)
 		rk_keep_start(desk, cell);
 	desk->event_at = cell[1];
-	desk->event = type == RK_GPU_BEGIN   ? RK_GPU_TO_BEGIN :
-		      type == RK_GPU_RESTORE ? RK_GPU_TO_RESTORE :
-					       RK_GPU_TO_COPY;
+	desk->event = RK_GPU_TO_BEGIN + type - RK_GPU_BEGIN;
 }
 
 /* Do what the message says. Words for an earlier actor of the seat are passed over. */
@@ -772,6 +777,7 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 	case RK_GPU_BEGIN:
 	case RK_GPU_RESTORE:
 	case RK_GPU_COPY:
+	case RK_GPU_MOVE:
 		rk_obey_state(desk, cell);
 		break;
 	case RK_GPU_INBOX:

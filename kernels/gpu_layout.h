@@ -33,6 +33,7 @@ enum rk_gpu_control {
 	RK_GPU_BEGIN,		    /* as RK_MSG_START, but from zeros, whatever it did before */
 	RK_GPU_RESTORE,		    /* u64: device address of the state to go on with */
 	RK_GPU_COPY,		    /* u64: device address for its state, and struct rk_gpu_copied */
+	RK_GPU_MOVE,		    /* u64: device address for what it takes along to another seat */
 };
 
 enum rk_gpu_phase {
@@ -73,6 +74,7 @@ enum rk_gpu_place {
  * @state: device address; zeroed by the seat, unless @kept
  * @scratch: device address of struct rk_gpu_scratch (kernels/gpu_actor.cuh)
  * @serial: of this actor, never 0; status and marker carry it
+ * @parcel: device address of what it left another seat with, to go on from there; 0: none
  * @state_bytes: a multiple of 16
  * @handler: index in the module's table
  * @group: enum rk_gpu_group
@@ -82,6 +84,7 @@ struct rk_gpu_spawn {
 	uint64_t state;
 	uint64_t scratch;
 	uint64_t serial;
+	uint64_t parcel;
 	uint32_t state_bytes;
 	uint32_t handler;
 	uint32_t group;

@@ -657,6 +657,37 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		}
 	}
 
+	/* All that another seat needs to go on from here. */
+	static __device__ __noinline__ void pack(const struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		const uint64_t *words = (const uint64_t *)((const uint8_t *)desk + RK_PARCEL_AT);
+
+		for (uint32_t i = lane; i < RK_PARCEL_WORDS; i += GROUP::lanes)
+			rk_store_word(desk->event_at + 8 * i, words[i]);
+		__threadfence_system();
+	}
+
+	/* The spawn message stays as it came: code and state may be others than before. */
+	static __device__ __noinline__ void unpack(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		uint64_t *words = (uint64_t *)((uint8_t *)desk + RK_PARCEL_AT);
+		struct rk_gpu_spawn spawn = desk->spawn;
+
+		GROUP::sync();
+		for (uint32_t i = lane; i < RK_PARCEL_WORDS; i += GROUP::lanes)
+			words[i] = rk_load_word(spawn.parcel + 8 * i);
+		GROUP::sync();
+		if (lane == 0) {
+			desk->spawn = spawn;
+			desk->host_word = rk_host_word(desk);
+			desk->event = RK_GPU_NOTHING;
+			desk->answered = ~desk->obeyed;
+			rk_enter(desk, (enum rk_gpu_phase)desk->phase);
+			rk_answer(desk);
+		}
+		GROUP::sync();
+	}
+
 	/* What is left to do of the last control message, and the answer. */
 	static __device__ __forceinline__ void obey(struct rk_gpu_desk *desk, uint32_t lane)
 	{
@@ -670,6 +701,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			break;
 		case RK_GPU_TO_COPY:
 			copy_state(desk, lane);
+			break;
+		case RK_GPU_TO_LEAVE:
+			pack(desk, lane);
 			break;
 		}
 		GROUP::sync();
@@ -773,13 +807,24 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
+	/* The seat is empty from here on; the actor is told where else to go on. */
+	static __device__ bool leave(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		GROUP::sync();
+		if (lane == 0)
+			desk->spawn.serial = 0;
+		return false;
+	}
+
 	/* @resume: go on where a pause came. Return: true when paused: the desk holds all there is. */
 	static __device__ __noinline__ bool run(uint32_t seat, uint32_t lane, bool resume)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		bool came;
 
-		if (!resume)
+		if (!resume && desk->spawn.parcel)
+			unpack(desk, lane);
+		else if (!resume)
 			begin(desk, lane);
 		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
@@ -789,6 +834,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			if (desk->share[0] == RK_ASIDE_PAUSED)
 				return true;
 			obey(desk, lane);
+			if (desk->event == RK_GPU_TO_LEAVE)
+				return leave(desk, lane);
 			/* Not before it has obeyed all: of a link that it does not know it would tell nobody. */
 			if (desk->event == RK_GPU_NOTHING &&
 			    (uint32_t)desk->control_taken == desk->host_word >> 32 &&

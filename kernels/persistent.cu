@@ -27,9 +27,10 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 	X(3, rk_l2_forward, nullptr)
 #endif
 
-/* For the host: shared memory of a block, and scratch of an actor, in bytes. */
-extern "C" __device__ const uint32_t rk_sizes[2] = {sizeof(struct rk_gpu_shared),
-						    sizeof(struct rk_gpu_scratch)};
+/* For the host, in bytes: shared memory of a block, scratch of an actor, what one takes along. */
+extern "C" __device__ const uint32_t rk_sizes[3] = {sizeof(struct rk_gpu_shared),
+						    sizeof(struct rk_gpu_scratch),
+						    8 * RK_PARCEL_WORDS};
 
 /* Run the actor whose spawn message lies on the desk. Return: true when it was paused. */
 template <class GROUP>
@@ -128,26 +129,28 @@ static __device__ bool rk_join(bool resume)
 	return paused;
 }
 
+/* What was there when the kernel was paused goes on. Return: true when it was paused again. */
+static __device__ bool rk_go_on(uint32_t warp, uint32_t lane)
+{
+	if (rk_block_serial(lane))
+		return rk_join(true);
+	return rk_shared()->desk[warp].spawn.serial && rk_dispatch<rk_warp_group>(warp, lane, true);
+}
+
 /* A warp at its seat, until it is told to leave or its actor is paused. */
 static __device__ void rk_sit(const struct rk_gpu_params *params)
 {
 	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
 	struct rk_gpu_shared *shared = rk_shared();
 	struct rk_gpu_desk *desk = &shared->desk[warp];
-	bool resume = params->resume;
-	uint32_t joined = 0;
+	uint32_t call;
 
-	if (resume && !rk_block_serial(lane) && desk->spawn.serial &&
-	    rk_dispatch<rk_warp_group>(warp, lane, true))
+	if (params->resume && rk_go_on(warp, lane))
 		return;
 	for (;;) {
-		uint32_t serial = rk_block_serial(lane), call;
-
-		if (serial && serial != joined) {
-			if (rk_join(resume))
+		if (rk_block_serial(lane)) {
+			if (rk_join(false))
 				return;
-			joined = serial;
-			resume = false;
 			continue;
 		}
 		call = lane == 0 ? rk_look(desk) : 0;
@@ -169,6 +172,14 @@ static __device__ void rk_sit(const struct rk_gpu_params *params)
 	}
 }
 
+/* All blocks of a cluster: they reach into each other's shared memory between two of these. */
+static __device__ void rk_sync_cluster()
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+#endif
+}
+
 /*
  * Seats of a block, and of a cluster, end together: until the last has left, the others may write
  * into its shared memory.
@@ -183,13 +194,12 @@ extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1
 	else if (threadIdx.x == 0)
 		rk_shared()->block_serial = 0;
 	__syncthreads();
+	rk_sync_cluster();
 	if (lane == 0)
 		rk_sit_down(&rk_shared()->desk[warp], params, blockIdx.x * RK_GPU_WARPS + warp);
 	__syncthreads();
 	rk_sit(&params);
 	__syncthreads();
-#if __CUDA_ARCH__ >= 900
-	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
-#endif
+	rk_sync_cluster();
 	rk_copy_image(&params, false);
 }

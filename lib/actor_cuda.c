@@ -206,6 +206,7 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_bad = from.dropped_bad;
 	info->dropped_stopped = from.dropped_stopped;
 	info->restarts = from.restarts;
+	info->reloads = actor->reloads;
 }
 
 static const void *memory_of(struct rk_actor *actor)
@@ -244,6 +245,7 @@ static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **g
 		.ordinal = ordinal,
 		.blocks = runtime->opts.gpu_blocks,
 		.nap_ns = runtime->opts.gpu_nap_ns,
+		.stuck_ns = runtime->opts.gpu_stuck_ns,
 		.provider = runtime->opts.gpu_provider,
 		.calibrate = runtime->opts.gpu_calibrate,
 	};
@@ -261,37 +263,33 @@ static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **g
 	return 0;
 }
 
-static int check_place(const struct rk_actor_opts *opts, const char *name)
+int actor_cuda_place(struct cuda_actor_opts *out, int gpu, enum rk_where where,
+		     const struct rk_actor *other, const char *name)
 {
-	if (opts->where == RK_WHERE_ANY)
+	static const enum cuda_where as[] = {
+		[RK_WHERE_ANY] = CUDA_ANYWHERE,
+		[RK_WHERE_BLOCK] = CUDA_BESIDE,
+		[RK_WHERE_CLUSTER] = CUDA_CLUSTER,
+		[RK_WHERE_APART] = CUDA_APART,
+	};
+
+	*out = (struct cuda_actor_opts){.where = CUDA_ANYWHERE};
+	if (where == RK_WHERE_ANY)
 		return 0;
-	if (!opts->other || !opts->other->gpu || opts->other->gpu->gpu.ordinal != opts->gpu)
+	if (where > RK_WHERE_APART || !other || !other->gpu || other->gpu->gpu.ordinal != gpu)
 		return rk_fail(EINVAL, "actor '%s': a place seen from another: give an actor on GPU %d",
-			       name, opts->gpu);
+			       name, gpu);
+	out->where = as[where];
+	out->other = actor_cuda_of(other);
 	return 0;
 }
 
 int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
-	static const enum cuda_where where[] = {
-		[RK_WHERE_ANY] = CUDA_ANYWHERE,
-		[RK_WHERE_BLOCK] = CUDA_BESIDE,
-		[RK_WHERE_CLUSTER] = CUDA_CLUSTER,
-		[RK_WHERE_APART] = CUDA_APART,
-	};
 	const char *name = opts->name ? opts->name : type->name;
 	struct gpu_actor *actor = calloc(1, sizeof(*actor));
-	struct cuda_actor_opts cuda_opts = {
-		.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP,
-		.where = where[opts->where],
-		.other = opts->where && opts->other ? actor_cuda_of(opts->other) : NULL,
-		.stopped = on_stopped,
-		.failed = on_failed,
-		.done = on_done,
-		.answered = on_answered,
-		.owner = actor,
-	};
+	struct cuda_actor_opts cuda_opts;
 	int result;
 
 	if (!actor)
@@ -302,7 +300,13 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 	actor->base.name = strdup(name);
 	if (!actor->base.name)
 		return rk_fail(ENOMEM, "actor '%s': no memory", name);
-	result = check_place(opts, name);
+	result = actor_cuda_place(&cuda_opts, opts->gpu, opts->where, opts->other, name);
+	cuda_opts.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP;
+	cuda_opts.stopped = on_stopped;
+	cuda_opts.failed = on_failed;
+	cuda_opts.done = on_done;
+	cuda_opts.answered = on_answered;
+	cuda_opts.owner = actor;
 	if (!result && (result = open_gpu(runtime, opts->gpu, &actor->base.gpu)))
 		rk_fail_within(result, "actor '%s'", name);
 	/* Live from before it is told: it may be over before we come back. */

@@ -42,8 +42,7 @@ int actor_borrow_spare(struct rk_actor *actor, const char *verb)
 
 	pthread_mutex_lock(&actor->runtime->mutex);
 	bytes = actor->type->state_bytes;
-	if (actor->spare_lent &&
-	    !(actor->spare_late && actor_has_obeyed(actor, actor->spare_told)))
+	if (actor->spare_lent && !(actor->spare_late && actor_has_obeyed(actor, actor->spare_told)))
 		result = rk_fail(
 			EBUSY,
 			"actor '%s': %s: it has not done with an earlier restart, copy or reload",

@@ -235,6 +235,23 @@ RK_API int rk_actor_restart(struct rk_actor *actor, const void *state, uint64_t 
 RK_API int rk_actor_move(struct rk_actor *actor, int worker, uint64_t timeout_ns);
 
 /**
+ * rk_actor_reseat() - to another seat of its GPU
+ * @actor: on a GPU
+ * @where: seen from @other; RK_WHERE_ANY: where one is free, nearest to the host first
+ * @other: an actor on the same GPU; NULL with RK_WHERE_ANY
+ * @timeout_ns: at most this long for its handler to come back
+ *
+ * Rings and state stay where they lie. A block actor moves to an empty block.
+ *
+ * Context: any thread but a worker's; sleeps.
+ * Return: 0; -EINVAL for a place that there is not; -EBUSY when no seat is free there; -EPIPE when it
+ * has stopped or drains; -ETIMEDOUT when its handler has not come back; -EOPNOTSUPP on a CPU, or when a link of it lies in shared memory of a block; -EIO
+ * when the GPU has died; said in rk_errmsg().
+ */
+RK_API int rk_actor_reseat(struct rk_actor *actor, enum rk_where where,
+			   const struct rk_actor *other, uint64_t timeout_ns);
+
+/**
  * rk_actor_copy() - the state of an actor that runs, as it is between two messages
  * @actor: spawned
  * @state: out; of its type's size

@@ -111,6 +111,7 @@ struct rk_actor {
 	bool spare_lent;
 	bool spare_late;
 	struct actor_reload *reload; /* the last: see lib/actor_reload.c */
+	uint64_t reloads; /* on a GPU; on a CPU its worker counts them */
 	struct cpu_cut *cut; /* its part of a snapshot, once one was taken; see lib/checkpoint.c */
 	uint32_t cut_told;   /* to forget one: obeyed when as many are */
 };
@@ -276,6 +277,14 @@ int actor_cpu_start(struct rk_actor *actor);
 int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts);
 struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
+
+/* Where @where is for the backend, seen from @other on GPU @gpu. 0 or -EINVAL, said. */
+int actor_cuda_place(struct cuda_actor_opts *out, int gpu, enum rk_where where,
+		     const struct rk_actor *other, const char *name);
+
+/* Another handler for an actor on a GPU (lib/actor_seat.c); as rk_actor_reload(), without a trial. */
+int actor_cuda_reload(struct rk_actor *actor, const struct rk_actor_type *type,
+		      void (*convert)(void *to, const void *from), uint64_t timeout_ns);
 
 /*
  * @actor died: close the host's ends of its links, with RK_CLOSE_PEER_DIED. False when a ring is

@@ -129,8 +129,11 @@ static void live(struct rk_actor *actor, struct rk_ring_tx *tx, struct rk_ring_r
 
 static void run_course(const struct course *course, uint32_t count, uint32_t nap_ns)
 {
-	const struct rk_runtime_opts opts = {
-		.size = sizeof(opts), .workers = 1, .gpu_blocks = 2 + 2, .gpu_nap_ns = nap_ns};
+	const struct rk_runtime_opts opts = {.size = sizeof(opts),
+					     .workers = 1,
+					     .gpu_blocks = 2 + 2,
+					     .gpu_nap_ns = nap_ns,
+					     .gpu_stuck_ns = WAIT_NS};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = SLOTS};
 	struct rk_link_opts middle = link;
 	struct rk_actor *first, *last;

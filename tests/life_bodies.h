@@ -111,18 +111,17 @@ AID bool is_over(const struct load *load)
 }
 
 AID void begin_load(struct load *load, const struct placing *on, struct rk_runtime *runtime,
-		    uint64_t count, uint64_t capacity, bool pauses)
+		    uint64_t count, struct rk_link_opts link, bool pauses)
 {
-	const struct rk_link_opts opts = slots(capacity);
-
 	*load = (struct load){.runtime = runtime, .count = count};
 	for (unsigned int i = 0; i < 3; i++) {
 		load->actor[i] = spawn(runtime, on, RK_ANY_WORKER, i + 1);
 		if (i)
-			ok(rk_link_actors(NULL, load->actor[i - 1], load->actor[i], &opts));
+			ok(rk_link_actors(NULL, load->actor[i - 1], load->actor[i], &link));
 	}
-	ok(rk_link_host_out(&load->rx, load->actor[2], &opts));
-	ok(rk_link_host_in(&load->sender.tx, load->actor[0], &opts));
+	link.place = RK_PLACE_NEAREST;
+	ok(rk_link_host_out(&load->rx, load->actor[2], &link));
+	ok(rk_link_host_in(&load->sender.tx, load->actor[0], &link));
 	load->sender.count = count;
 	load->sender.pauses = pauses;
 	pthread_create(&load->feeding, NULL, send_all, &load->sender);
@@ -158,7 +157,7 @@ AID void pauses_lose_nothing(void **state)
 	struct load load;
 	uint64_t random = aid_choose_seed(3), pauses = 0;
 
-	begin_load(&load, on, runtime, LOAD, 64, false);
+	begin_load(&load, on, runtime, LOAD, slots(64), false);
 	while (!is_over(&load)) {
 		struct rk_actor *actor = load.actor[aid_below(&random, 3)];
 		int result = rk_actor_pause(actor, LONG_NS);
@@ -188,7 +187,7 @@ AID void a_copy_is_taken_between_two_messages(void **state)
 	struct test_state copy = {0};
 	uint64_t last = 0;
 
-	begin_load(&load, on, runtime, LOAD, 256, false);
+	begin_load(&load, on, runtime, LOAD, slots(256), false);
 	do {
 		ok(rk_actor_copy(load.actor[1], &copy, LONG_NS));
 		assert_int_equal(copy.started, 1);
@@ -196,7 +195,8 @@ AID void a_copy_is_taken_between_two_messages(void **state)
 		assert_int_equal(copy.out_of_order, 0);
 		assert_true(copy.handled >= last);
 		last = copy.handled;
-		/* What it sent on last is the message that it counted last; in a batch it notes none. */
+		/* What it sent on last is the message that it counted last; in a batch it notes
+		 * none. */
 		if (copy.handled && !on->type->batch)
 			assert_int_equal(copy.word, (copy.handled - 1) * 3 + 1 + 2);
 	} while (!is_over(&load));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scenario_bodies.h - the market-data pipeline under load, mdp3_book and an actor behind it that can be made to fail,
- * while both are paused, moved, copied, restarted and failed at random: every message that comes
- * out, and every byte of the books, as in a run that nobody disturbed. RK_SEED repeats a run;
- * SCENARIO_STEPS says how much happens. The body takes, as its cmocka state, where the books are; the
- * actor that fails is on a CPU.
+ * scenario_bodies.h - the market-data pipeline under load, mdp3_book and an actor behind it that
+ * can be made to fail, while both are paused, moved, copied, restarted and failed at random: every
+ * message that comes out, and every byte of the books, as in a run that nobody disturbed. RK_SEED
+ * repeats a run; SCENARIO_STEPS says how much happens. The body takes, as its cmocka state, where
+ * the books are; the actor that fails is on a CPU.
  */
 #ifndef SCENARIO_BODIES_H
 #define SCENARIO_BODIES_H
@@ -203,9 +203,10 @@ static void take_step(struct pipeline *line, enum step step, uint64_t *random, u
 		ok(rk_actor_start(either, LONG_NS));
 		break;
 	case STEP_MOVE:
-		if (line->on->backend != RK_BACKEND_CPU)
-			either = line->passer;
-		ok(rk_actor_move(either, (int)aid_below(random, WORKERS), LONG_NS));
+		if (line->on->backend == RK_BACKEND_CUDA && either == line->book)
+			ok(rk_actor_reseat(either, RK_WHERE_ANY, NULL, LONG_NS));
+		else
+			ok(rk_actor_move(either, (int)aid_below(random, WORKERS), LONG_NS));
 		break;
 	case STEP_RESTART:
 		begin_anew(line->book, sizeof(struct rk_mdp3_state));

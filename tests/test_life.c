@@ -29,7 +29,7 @@ static void move_at_random(uint64_t count, uint64_t capacity, bool pauses, uint3
 	uint64_t random = aid_choose_seed(4), moves = 0;
 
 	ok(rk_runtime_open(&left_open, &opts));
-	begin_load(&load, &relays, left_open, count, capacity, pauses);
+	begin_load(&load, &relays, left_open, count, slots(capacity), pauses);
 	while (!is_over(&load)) {
 		done_or_over(rk_actor_move(load.actor[aid_below(&random, 3)],
 					   (int)aid_below(&random, 3), LONG_NS));

@@ -53,6 +53,7 @@ struct cuda_part {
  * @ordinal: as CUDA counts
  * @blocks: of each kernel; 0: CUDA_BLOCKS
  * @nap_ns: of an empty seat between two looks; 0: by where it looks
+ * @stuck_ns: a seat that does not come round for so long is lost; 0: CUDA_STUCK_NS
  * @provider: of the near memory; NULL: the first that works
  * @near_bytes: 0: CUDA_NEAR_BYTES; likewise the next two
  * @calibrate: measure where latency is lowest
@@ -61,6 +62,7 @@ struct cuda_gpu_opts {
 	int ordinal;
 	unsigned int blocks;
 	uint32_t nap_ns;
+	uint64_t stuck_ns;
 	const char *provider;
 	size_t near_bytes;
 	size_t host_bytes;
@@ -69,6 +71,7 @@ struct cuda_gpu_opts {
 };
 
 #define CUDA_BLOCKS 4
+#define CUDA_STUCK_NS 2000000000ULL
 #define CUDA_NEAR_BYTES ((size_t)64 << 20)
 #define CUDA_HOST_BYTES ((size_t)64 << 20)
 #define CUDA_DEEP_BYTES ((size_t)256 << 20)
@@ -98,6 +101,7 @@ struct cuda_gpu {
 	struct cuda_calibration calibration;
 	unsigned int blocks; /* of a kernel to come */
 	uint32_t nap_ns;     /* of its empty seats */
+	uint64_t stuck_ns;
 	char note[CUDA_NOTE_BYTES];
 
 	pthread_mutex_t mutex; /* guards all below, and the arenas */
@@ -154,6 +158,8 @@ int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *p
 /* --- Kernels (cuda_kernel.c) --- */
 
 struct cuda_seat {
+	struct cuda_kernel *kernel;
+	unsigned int index;
 	struct cuda_actor *actor; /* who sits here; a block actor at each seat of its block */
 	struct rk_ring_tx control;
 	uint64_t told;
@@ -176,6 +182,7 @@ struct cuda_kernel {
 	unsigned int pool_bytes; /* shared memory of a block for rings */
 	unsigned int shared_bytes;
 	uint64_t scratch_bytes;
+	uint64_t parcel_bytes; /* of what an actor takes along to another seat */
 	struct rk_cuda_function *function;
 	struct cuda_part image_part; /* of its blocks' shared memory, while it is paused */
 	struct cuda_part seats_part;
@@ -238,14 +245,15 @@ struct cuda_actor_opts {
 
 struct cuda_actor {
 	struct cuda_gpu *gpu;
-	struct cuda_kernel *kernel;
 	const struct rk_actor_type *type;
 	char *name;
-	unsigned int seat; /* the first */
+	struct cuda_seat *at; /* the first of its seats; atomic, for it may be moved */
 	uint64_t serial;
+	uint32_t handler; /* in its kernel's table */
 	struct cuda_actor_opts opts;
 	struct cuda_part state;
 	struct cuda_part scratch;
+	struct cuda_part parcel; /* once it was moved: what it takes along */
 	void *state_copy; /* once asked for */
 	struct rk_gpu_counters counters; /* once done */
 	struct cuda_actor *next_done; /* in the GPU's list of those that the owner must be told of */
@@ -265,6 +273,13 @@ struct cuda_actor {
 int cuda_actor_open(struct cuda_actor **actor, struct cuda_gpu *gpu,
 		    const struct rk_actor_type *type, const char *name, const void *state,
 		    const struct cuda_actor_opts *opts);
+
+/* Where it sits. Any thread. */
+static inline struct cuda_seat *cuda_seat_of(const struct cuda_actor *actor)
+{
+	/* A12: pairs with R12 in cuda_actor.c: the seat of another kernel is as that made it. */
+	return __atomic_load_n(&actor->at, __ATOMIC_ACQUIRE);
+}
 
 /* One control message. As cuda_actor_hurry(), callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
 int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg);
@@ -298,6 +313,22 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 
 /* Its state once it has stopped, copied here; NULL before, and after a failure. Callers take turns. */
 const void *cuda_actor_state(struct cuda_actor *actor);
+
+/*
+ * A free seat of @kernel, as @opts want it, kept for @actor, and where RK_GPU_MOVE is to put what it
+ * takes along. Callers take turns. 0; -EBUSY; -ENOMEM; said. Ends in cuda_actor_settle(), or in
+ * cuda_seat_release().
+ */
+int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		       const struct cuda_actor_opts *opts, struct cuda_seat **seat,
+		       uint64_t *parcel);
+void cuda_seat_release(struct cuda_actor *actor, struct cuda_seat *seat);
+
+/*
+ * It has obeyed RK_GPU_MOVE: let it go on at @seat, with handler @handler of that kernel and what
+ * @type and its state are now. 0; -EIO when it does not sit down, and then it has failed; said.
+ */
+int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t handler);
 
 /* What happened since the last call, each told once. The watcher's; mutex held. */
 enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4, CUDA_ANSWERED = 8 };
