@@ -585,8 +585,12 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 
 	static __device__ __noinline__ void clear_state(const struct rk_gpu_desk *desk, uint32_t lane)
 	{
-		for (uint32_t i = lane; i < desk->spawn.state_bytes / 16; i += GROUP::lanes)
-			((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
+		ulonglong2 *state = (ulonglong2 *)desk->spawn.state;
+		const uint32_t words = desk->spawn.state_bytes / 16;
+
+#pragma unroll 8
+		for (uint32_t i = lane; i < words; i += GROUP::lanes)
+			state[i] = make_ulonglong2(0, 0);
 	}
 
 	/*

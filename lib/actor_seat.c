@@ -113,15 +113,18 @@ static int change_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint3
 {
 	const struct rk_msg pause = {.type = RK_MSG_QUIESCE, .slots = 1};
 	bool dormant = actor->ops->state(actor) == RK_ACTOR_DORMANT;
-	int result = actor_command(actor, &pause, timeout_ns, verb);
+	int result = actor_command(actor, &pause, timeout_ns, verb), started = 0;
 
 	pthread_mutex_lock(&actor->runtime->mutex);
 	if (!result)
 		result = take_seat(actor, kernel, handler, opts, handover, verb);
-	if (!dormant && !actor_has_stopped(actor))
+	/* It has the order, and obeys it whether we wait for that or not. */
+	if (result && !dormant && !actor_has_stopped(actor))
 		actor_tell(actor, actor->start);
 	pthread_mutex_unlock(&actor->runtime->mutex);
-	return result;
+	if (!result && !dormant)
+		started = actor_command(actor, actor->start, timeout_ns, verb);
+	return result ? result : started;
 }
 
 /* --- Another seat --- */

@@ -4,7 +4,7 @@
  * kind of group, each place of a ring, small rings that wrap and fill, and an actor's whole life.
  *Empty seats sleep long, for what they do is watched too, and would be most of it.
  *
- *	gpu_laps [MESSAGES [NAP_NS [COURSE]]]
+ *	gpu_laps [MESSAGES [COURSE...]]
  *
  * Exit status: 0 all came back in order and whole; 1 something did not, or hung; 77 no GPU here.
  */
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MESSAGES = 100, NAP_NS = 1000000, SLOTS = 8 };
+enum { MESSAGES = 100, NAP_NS = 10000000, SLOTS = 8 };
 
 #define WAIT_NS 60000000000ULL /* a watched kernel takes a thousand times as long */
 
@@ -127,12 +127,12 @@ static void live(struct rk_actor *actor, struct rk_ring_tx *tx, struct rk_ring_r
 	check(rk_actor_stop(actor, RK_STOP_DRAIN, WAIT_NS), "stop");
 }
 
-static void run_course(const struct course *course, uint32_t count, uint32_t nap_ns)
+static void run_course(const struct course *course, uint32_t count)
 {
 	const struct rk_runtime_opts opts = {.size = sizeof(opts),
 					     .workers = 1,
 					     .gpu_blocks = 2 + 2,
-					     .gpu_nap_ns = nap_ns,
+					     .gpu_nap_ns = NAP_NS,
 					     .gpu_stuck_ns = WAIT_NS};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = SLOTS};
 	struct rk_link_opts middle = link;
@@ -154,10 +154,17 @@ static void run_course(const struct course *course, uint32_t count, uint32_t nap
 	runtime = NULL;
 }
 
+static bool wanted(const struct course *course, int words, char **word)
+{
+	for (int i = 0; i < words; i++)
+		if (!strcmp(word[i], course->name))
+			return true;
+	return words <= 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : MESSAGES;
-	uint32_t nap_ns = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : NAP_NS;
 	const char *absent = gpu_absent();
 
 	if (absent) {
@@ -167,9 +174,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(courses) / sizeof(*courses); i++) {
 		time_t begin = time(NULL);
 
-		if (argc > 3 && strcmp(argv[3], courses[i].name))
+		if (!wanted(&courses[i], argc - 2, argv + 2))
 			continue;
-		run_course(&courses[i], count, nap_ns);
+		run_course(&courses[i], count);
 		printf("%s: %u messages there and back, %ld s\n", courses[i].name, 3 * count,
 		       (long)(time(NULL) - begin));
 		fflush(stdout);

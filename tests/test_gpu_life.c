@@ -164,6 +164,7 @@ static void who_cannot_change_seats_is_named(void **unused)
 	ok(rk_link_actors(NULL, first, second, NULL));
 	assert_int_equal(rk_actor_reseat(first, RK_WHERE_ANY, NULL, LONG_NS), -EOPNOTSUPP);
 	assert_non_null(strstr(rk_errmsg(), "its link with 'relay' lies in shared memory"));
+	ok(rk_actor_start(first, LONG_NS));
 	assert_int_equal(info_of(first).state, RK_ACTOR_RUNNING);
 	ok(rk_actor_stop(first, RK_STOP_NOW, LONG_NS));
 	assert_int_equal(rk_actor_reseat(first, RK_WHERE_ANY, NULL, LONG_NS), -EPIPE);
