@@ -17,6 +17,7 @@
 
 #include "gpu_ring.cuh"
 #include "rk_handler.h"
+#include "rk_io.h"
 
 #define RK_BLOCK_POLLS 2 /* of each warp of a block actor, one behind the other: 256 slots */
 #define RK_STAGING_CELLS 16
@@ -54,6 +55,7 @@ struct rk_gpu_desk {
 	uint32_t answered;
 	uint32_t event;	   /* what the whole group has to do for the last one: enum rk_gpu_event */
 	uint64_t event_at; /* the device address that it named */
+	struct rk_io *io;  /* the ring for its own I/O, or NULL */
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;
 	uint64_t share[2]; /* what the leader tells the group, in turns */
@@ -773,6 +775,9 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 		break;
 	case RK_MSG_STOP:
 		rk_begin_drain(desk);
+		break;
+	case RK_GPU_IO:
+		desk->io = (struct rk_io *)cell[1];
 		break;
 	case RK_GPU_BEGIN:
 	case RK_GPU_RESTORE:

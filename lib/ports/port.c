@@ -181,6 +181,14 @@ int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_direction 
 	return make(port, ops, uri, what, feed);
 }
 
+int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu)
+{
+	if (!port->ops->gpu_io)
+		return 0;
+	*gpu_io = port->ops->gpu_io(port, gpu);
+	return 1;
+}
+
 int rk_port_lend(struct rk_port *port, const struct rk_ring *ring)
 {
 	return port->ops->lend ? port->ops->lend(port, ring) : 0;

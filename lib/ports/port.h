@@ -58,6 +58,8 @@ struct port_option {
  * @flush: rk_port_flush()
  * @fd: rk_port_fd()
  * @due_ns: rk_port_due_ns()
+ * @gpu_io: device address of the ring for an actor's own I/O on GPU @gpu; 0: it is for no GPU's; NULL:
+ *        the kind has no such ring
  * @close: releases everything but the structure, also after a failed open; returns rk_port_close()
  */
 struct port_ops {
@@ -71,6 +73,7 @@ struct port_ops {
 	int (*flush)(struct rk_port *port);
 	int (*fd)(const struct rk_port *port);
 	uint64_t (*due_ns)(const struct rk_port *port);
+	uint64_t (*gpu_io)(const struct rk_port *port, int *gpu);
 	int (*close)(struct rk_port *port);
 };
 

@@ -114,6 +114,17 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
 			uint16_t feed);
 
 /**
+ * rk_port_own_io() - whether the port is a ring for an actor's own I/O (rk_io.h), and whose
+ * @port: an input
+ * @gpu_io: out: device address of struct rk_io; 0: the ring is for actors on CPUs
+ * @gpu: out: ordinal of the GPU whose actor it is for
+ *
+ * Context: any thread.
+ * Return: 1 with @gpu_io and @gpu; 0 it is no such port.
+ */
+RK_API int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu);
+
+/**
  * rk_port_lend() - let the outside write a ring itself
  * @port: an input, before its first poll
  * @ring: that rk_port_poll_in() would fill; new, and without a producer that sends. Its consumer's
