@@ -181,9 +181,9 @@ int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_direction 
 	return make(port, ops, uri, what, feed);
 }
 
-int rk_port_lend(struct rk_port *port, const struct rk_ring *ring)
+int rk_port_lend(struct rk_port *port, const struct rk_ring *ring, const struct rk_region *region)
 {
-	return port->ops->lend ? port->ops->lend(port, ring) : 0;
+	return port->ops->lend ? port->ops->lend(port, ring, region) : 0;
 }
 
 void rk_port_take_back(struct rk_port *port, struct rk_ring_tx *tx)

@@ -28,6 +28,7 @@
 #define RK_PORT_H
 
 #include "rk_base.h"
+#include "gpudirect/rk_region.h"
 #include "ring/rk_ring.h"
 
 enum rk_port_direction {
@@ -118,15 +119,19 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
  * @port: an input, before its first poll
  * @ring: that rk_port_poll_in() would fill; new, and without a producer that sends. Its consumer's
  *	end must not touch slots (struct rk_ring_rx_opts), nor sleep without a nap
+ * @region: where its slots lie, if in one that GPUs reach; else NULL
  *
- * Where it is taken, rk_port_poll_in() moves no messages, and counts none: it carries credit back,
- * and is called as before. Control messages of the outside are then in the ring, too.
+ * Where it is taken, rk_port_poll_in() moves no messages: it carries credit back, and is called as
+ * before. It counts them once the consumer is done with them; of slots on a GPU it counts none.
+ * Control messages of the outside are then in the ring, too. Where a device cannot write them the
+ * port's note says why.
  *
- * Context: one thread; never sleeps.
- * Owner: the ring stays the caller's and must outlive @port.
+ * Context: one thread; sleeps, where memory of a GPU is registered with a device.
+ * Owner: ring and region stay the caller's and must outlive @port.
  * Return: 1 taken; 0 the port fills it by itself, as most do; -ENOMEM, said in rk_errmsg().
  */
-RK_API int rk_port_lend(struct rk_port *port, const struct rk_ring *ring);
+RK_API int rk_port_lend(struct rk_port *port, const struct rk_ring *ring,
+			const struct rk_region *region);
 
 /**
  * rk_port_take_back() - end what rk_port_lend() began
