@@ -127,7 +127,7 @@ AID void take_all(struct ends *ends, struct tally *tally)
 
 /* One round of both ends; returns the input's result. */
 AID int turn(struct rk_port *in, struct rk_port *out, struct ends *ends, struct tally *tally,
-		uint64_t *number, uint64_t count)
+	     uint64_t *number, uint64_t count)
 {
 	int result = 0;
 
@@ -183,7 +183,7 @@ AID void *close_it(void *argument)
 }
 
 AID int close_while_polled(struct rk_port *out, struct rk_port *in, struct ends *ends,
-			      struct tally *tally)
+			   struct tally *tally)
 {
 	struct closing closing = {.port = out};
 	uint64_t none = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remote_fabric.h - a transport for tests of rings across hosts: a fabric that writes words one by one
- * in any order, at any time, breaks connections and tells no one.
+ * remote_fabric.h - a transport for tests of rings across hosts: a fabric that writes words one by
+ * one in any order, at any time, breaks connections and tells no one.
  */
 #ifndef REMOTE_FABRIC_H
 #define REMOTE_FABRIC_H
@@ -44,7 +44,7 @@ static pthread_mutex_t fabric = PTHREAD_MUTEX_INITIALIZER;
 static struct side *knocking[CONNS];
 static bool listening, cut; /* cut: nothing connects */
 static uint64_t broken_connections;
-static bool chaos;		      /* words land late and in any order */
+static bool chaos;		/* words land late and in any order */
 static const char *unreachable; /* why nothing is written into memory of GPUs; NULL: it is */
 
 static struct side *side_of(struct remote_conn *conn)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory of a GPU written by a NIC, with stand-ins for both: in which order it is registered and what
- * is said of each refusal, when writes are flushed, and rings that peers write there, or not.
+ * Memory of a GPU written by a NIC, with stand-ins for both: in which order it is registered and
+ * what is said of each refusal, when writes are flushed, and rings that peers write there, or not.
  */
 #include "fake_aid.h"
 #include "remote_aid.h"
@@ -184,8 +184,9 @@ static void both_refusals_are_said(void **unused)
 	(void)unused;
 	nic = (__typeof__(nic)){.refuse_dmabuf = EOPNOTSUPP, .refuse_mr = EFAULT};
 	assert_int_equal(verbs_try(&lib, NULL, &memory, how), -EFAULT);
-	expect_says(rk_errmsg(), "nic0: ibv_reg_dmabuf_mr: Operation not supported; ibv_reg_mr: Bad "
-				 "address: modprobe nvidia-peermem");
+	expect_says(rk_errmsg(),
+		    "nic0: ibv_reg_dmabuf_mr: Operation not supported; ibv_reg_mr: Bad "
+		    "address: modprobe nvidia-peermem");
 	assert_int_equal(nic.live, 0);
 	/* A driver that exports no dma-buf is no reason to stop. */
 	fake->fail_at = 2;
@@ -314,9 +315,10 @@ static void peers_write_a_ring_in_its_memory(void **unused)
 		;
 	rk_port_take_back(in, &gpu.ends->tx);
 	assert_int_equal(gpu.ends->tx.closed, RK_CLOSE_DONE);
-	/* None is read across the bus to be counted. */
+	/* None is read across the bus to be counted: the slots are. */
 	rk_port_stats(in, &stats);
 	assert_int_equal(stats.messages, 0);
+	assert_int_equal(stats.uncounted_slots, rk_ring_rx_position(&gpu.ends->rx));
 	assert_int_equal(rk_port_close(in), 0);
 	free_gpu_ring(&gpu);
 }
@@ -333,8 +335,7 @@ static void what_no_device_can_write_the_port_fills(void **unused)
 	(void)unused;
 	unreachable = "nic0: no way";
 	assert_int_equal(rk_port_lend(in, &gpu.ends->ring, gpu.near), 0);
-	expect_says(rk_port_note(in),
-		    "direct: nic0: no way: messages pass a ring in host memory");
+	expect_says(rk_port_note(in), "direct: nic0: no way: messages pass a ring in host memory");
 	while (tally.next < 1000)
 		turn(in, out, gpu.ends, &tally, &sent, 1000);
 	assert_int_equal(tally.lost, 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Peers of a ring across hosts that lie: refused with the reason, and nothing of theirs is believed. */
+/* Peers of a ring across hosts that lie: refused with the reason, and nothing of theirs is
+ * believed. */
 #include "remote_aid.h"
 
 /* --- Peers that lie --- */

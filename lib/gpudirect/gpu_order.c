@@ -21,16 +21,17 @@ int rk_region_settle(const struct rk_region *region)
 	if (order == GPU_ORDER_OWN)
 		return 0;
 	if (order == GPU_ORDER_NONE)
-		return rk_fail(EOPNOTSUPP,
-			       "GPU %d neither orders what a NIC writes nor flushes it for the host: "
-			       "let it write into host memory",
-			       gpu->ordinal);
+		return rk_fail(
+			EOPNOTSUPP,
+			"GPU %d neither orders what a NIC writes nor flushes it for the host: "
+			"let it write into host memory",
+			gpu->ordinal);
 	error = rk_cuda_enter(gpu);
 	if (error)
 		return error;
 	error = gpu->cuda->flush_rdma_writes(RK_CUDA_FLUSH_CURRENT_CONTEXT, RK_CUDA_FLUSH_TO_OWNER);
 	rk_cuda_leave(gpu);
 	return error ? rk_cuda_fail(gpu->cuda, error, "GPU %d: flush what a NIC wrote",
-				    gpu->ordinal) :
-		       0;
+				    gpu->ordinal)
+		     : 0;
 }

@@ -262,7 +262,8 @@ void remote_say(struct remote_end *end, const char *format, ...)
 /* Copy what is to be said into the port's note. The port's thread, mutex held. */
 void remote_note(struct remote_end *end, struct rk_port *port);
 
-/* The peer's hello: 1 it is there, in conn->heard; 0 not yet; -errno, with a text, it never will. */
+/* The peer's hello: 1 it is there, in conn->heard; 0 not yet; -errno, with a text, it never will.
+ */
 int remote_hear(const struct remote_transport *transport, struct remote_conn *conn);
 
 /* The connection is greeted: lines go both ways from now on. Mutex held. */

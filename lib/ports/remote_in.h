@@ -24,6 +24,7 @@ struct inlet {
  * @old: moved away from, for the keeper to free; guarded by the mutex
  * @bound: where the peer writes: @inlet or @next, or NULL; guarded by the mutex
  * @credit_sent: of @bound
+ * @consumed_seen: of it, when credit was last thought of
  * @direct: the peer is to write the consumer's own ring
  * @lent: @inlet is that ring; there is no other
  * @counted: lent: the messages before this position are in the counters
@@ -40,6 +41,7 @@ struct remote_in {
 	struct inlet *old;
 	struct inlet *bound;
 	uint64_t credit_sent;
+	uint64_t consumed_seen;
 	uint32_t empty_looks;
 	uint64_t slots;
 	uint64_t nap_us;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The keeper of a ring's consumer, which is the door's thread: it gives a producer that asks the ring
- * it knows, or one of its own, and sees to it that the peer is there.
+ * The keeper of a ring's consumer, which is the door's thread: it gives a producer that asks the
+ * ring it knows, or one of its own, and sees to it that the peer is there.
  */
 #include "ports/remote_in.h"
 

@@ -5,8 +5,8 @@
  * or not, writes there: words may have come in any order, so any slot may be a part of something.
  *
  * Messages are counted when the consumer is done with them and before the peer may write over them:
- * neither of the two waits for that. Where slots lie across a bus none is read for it; then the
- * consumer's counters alone tell how many there were.
+ * neither of the two waits for that. Where slots lie across a bus none is read for it: then their
+ * positions tell the slots, and the consumer's counters how many messages there were.
  */
 #include "ports/remote_in.h"
 
@@ -105,7 +105,8 @@ static uint64_t count_one(struct remote_in *in, uint64_t most, uint64_t *message
 	uint32_t got = peek(in->inlet, in->counted, cells, FRONT);
 
 	/* Written over although it was not free: the peer's rest is not to be told apart. */
-	if (!got || !cells->slots || cells->slots > most || (cells->slots >= FRONT && got < FRONT)) {
+	if (!got || !cells->slots || cells->slots > most ||
+	    (cells->slots >= FRONT && got < FRONT)) {
 		port_count(&stats->dropped_malformed, 1);
 		return most;
 	}
@@ -119,14 +120,20 @@ static uint64_t count_one(struct remote_in *in, uint64_t most, uint64_t *message
 
 static void count(struct remote_in *in, uint64_t to, uint64_t *messages)
 {
-	/* Across a bus: not worth a read each. */
-	while (!in->inlet->ring.slots_far && in->counted != to)
+	while (in->counted != to)
 		in->counted += count_one(in, to - in->counted, messages);
 }
 
 void remote_lent_count(struct remote_in *in, uint64_t to)
 {
-	count(in, to, &in->port.stats.messages);
+	struct rk_port_stats *stats = &in->port.stats;
+
+	if (!in->inlet->ring.slots_far) {
+		count(in, to, &stats->messages);
+		return;
+	}
+	port_count(&stats->uncounted_slots, to - in->counted);
+	in->counted = to;
 }
 
 /* --- What a producer left --- */
@@ -253,8 +260,8 @@ static void look_for_end(struct remote_in *in)
 		return;
 	/* Relaxed: the reason publishes nothing but itself. */
 	inlet->rx.closed = __atomic_load_n(&inlet->ring.credit->closed, __ATOMIC_RELAXED);
-	if (!inlet->rx.closed && look_due(in) &&
-	    peek(inlet, remote_in_consumed(inlet), &cell, 1) && cell.type == RK_MSG_CLOSED)
+	if (!inlet->rx.closed && look_due(in) && peek(inlet, remote_in_consumed(inlet), &cell, 1) &&
+	    cell.type == RK_MSG_CLOSED)
 		inlet->rx.closed = RK_CLOSE_DONE;
 }
 

@@ -42,6 +42,8 @@ enum rk_port_direction {
  * @bytes: of payload moved
  * @ring_full: times an input found its ring full and held back
  * @calls: system calls made to move messages; 0 for files
+ * @uncounted_slots: of messages that a peer wrote into memory of a GPU, which are not in @messages: to
+ *	tell them apart takes a read across the bus each
  * @dropped_foreign: not UDP over IPv4, a fragment, or for none of the feeds
  * @dropped_malformed: headers that contradict each other
  * @dropped_truncated: cut short in the capture or by the receive buffer
@@ -59,6 +61,7 @@ struct rk_port_stats {
 	uint64_t bytes;
 	uint64_t ring_full;
 	uint64_t calls;
+	uint64_t uncounted_slots;
 	uint64_t dropped_foreign;
 	uint64_t dropped_malformed;
 	uint64_t dropped_truncated;
@@ -122,7 +125,7 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
  * @region: where its slots lie, if in one that GPUs reach; else NULL
  *
  * Where it is taken, rk_port_poll_in() moves no messages: it carries credit back, and is called as
- * before. It counts them once the consumer is done with them; of slots on a GPU it counts none.
+ * before. It counts them once the consumer is done with them; on a GPU it counts slots alone.
  * Control messages of the outside are then in the ring, too. Where a device cannot write them the
  * port's note says why.
  *

@@ -23,7 +23,8 @@ struct verbs_memory {
 int verbs_register(const struct verbs_lib *lib, struct ibv_pd *pd,
 		   const struct remote_memory *memory, struct verbs_memory *out);
 
-/* Try that, and undo it: 0 and @how it went, or -errno and a text that begins with the device's name. */
+/* Try that, and undo it: 0 and @how it went, or -errno and a text that begins with the device's
+ * name. */
 int verbs_try(const struct verbs_lib *lib, struct ibv_device *device,
 	      const struct remote_memory *memory, char how[REMOTE_TEXT_BYTES]);
 

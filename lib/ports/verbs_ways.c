@@ -63,8 +63,9 @@ static const struct {
 enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
 /* Call @ask with device @index; false past the last. */
-static bool with_device(unsigned int index, void (*ask)(const struct verbs_lib *lib,
-							struct ibv_device *device, void *argument),
+static bool with_device(unsigned int index,
+			void (*ask)(const struct verbs_lib *lib, struct ibv_device *device,
+				    void *argument),
 			void *argument)
 {
 	const struct verbs_lib *lib = verbs_lib();
