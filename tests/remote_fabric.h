@@ -44,7 +44,8 @@ static pthread_mutex_t fabric = PTHREAD_MUTEX_INITIALIZER;
 static struct side *knocking[CONNS];
 static bool listening, cut; /* cut: nothing connects */
 static uint64_t broken_connections;
-static bool chaos;		/* words land late and in any order */
+static bool chaos;  /* words land late and in any order */
+static bool by_cpu; /* memory of GPUs is written through its mapping: there is no NIC to do it */
 static const char *unreachable; /* why nothing is written into memory of GPUs; NULL: it is */
 
 static struct side *side_of(struct remote_conn *conn)
@@ -183,8 +184,9 @@ static int test_reach(struct remote_listener *listener, const struct remote_memo
 static int test_offer_slots(struct remote_conn *conn, const struct remote_memory *memory,
 			    struct remote_window *window)
 {
-	uint64_t addr = remote_is_on_gpu(memory) ? rk_region_gpu_addr(memory->region, memory->addr)
-						 : (uintptr_t)memory->addr;
+	uint64_t addr = remote_is_on_gpu(memory) && !by_cpu
+				? rk_region_gpu_addr(memory->region, memory->addr)
+				: (uintptr_t)memory->addr;
 
 	side_of(conn)->slots = (struct rk_slot *)(uintptr_t)addr;
 	*window = (struct remote_window){addr, memory->bytes, 1};
@@ -291,6 +293,8 @@ static void land(struct side *side)
 			side->tail++;
 		}
 	}
+	if (by_cpu)
+		rk_codec_flush();
 }
 
 /* What was sent before a close arrives, unless the connection is broken. */

@@ -262,8 +262,8 @@ static int reach(struct remote_listener *listener, const struct remote_memory *m
 		 char how[REMOTE_TEXT_BYTES])
 {
 	(void)listener;
-	(void)memory;
-	(void)how;
+	if (remote_is_on_gpu(memory))
+		strcpy(how, "memory of the GPU, by this host's CPU");
 	return 0;
 }
 
