@@ -258,6 +258,8 @@ static void print_port(const char *way, const struct rk_port *port)
 	       stats.messages, stats.bytes);
 	if (way[0] == 'f')
 		printf("  ring_full %" PRIu64, stats.ring_full);
+	if (stats.uncounted_slots)
+		printf("  uncounted_slots %" PRIu64, stats.uncounted_slots);
 	print_drops(&stats, report_port_drops);
 	if (*rk_port_note(port))
 		printf("        note: %s\n", rk_port_note(port));
