@@ -15,8 +15,8 @@
  * rate=N     messages a second, at most (send)
  * ms=N       give up after so long (default 60000)
  * local=N    slots of the ring behind the port (recv; default 1024)
- * gpu=1      they lie in memory of a GPU (recv; with the stand-in for CUDA, whose addresses on the GPU
- *            are addresses here, and the port direct)
+ * gpu=1      they lie in memory of a GPU (recv; the port is direct, and CUDA a stand-in, whose
+ *            addresses on the GPU are addresses here)
  *
  * Ends with a line "sent N ..." or "received N lost N ...", and 0 if all was as it should be. A
  * message's number is in its tag and in every byte; numbers rise by one, and a gap is a loss.

@@ -489,7 +489,7 @@ const struct tool_command cmd_info = {
 	.summary = "what this machine and build offer, and what to do about the rest",
 	.help = "info [gpu]\n"
 		"\n"
-		"  gpu   open each GPU too: which of its memory the CPU reaches, whether RDMA devices\n"
-		"        write it, and how near it is to its multiprocessors, measured\n",
+		"  gpu   open each GPU too: which of its memory the CPU reaches, whether RDMA\n"
+		"        devices write it, and how near it is to its multiprocessors, measured\n",
 	.run = run,
 };

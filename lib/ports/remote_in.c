@@ -103,7 +103,7 @@ static void give_credit(struct remote_in *in)
 	fresh = consumed - in->credit_sent;
 	if (!fresh && closed == end->outbox.closed)
 		return;
-	/* Something came since the last look: the clock, which may be a system call, is not read. */
+	/* Something came since the last look: do not read the clock, it may be a system call. */
 	if (fresh < inlet->rx.credit_due && !closed && consumed != in->consumed_seen) {
 		in->consumed_seen = consumed;
 		return;

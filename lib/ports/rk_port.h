@@ -42,8 +42,8 @@ enum rk_port_direction {
  * @bytes: of payload moved
  * @ring_full: times an input found its ring full and held back
  * @calls: system calls made to move messages; 0 for files
- * @uncounted_slots: of messages that a peer wrote into memory of a GPU, which are not in @messages: to
- *	tell them apart takes a read across the bus each
+ * @uncounted_slots: of messages that a peer wrote into memory of a GPU, which are not in
+ *	@messages: to tell them apart takes a read across the bus each
  * @dropped_foreign: not UDP over IPv4, a fragment, or for none of the feeds
  * @dropped_malformed: headers that contradict each other
  * @dropped_truncated: cut short in the capture or by the receive buffer
