@@ -219,7 +219,8 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIC -shared $(if $(findstring old/,$*),-DFAKE_OLD) \
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
-$(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
+$(foreach build,release thread address,$(addprefix $(B)/$(build)/tests/,test_gpu_region_fake \
+	test_remote_gpu)): | $(fakes)
 
 test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu \
 		$(B)/ringkernel-bench-life
@@ -243,9 +244,9 @@ test-kmod-debug:
 
 # Rings across hosts: the tests at length, and the bars against perftest and ucx_perftest.
 .PHONY: test-rdma bench-rdma
-test-rdma: all $(aids)
+test-rdma: all $(aids) $(B)/fake/libcuda.so.1
 	B=$(B) sh tests/rdma/run.sh long
-bench-rdma: all $(aids)
+bench-rdma: all $(aids) $(B)/fake/libcuda.so.1
 	B=$(B) sh tests/rdma/run.sh bars
 	B=$(B) sh tests/remote_ucx.sh bars
 

@@ -224,7 +224,7 @@ static int open_ends(struct rk_link *link, const struct ends *ends, const struct
 static int lend(struct rk_link *link, struct rk_port *port)
 {
 	struct rk_ring *ring = &link->memory.ring;
-	int result = rk_port_lend(port, ring);
+	int result = rk_port_lend(port, ring, link_memory_region(&link->memory));
 
 	if (result <= 0)
 		return result;

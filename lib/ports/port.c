@@ -189,9 +189,9 @@ int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu)
 	return 1;
 }
 
-int rk_port_lend(struct rk_port *port, const struct rk_ring *ring)
+int rk_port_lend(struct rk_port *port, const struct rk_ring *ring, const struct rk_region *region)
 {
-	return port->ops->lend ? port->ops->lend(port, ring) : 0;
+	return port->ops->lend ? port->ops->lend(port, ring, region) : 0;
 }
 
 void rk_port_take_back(struct rk_port *port, struct rk_ring_tx *tx)

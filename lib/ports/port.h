@@ -6,6 +6,7 @@
 #ifndef PORT_H
 #define PORT_H
 
+#include "gpudirect/rk_region.h"
 #include "ports/frame.h"
 #include "ports/rk_port.h"
 #include "clock.h"
@@ -16,7 +17,7 @@
 enum {
 	PORT_MAX_FEEDS = 16,
 	PORT_BATCH = 64, /* datagrams that go through together */
-	PORT_NOTE_BYTES = 256,
+	PORT_NOTE_BYTES = 512,
 	/* In front of a datagram's bytes: header, time, struct rk_packet. */
 	PORT_HEAD_BYTES = RK_MSG_HEADER_BYTES + 8 + sizeof(struct rk_packet),
 	PORT_MAX_BYTES = RK_MSG_MAX_SLOTS * RK_CELL_BYTES - PORT_HEAD_BYTES,
@@ -66,7 +67,8 @@ struct port_ops {
 	size_t bytes;
 	const struct port_option *options;
 	int (*open)(struct rk_port *port, const char *what);
-	int (*lend)(struct rk_port *port, const struct rk_ring *ring);
+	int (*lend)(struct rk_port *port, const struct rk_ring *ring,
+		    const struct rk_region *region);
 	void (*take_back)(struct rk_port *port, struct rk_ring_tx *tx);
 	int (*poll_in)(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);
 	int (*write)(struct rk_port *port, const struct rk_msg *msg);
