@@ -172,7 +172,10 @@ $(B)/examples/l2fwd-gpu: examples/l2fwd-gpu.c $(B)/release/libringkernel-dpdk.a 
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(dpdk_flags) $(CFLAGS_ALL) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
 
-$(B)/ringkernel-bench-dpdk: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c)) \
+$(B)/release/bench/dpdk/handlers.o: bench/dpdk/handlers.c
+$(B)/release/bench/dpdk/flag_list.o: bench/dpdk/flag_list.cu
+$(B)/ringkernel-bench-dpdk: \
+		$(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c) bench/gpu/module.c) \
 		$(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)

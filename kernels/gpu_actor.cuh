@@ -115,6 +115,20 @@ extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint
 	(void)ctx;
 }
 
+extern "C" __device__ __forceinline__ int rk_any(struct rk_ctx *ctx, int said)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		return __any_sync(RK_FULL_WARP, said);
+	return __syncthreads_or(said);
+}
+
+extern "C" __device__ __forceinline__ void rk_acquire(const struct rk_ctx *ctx)
+{
+	/* Also drops what the first level of cache holds: a buffer is used for one frame after another. */
+	asm volatile("fence.acq_rel.sys;" ::: "memory");
+	(void)ctx;
+}
+
 /* What the leader says, in every lane. */
 static __device__ __forceinline__ uint64_t rk_agree(struct rk_ctx *ctx, uint64_t said)
 {
