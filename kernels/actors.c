@@ -158,6 +158,7 @@ static const struct rk_actor_type types[] = {
 		.name = "file_scan",
 		.summary = "reads a file by itself: checksum and histogram of byte values",
 		.handle = rk_file_scan,
+		.function = "rk_file_scan",
 		.state_bytes = sizeof(struct rk_file_scan_state),
 		.args = file_scan_args,
 		.counters = file_scan_counters,

@@ -69,7 +69,7 @@ RK_BEGIN_DECLS
  * @state: struct rk_file_scan_state
  * @msg: RK_MSG_START: bytes of a block, a multiple of 4096; RK_MSG_IO_OPEN; RK_MSG_IO_DONE
  *
- * Context: called by a backend, host or device; all work is the leader's.
+ * Context: called by a backend, host or device; all lanes read what has come, the leader does the rest.
  */
 RK_DEVICE void rk_file_scan(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
 

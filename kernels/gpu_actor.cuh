@@ -117,9 +117,10 @@ extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint
 
 extern "C" __device__ __forceinline__ int rk_any(struct rk_ctx *ctx, int said)
 {
-	if (ctx->lanes == RK_GPU_WARP_LANES)
-		return __any_sync(RK_FULL_WARP, said);
-	return __syncthreads_or(said);
+	if (ctx->lanes != RK_GPU_WARP_LANES)
+		return __syncthreads_or(said);
+	__syncwarp();
+	return __any_sync(RK_FULL_WARP, said);
 }
 
 extern "C" __device__ __forceinline__ void rk_acquire(const struct rk_ctx *ctx)

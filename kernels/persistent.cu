@@ -13,6 +13,7 @@
 #ifndef RK_HANDLERS
 #include "count.c"
 #include "echo.c"
+#include "file_scan.c"
 #include "l2_forward.c"
 /* Large, and sends from many places: inlined at each, it would take a minute to compile. */
 extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *state,
@@ -23,8 +24,9 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 #define RK_HANDLERS(X)                 \
 	X(0, rk_echo, rk_echo_batch)   \
 	X(1, rk_count, nullptr)        \
-	X(2, rk_mdp3_book, nullptr)    \
-	X(3, rk_l2_forward, rk_l2_forward_batch)
+	X(2, rk_file_scan, nullptr)    \
+	X(3, rk_mdp3_book, nullptr)    \
+	X(4, rk_l2_forward, rk_l2_forward_batch)
 #endif
 
 /* For the host, in bytes: shared memory of a block, scratch of an actor, what one takes along. */

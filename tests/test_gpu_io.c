@@ -4,6 +4,8 @@
  * the same bodies on a GPU, called by a warp and by a block, and on a CPU.
  */
 #include "actor_aid.h"
+#include "actors.h"
+#include "file_scan.h"
 #include "gpu_aid.h"
 #include "io_handlers.h"
 
@@ -257,6 +259,53 @@ static void what_is_in_flight_ends_with_its_actor(void **state)
 	close(fd);
 }
 
+/* --- The actor that scans files --- */
+
+static struct rk_file_scan_result scan(enum rk_backend backend, enum rk_group group,
+				       const char *options)
+{
+	const struct rk_actor_opts opts = {.size = sizeof(opts), .backend = backend, .group = group};
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_file_scan_result result;
+	struct rk_msg cells[64];
+	struct rk_actor *actor;
+	struct rk_port *port;
+	struct rk_ring_rx *rx;
+	char uri[128];
+
+	snprintf(uri, sizeof(uri), "io:%s%s%s", path, backend == RK_BACKEND_CUDA ? ",gpu=0" : "",
+		 options);
+	ok(rk_port_open(&port, uri, RK_PORT_IN, 0));
+	ok(rk_actor_spawn(&actor, runtime, rk_actor_type_find("file_scan"), &opts));
+	ok(rk_link_host_out(&rx, actor, NULL));
+	ok(rk_link_port_in(NULL, port, actor, NULL));
+	assert_true(receive(rx, cells, 64));
+	assert_int_equal(cells[0].type, RK_FILE_SCAN_RESULT);
+	memcpy(&result, rk_msg_payload(cells), sizeof(result));
+	ok(rk_runtime_wait(runtime, LONG_NS));
+	close_runtime(runtime);
+	return result;
+}
+
+static void a_gpu_scans_a_file_as_a_cpu_does(void **unused)
+{
+	static const off_t bytes[] = {FILE_BYTES, 1000003, 65536, 7, 0};
+	static const char *const options[] = {"", ",qd=4", ",qd=1,buffers=65536"};
+
+	(void)unused;
+	for (unsigned int i = 0; i < 5; i++) {
+		struct rk_file_scan_result cpu, warps, blocks;
+
+		assert_int_equal(truncate(path, bytes[i]), 0);
+		cpu = scan(RK_BACKEND_CPU, RK_GROUP_WARP, "");
+		assert_int_equal(cpu.bytes, bytes[i]);
+		warps = scan(RK_BACKEND_CUDA, RK_GROUP_WARP, options[i % 3]);
+		blocks = scan(RK_BACKEND_CUDA, RK_GROUP_BLOCK, options[i % 3]);
+		assert_memory_equal(&cpu, &warps, sizeof(cpu));
+		assert_memory_equal(&cpu, &blocks, sizeof(cpu));
+	}
+}
+
 /* --- Who may have it --- */
 
 static void a_ring_is_for_one_place(void **unused)
@@ -302,6 +351,7 @@ int main(void)
 		IO_BODIES(WARP)
 		IO_BODIES(BLOCK)
 		cmocka_unit_test_setup(a_ring_is_for_one_place, nothing_is_left_open),
+		cmocka_unit_test_setup(a_gpu_scans_a_file_as_a_cpu_does, nothing_is_left_open),
 	};
 	const char *absent = gpu_absent();
 	char why[512];

@@ -38,6 +38,8 @@ RK_SOURCE(text_count, "kernels/count.c");
 RK_SOURCE(text_count_h, "kernels/count.h");
 RK_SOURCE(text_echo, "kernels/echo.c");
 RK_SOURCE(text_echo_h, "kernels/echo.h");
+RK_SOURCE(text_scan, "kernels/file_scan.c");
+RK_SOURCE(text_scan_h, "kernels/file_scan.h");
 RK_SOURCE(text_mdp3, "kernels/mdp3_book.c");
 RK_SOURCE(text_mdp3_h, "kernels/mdp3_book.h");
 RK_SOURCE(text_wire, "kernels/mdp3_wire.h");
@@ -87,6 +89,8 @@ static const char text_stddef[] = "#pragma once\n"
 	X("count.h", text_count_h)       \
 	X("echo.c", text_echo)           \
 	X("echo.h", text_echo_h)         \
+	X("file_scan.c", text_scan)      \
+	X("file_scan.h", text_scan_h)    \
 	X("mdp3_book.c", text_mdp3)      \
 	X("mdp3_book.h", text_mdp3_h)    \
 	X("mdp3_wire.h", text_wire) \
