@@ -125,6 +125,7 @@ int gpu_row_actors(struct gpu_bench *bench);	/* actor to actor */
 int gpu_row_peers(struct gpu_bench *bench);	/* between two GPUs */
 int gpu_row_spawn(struct gpu_bench *bench);
 int gpu_row_life(struct gpu_bench *bench); /* paused, copied, moved, reloaded */
+int gpu_row_io(struct gpu_bench *bench);   /* reads that an actor starts itself */
 int gpu_row_open(struct gpu_bench *bench); /* open loop */
 int gpu_row_clock(struct gpu_bench *bench);
 
@@ -133,7 +134,7 @@ int gpu_pinned_trip(struct gpu_bench *bench);
 
 /* --- The actors that are measured (handlers.c) --- */
 
-extern const struct rk_actor_type gpu_compute, gpu_sum;
+extern const struct rk_actor_type gpu_compute, gpu_sum, gpu_reader;
 
 uint64_t gpu_computed(uint64_t word, uint32_t tag);
 uint64_t gpu_summed(const void *state); /* of gpu_sum */

@@ -5,6 +5,7 @@
  * compiles the same text at run time.
  */
 #include "rk_handler.h"
+#include "rk_io.h"
 
 /* Over a message's body, which is an array of bytes. */
 typedef uint64_t payload_word __attribute__((may_alias));
@@ -94,6 +95,53 @@ static RK_DEVICE void sum(struct rk_ctx *ctx, void *state, const struct rk_msg *
 	s->messages++;
 }
 
+/* --- reader: blocks of a file, read by itself, so many at once; then it says how that went --- */
+
+enum { READ_BYTES = 4096, READ_FILE_BYTES = 16 << 20 };
+
+struct reader_state {
+	uint64_t reads; /* done, ever */
+	uint64_t count, started, done, bytes;
+	struct rk_io *io;
+};
+
+static RK_DEVICE void start_read(struct reader_state *s, uint32_t tag)
+{
+	uint64_t offset = s->started * READ_BYTES % READ_FILE_BYTES;
+
+	if (s->started < s->count &&
+	    rk_io_read(s->io, 0, offset, (uint64_t)tag * READ_BYTES, READ_BYTES, tag) == 1)
+		s->started++;
+}
+
+/* A message says how many, and its tag how many at once. */
+static RK_DEVICE void reader(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	struct reader_state *s = (struct reader_state *)state;
+	const void *payload = rk_msg_payload(msg);
+
+	if (rk_lane(ctx))
+		return;
+	if (msg->type == RK_MSG_IO_OPEN) {
+		s->io = (struct rk_io *)(uintptr_t)((const struct rk_io_open *)payload)->io;
+	} else if (msg->type == RK_MSG_IO_DONE) {
+		int32_t result = ((const struct rk_io_done *)payload)->result;
+
+		s->bytes += result > 0 ? (uint32_t)result : 0;
+		s->reads++;
+		start_read(s, msg->tag);
+		if (++s->done == s->started)
+			rk_send(ctx, 0, RK_MSG_USER, 0, &s->bytes, sizeof(s->bytes));
+	} else if (msg->type == RK_MSG_USER + 1) {
+		rk_io_finish(s->io);
+	} else if (msg->type == RK_MSG_USER) {
+		s->count = *(const uint64_t *)payload;
+		s->started = s->done = s->bytes = 0;
+		for (uint32_t i = 0; i < msg->tag; i++)
+			start_read(s, i);
+	}
+}
+
 /* --- What the host knows of them --- */
 
 #ifndef __CUDACC__
@@ -122,6 +170,15 @@ const struct rk_actor_type gpu_sum = {
 	.function = "sum",
 	.batch_function = "sum_batch",
 	.state_bytes = sizeof(struct sum_state),
+};
+
+const struct rk_actor_type gpu_reader = {
+	.name = "reader",
+	.summary = "reads of a file that it starts itself",
+	.handle = reader,
+	.source = handlers_text,
+	.function = "reader",
+	.state_bytes = sizeof(struct reader_state),
 };
 
 uint64_t gpu_computed(uint64_t word, uint32_t tag)

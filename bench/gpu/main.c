@@ -29,6 +29,7 @@ static const struct row {
 	{"peers", "actor to actor on two GPUs, one way", gpu_row_peers},
 	{"spawn", "spawn an actor until it answers", gpu_row_spawn},
 	{"life", "an actor paused, begun anew, copied, moved, reloaded while it works", gpu_row_life},
+	{"io", "reads of a file that an actor starts itself", gpu_row_io},
 	{"open", "open loop: latency against the schedule", gpu_row_open},
 	{"clock", "the GPU's clock in the host's time", gpu_row_clock},
 };
@@ -58,6 +59,8 @@ static const struct {
 	{"life_restart_us", "life", 'l', 5},
 	{"life_copy_stall_us", "life", 'l', 30},
 	{"life_reload_outage_us", "life", 'l', 1000},
+	{"io_depth_1_us", "io", 'l', 3},
+	{"io_depth_64_million_per_s", "io", 'g', 1},
 	{"open_loop_lost", "open", 'l', 0},
 };
 
