@@ -107,6 +107,9 @@ enum rk_stop {
  * @dropped_bad: sends of a type of the runtime's own, or too long for the outbox
  * @dropped_stopped: sends that were waiting for room when the actor was stopped
  * @dropped_no_memory: sends that found no room in the ring and no memory to wait in
+ * @dropped_full: sends that found no room, on links that drop the newest (rk_flow.h)
+ * @dropped_old: sends that were waiting for room when newer ones came, on links that drop the oldest
+ * @dropped_expired: messages taken from its inboxes after their deadline, and not handled
  * @failures: calls of its handler that were ended by a signal
  * @failed_messages: messages that these calls were about: received, and not handled to the end
  * @failure: number of the last such signal; SIGURG: the call took too long and was interrupted
@@ -126,6 +129,9 @@ struct rk_actor_info {
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
 	uint64_t dropped_no_memory;
+	uint64_t dropped_full;
+	uint64_t dropped_old;
+	uint64_t dropped_expired;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;

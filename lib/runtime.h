@@ -7,6 +7,7 @@
 #include "backends/cpu_cut.h"
 #include "backends/cuda.h"
 #include "backends/worker.h"
+#include "dead_letter.h"
 #include "link_memory.h"
 #include "rk_runtime.h"
 
@@ -99,6 +100,10 @@ struct rk_link {
 	uint64_t sent_before; /* slots, before the snapshot that it was restored from */
 	uint64_t received_before;
 	struct cpu_refill refill; /* what was in flight then, until the sender has it */
+	struct dead_end dead[2];   /* letters of the sender, and of the receiver */
+	struct dead_replay replay;
+	struct cpu_flow_out flow_out __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+	struct cpu_flow_in flow_in __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -133,6 +138,8 @@ struct rk_runtime {
 	struct rk_supervisor *supervisors;
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
+	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
+	uint64_t letters_found;
 	unsigned int live; /* tasks that have not finished */
 	unsigned int joining; /* links that are being made */
 	bool taking; /* a snapshot: no links are made meanwhile */
@@ -252,6 +259,13 @@ bool links_orphaned(struct rk_actor *actor);
 /* End the threads of all supervisors; and once no worker runs, free them. Mutex not held. */
 void supervisors_close(struct rk_runtime *runtime);
 void supervisors_free(struct rk_runtime *runtime);
+
+/*
+ * Give a link its policies, once its ends are open. @to_port: it ends in one. 0; -EINVAL;
+ * -EOPNOTSUPP for ends that cannot have them; -ENOMEM; said in rk_errmsg().
+ */
+int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
+	      const char *name);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);

@@ -87,6 +87,7 @@ static void fail(struct rk_ctx *actor, int signal)
 	}
 	cpu_end_call(actor);
 	actor->guarded.inside = actor->guarded.late = 0;
+	actor->holding = false;
 	__atomic_store_n(&actor->why, (uint32_t)signal, __ATOMIC_RELAXED);
 	cpu_count(&actor->counters.failures, 1);
 	cpu_count(&actor->counters.failed_messages, actor->in_call);
@@ -152,15 +153,20 @@ static void kill_actor(struct rk_ctx *actor)
 		begin_closing(actor);
 }
 
-static void add_inbox(struct rk_ctx *actor, struct rk_ring_rx *rx)
+static void add_inbox(struct rk_ctx *actor, struct rk_ring_rx *rx, struct cpu_flow_in *flow)
 {
+	actor->flow_in[actor->inboxes] = flow;
 	actor->inbox[actor->inboxes++] = rx;
 	actor->unguarded |= *rx->peer_unguarded;
 }
 
-static void add_outbox(struct rk_ctx *actor, struct rk_ring_tx *tx)
+static void add_outbox(struct rk_ctx *actor, struct rk_ring_tx *tx, struct cpu_flow_out *flow)
 {
-	actor->outbox[actor->outboxes++].tx = tx;
+	struct cpu_outbox *box = &actor->outbox[actor->outboxes++];
+
+	box->tx = tx;
+	box->flow = flow;
+	actor->levels |= flow->high_slots > 0;
 	actor->unguarded |= *tx->peer_unguarded;
 }
 
@@ -194,10 +200,10 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		actor->leaving = actor->phase < CPU_CLOSING;
 		break;
 	case CPU_INBOX:
-		add_inbox(actor, what[0]);
+		add_inbox(actor, what[0], what[1]);
 		break;
 	case CPU_OUTBOX:
-		add_outbox(actor, what[0]);
+		add_outbox(actor, what[0], what[1]);
 		break;
 	case CPU_CALL:
 		memcpy(&call, &what[0], sizeof(call));
@@ -234,12 +240,31 @@ static void stamp_received(struct rk_ctx *actor, struct rk_msg *msg)
 	rk_msg_set_clock(msg, stamp ? stamp : rk_hlc_now_at(actor->clock, physical));
 }
 
-/* Plain messages in a row at the front of @cells: one cell each, and not the runtime's own. */
+/* Its deadline is over: it is dropped. */
+static bool is_late(struct rk_ctx *actor, const struct rk_msg *msg)
+{
+	if (!cpu_flow_is_late(actor->flow_in[actor->from_inbox], msg))
+		return false;
+	cpu_count(&actor->counters.dropped_expired, 1);
+	return true;
+}
+
+/* One cell, not the runtime's own, and no deadline to be judged. */
+static bool is_plain(const struct rk_msg *msg)
+{
+	const uint32_t least = 1U << 24 | RK_MSG_PACKET, most = 1U << 24 | 0xffff;
+	uint32_t head = rk_ring_head(msg) & (most | 0xffU << 24 | RK_MSG_F_DEADLINE << 16);
+
+	/* One comparison: it is asked of every message. */
+	return head - least <= most - least;
+}
+
+/* Plain messages in a row at the front of @cells. */
 static uint32_t count_plain(const struct rk_msg *cells, uint32_t most)
 {
 	uint32_t found = 0;
 
-	while (found < most && cells[found].slots == 1 && cells[found].type >= RK_MSG_PACKET)
+	while (found < most && is_plain(&cells[found]))
 		found++;
 	return found;
 }
@@ -279,6 +304,8 @@ static bool handle_received(struct rk_ctx *actor)
 			cpu_cut_control(actor, msg);
 			continue;
 		}
+		if (rk_unlikely(msg->flags & RK_MSG_F_DEADLINE) && is_late(actor, msg))
+			continue;
 		cpu_count(&actor->counters.received, 1);
 		if (rk_unlikely(actor->clock))
 			stamp_received(actor, msg);
@@ -316,6 +343,19 @@ static int take_inboxes(struct rk_ctx *actor)
 	return taken;
 }
 
+/*
+ * Tell the handler of outboxes that have filled up or emptied. Nothing waits that it must wait for;
+ * on trial it is told later, for messages of the runtime's own end a trial.
+ */
+static void tell_levels(struct rk_ctx *actor)
+{
+	struct rk_msg event;
+
+	for (uint32_t i = 0; i < actor->outboxes && takes(actor) && !actor->trial; i++)
+		if (cpu_flow_crossed(&actor->outbox[i], i, &event))
+			handle(actor, &event);
+}
+
 /* RK_MSG_STOP to the handler, then no more messages. */
 static void stop(struct rk_ctx *actor)
 {
@@ -333,10 +373,14 @@ static void stop(struct rk_ctx *actor)
 static int take_messages(struct rk_ctx *actor)
 {
 	bool through = handle_received(actor);
-	int taken = through ? take_inboxes(actor) : 0;
-	bool idle = through && !taken;
-	bool ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
+	bool ended, idle;
+	int taken;
 
+	if (rk_unlikely(actor->levels) && through)
+		tell_levels(actor);
+	taken = through ? take_inboxes(actor) : 0;
+	idle = through && !taken;
+	ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
 	/* In a hurry nothing waits for room, so what was taken already is handled first. */
 	if ((cpu_hurry_of(actor) && handle_received(actor)) ||
 	    (idle && (ended || actor->phase == CPU_DRAINING)))

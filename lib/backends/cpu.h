@@ -8,6 +8,7 @@
 #ifndef RK_BACKENDS_CPU_H
 #define RK_BACKENDS_CPU_H
 
+#include "backends/cpu_flow.h"
 #include "backends/cpu_guard.h"
 #include "backends/worker.h"
 #include "ring/rk_ring.h"
@@ -26,8 +27,9 @@ enum {
 
 /* Types that travel in a control ring only. */
 enum cpu_control {
-	CPU_INBOX = RK_MSG_USER, /* struct rk_ring_rx *, of this process as all pointers here */
-	CPU_OUTBOX,		 /* struct rk_ring_tx * */
+	/* struct rk_ring_rx *, of this process as all pointers here; struct cpu_flow_in * */
+	CPU_INBOX = RK_MSG_USER,
+	CPU_OUTBOX, /* struct rk_ring_tx *, struct cpu_flow_out * */
 	CPU_RESUME,		 /* struct rk_msg *: its RK_MSG_START, if it had none yet */
 	/* struct rk_msg *: likewise. void *: its state, or NULL: zeros. struct rk_actor_type *:
 	 * whose state that is; no other's is taken.
@@ -67,6 +69,9 @@ struct cpu_counters {
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
 	uint64_t dropped_no_memory;
+	uint64_t dropped_full;
+	uint64_t dropped_old;
+	uint64_t dropped_expired;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
@@ -75,14 +80,15 @@ struct cpu_counters {
 };
 
 /* One way out. What finds no room in the ring waits here, and the actor with it: it gets no more
- * messages until all is out, so what waits is bounded by what one message makes it send.
+ * messages until all is out, so what waits is bounded by what one message makes it send; or by the
+ * backlog, where the link drops what is old (cpu_flow.h).
  */
 struct cpu_outbox {
 	struct rk_ring_tx *tx;
 	struct rk_msg *waiting;
 	uint32_t cells; /* waiting, and how many of them are out */
 	uint32_t out;
-	uint32_t room; /* cells allocated; grows, never shrinks */
+	struct cpu_flow_out *flow;
 };
 
 struct cpu_trial;
@@ -101,12 +107,15 @@ struct rk_ctx {
 	bool failed_for_good; /* it closed because it failed */
 	struct rk_ring_rx control;
 	struct rk_ring_rx *inbox[CPU_MAX_LINKS];
+	struct cpu_flow_in *flow_in[CPU_MAX_LINKS]; /* of the inboxes */
 	struct cpu_outbox outbox[CPU_MAX_LINKS];
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t inboxes_closed;
 	uint32_t unguarded; /* the other end of a link is a device, or out of membarrier(2)'s reach
 			     */
+	bool holding;	    /* all sends wait, and may be forgotten: a call on trial */
+	bool levels;	    /* it wants to hear how full an outbox is */
 	uint32_t phase;	    /* enum cpu_phase; written by the worker, read by anyone */
 	uint32_t obeyed;    /* control messages; likewise */
 	bool obeying;
@@ -203,7 +212,7 @@ bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_
 /* A message of the runtime's own has come, and means something to a snapshot. (cpu_cut.c) */
 void cpu_cut_control(struct rk_ctx *actor, const struct rk_msg *msg);
 
-/* Send what waits in all outboxes; true when nothing waits any more. */
+/* Send what waits in all outboxes; true when nothing waits any more that the actor must wait for. */
 bool cpu_flush(struct rk_ctx *actor);
 
 /* Say RK_MSG_CLOSED in every outbox; true when all have it or nobody is left to be told. */

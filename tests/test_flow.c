@@ -1,0 +1,897 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Links that are full, and messages that come late: each policy, dead letters, levels, deadlines.
+ * Every message is accounted for: received, waiting, or dropped for a reason; and what is kept is
+ * what was dropped, byte for byte.
+ */
+#include "actor_aid.h"
+
+#include "runtime.h"
+
+#include <inttypes.h>
+
+enum {
+	RING = 8,
+	LETTERS = 512,
+};
+
+static const struct placing cpu = {.type = &relay_type};
+static const struct placing cpu_batch = {.type = &batch_type};
+
+static struct rk_link_opts dropping(enum rk_full full, uint64_t dead_slots)
+{
+	struct rk_link_opts opts = slots(RING);
+
+	opts.full = full;
+	opts.dead_slots = dead_slots;
+	return opts;
+}
+
+/* A host thread -> one actor -> a host thread that takes nothing until it is asked to. */
+struct line {
+	struct rk_runtime *runtime;
+	struct rk_actor *actor;
+	struct rk_ring_tx *in;
+	struct rk_ring_rx *out;
+	struct rk_link *link; /* out */
+};
+
+static struct line open_line(const struct placing *on, const struct rk_link_opts *out)
+{
+	struct line line = {.runtime = open_runtime(1, 0)};
+	const struct rk_link_opts in = slots(64);
+
+	line.actor = spawn(line.runtime, on, 0, 0);
+	ok(rk_link_host_out(&line.out, line.actor, out));
+	ok(rk_link_host_in(&line.in, line.actor, &in));
+	line.link = rk_link_of_rx(line.out);
+	return line;
+}
+
+static struct rk_link_info link_of(const struct rk_link *link)
+{
+	struct rk_link_info info;
+
+	rk_link_info(link, &info);
+	return info;
+}
+
+static uint64_t taken(const struct rk_actor_info *info)
+{
+	return info->received + info->dropped_expired;
+}
+
+/* Until the actor has taken @count messages from its inboxes, and handled them. */
+static void await_taken(struct rk_actor *actor, uint64_t count)
+{
+	struct rk_actor_info info = info_of(actor);
+
+	while (taken(&info) < count) {
+		usleep(100);
+		info = info_of(actor);
+	}
+	assert_int_equal(taken(&info), count);
+	/* Between two messages. */
+	ok(rk_actor_pause(actor, LONG_NS));
+	ok(rk_actor_start(actor, LONG_NS));
+}
+
+static void send_count(struct line *line, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		send_word(line->in, i, i * 3);
+	await_taken(line->actor, count);
+}
+
+/* The next @count words that come out are those from @first on. */
+static void expect_words(struct rk_ring_rx *rx, uint32_t first, uint32_t count)
+{
+	struct rk_msg msg;
+
+	for (uint32_t i = first; i < first + count; i++) {
+		assert_true(receive(rx, &msg, 1));
+		assert_int_equal(msg.tag, i);
+		assert_int_equal(word_of(&msg), i * 3);
+	}
+}
+
+static void expect_end(struct line *line)
+{
+	struct rk_msg msg;
+
+	finish_sending(line->in);
+	assert_false(receive(line->out, &msg, 1));
+	ok(rk_runtime_wait(line->runtime, LONG_NS));
+}
+
+static int letters_of(const struct line *line, const struct rk_dead_filter *filter)
+{
+	return rk_dead_letter_list(line->runtime, filter, NULL, 0);
+}
+
+/* Letter @index, with its message, is word @number, dropped for @why. */
+static void expect_letter(const struct line *line, unsigned int index, enum rk_drop why,
+			  uint32_t number)
+{
+	struct rk_dead_letter letters[256];
+	struct rk_msg msg;
+
+	assert_in_range(rk_dead_letter_list(line->runtime, NULL, letters, 256), index + 1, 256);
+	assert_int_equal(letters[index].why, why);
+	assert_int_equal(letters[index].type, TEST_ADD);
+	assert_int_equal(letters[index].tag, number);
+	assert_int_equal(letters[index].slots, 1);
+	assert_int_equal(rk_dead_letter_read(line->runtime, letters[index].number, &msg, 1), 1);
+	assert_int_equal(msg.tag, number);
+	assert_int_equal(word_of(&msg), number * 3);
+}
+
+/* --- Full --- */
+
+static void the_newest_are_dropped(void **state)
+{
+	const struct placing *on = *state;
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct line line = open_line(on, &opts);
+	struct rk_actor_info info;
+	struct rk_link_info link;
+
+	send_count(&line, 100);
+	info = info_of(line.actor);
+	link = link_of(line.link);
+	assert_int_equal(info.sent, RING);
+	assert_int_equal(info.dropped_full, 100 - RING);
+	assert_int_equal(dropped(&info), 100 - RING);
+	assert_int_equal(link.slots, RING);
+	assert_int_equal(link.used, RING);
+	assert_int_equal(link.waiting, 0);
+	assert_int_equal(link.dropped[RK_DROP_FULL], 100 - RING);
+	assert_int_equal(link.dead_lost, 0);
+	assert_int_equal(letters_of(&line, NULL), 100 - RING);
+	for (uint32_t i = RING; i < 100; i++)
+		expect_letter(&line, i - RING, RK_DROP_FULL, i);
+	expect_words(line.out, 0, RING);
+	rk_ring_rx_credit(line.out);
+	assert_int_equal(link_of(line.link).used, 0);
+	assert_int_equal(link_of(line.link).credited, RING);
+	expect_end(&line);
+	close_runtime(line.runtime);
+}
+
+static void the_oldest_that_wait_are_dropped(void **state)
+{
+	const struct placing *on = *state;
+	struct rk_link_opts opts = dropping(RK_FULL_DROP_OLDEST, LETTERS);
+	struct rk_actor_info info;
+	struct line line;
+
+	opts.backlog_slots = 10;
+	line = open_line(on, &opts);
+	send_count(&line, 100);
+	info = info_of(line.actor);
+	assert_int_equal(info.sent, RING);
+	assert_int_equal(info.dropped_old, 100 - RING - 10);
+	assert_int_equal(dropped(&info), 100 - RING - 10);
+	assert_int_equal(link_of(line.link).waiting, 10);
+	assert_int_equal(link_of(line.link).dropped[RK_DROP_OLD], 100 - RING - 10);
+	assert_int_equal(letters_of(&line, NULL), 100 - RING - 10);
+	for (uint32_t i = RING; i < 90; i++)
+		expect_letter(&line, i - RING, RK_DROP_OLD, i);
+	expect_words(line.out, 0, RING);
+	expect_words(line.out, 90, 10);
+	expect_end(&line);
+	info = info_of(line.actor);
+	assert_int_equal(info.sent, RING + 10);
+	assert_int_equal(link_of(line.link).waiting, 0);
+	close_runtime(line.runtime);
+}
+
+/* One outbox is full, and what goes to the other goes on. */
+static void who_drops_does_not_wait(void **state)
+{
+	static const enum rk_full policies[] = {RK_FULL_DROP_NEWEST, RK_FULL_DROP_OLDEST};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const struct rk_link_opts opts = dropping(policies[i], 0), wide = slots(1024);
+		struct line line = open_line(&cpu, &opts);
+		struct rk_ring_rx *other;
+		struct rk_msg msg;
+
+		ok(rk_link_host_out(&other, line.actor, &wide));
+		for (uint32_t j = 0; j < 200; j++)
+			send_words(line.in, TEST_TO, j, j * 3, j & 1);
+		await_taken(line.actor, 200);
+		for (uint32_t j = 1; j < 200; j += 2) {
+			assert_true(receive(other, &msg, 1));
+			assert_int_equal(msg.tag, j);
+		}
+		assert_int_equal(letters_of(&line, NULL), 0);
+		close_runtime(line.runtime);
+	}
+}
+
+/* Memory for letters is bounded, and what finds none is counted. */
+static void letters_that_find_no_room_are_counted(void **state)
+{
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, 16);
+	struct line line = open_line(&cpu, &opts);
+
+	(void)state;
+	send_count(&line, 100);
+	assert_int_equal(letters_of(&line, NULL), 8); /* each with its front */
+	assert_int_equal(link_of(line.link).dead_lost, 100 - RING - 8);
+	assert_int_equal(link_of(line.link).dropped[RK_DROP_FULL], 100 - RING);
+	assert_int_equal(rk_dead_letter_discard(line.runtime, NULL), 8);
+	assert_int_equal(letters_of(&line, NULL), 0);
+	close_runtime(line.runtime);
+}
+
+/* What is dropped because the receiver takes no more, or the sender is stopped, is kept too. */
+static void letters_of_the_end(void **state)
+{
+	const struct rk_link_opts waiting = dropping(RK_FULL_WAIT, LETTERS);
+	struct line line = open_line(&cpu, &waiting);
+	struct rk_actor_info info;
+
+	(void)state;
+	send_words(line.in, TEST_MANY, 5, 20, 0); /* twelve find no room, and wait */
+	await_taken(line.actor, 1);
+	while (link_of(line.link).waiting != 12)
+		usleep(100);
+	ok(rk_actor_stop(line.actor, RK_STOP_NOW, LONG_NS));
+	info = info_of(line.actor);
+	assert_int_equal(info.sent, RING);
+	assert_int_equal(info.dropped_stopped, 12);
+	assert_int_equal(letters_of(&line, NULL), 12);
+	close_runtime(line.runtime);
+
+	line = open_line(&cpu, &waiting);
+	rk_ring_refuse(line.out, RK_CLOSE_USER);
+	send_count(&line, 30);
+	info = info_of(line.actor);
+	assert_int_equal(info.sent + info.dropped_closed, 30);
+	assert_int_equal(letters_of(&line, NULL), info.dropped_closed);
+	assert_int_equal(link_of(line.link).dropped[RK_DROP_CLOSED], info.dropped_closed);
+	close_runtime(line.runtime);
+}
+
+/* --- Letters, one by one --- */
+
+static void filters_choose(void **state)
+{
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct line line = open_line(&cpu, &opts);
+	struct rk_dead_letter all[40];
+	struct rk_dead_filter filter = {.size = sizeof(filter)};
+
+	(void)state;
+	for (uint32_t i = 0; i < 48; i++)
+		send_words(line.in, i % 3 ? TEST_ADD : TEST_ECHO, i, i * 3, 0);
+	await_taken(line.actor, 48);
+	assert_int_equal(rk_dead_letter_list(line.runtime, NULL, all, 40), 40);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(all[i].number, i + 1);
+		assert_ptr_equal(all[i].link, line.link);
+		assert_ptr_equal(all[i].from, line.actor);
+		assert_null(all[i].to);
+		assert_true(!i || all[i].time_ns >= all[i - 1].time_ns);
+	}
+	assert_int_equal(letters_of(&line, &filter), 40);
+	filter.type = TEST_ECHO;
+	assert_int_equal(letters_of(&line, &filter), 13);
+	filter.type = 0;
+	filter.why = 1 << RK_DROP_OLD | 1 << RK_DROP_EXPIRED;
+	assert_int_equal(letters_of(&line, &filter), 0);
+	filter.why |= 1 << RK_DROP_FULL;
+	assert_int_equal(letters_of(&line, &filter), 40);
+	filter.actor = line.actor;
+	assert_int_equal(letters_of(&line, &filter), 40);
+	filter.link = rk_link_of_tx(line.in);
+	assert_int_equal(letters_of(&line, &filter), 0);
+	filter.link = line.link;
+	filter.since_ns = all[20].time_ns;
+	filter.until_ns = all[39].time_ns + 1;
+	assert_in_range(letters_of(&line, &filter), 20, 40);
+	filter.until_ns = all[0].time_ns;
+	assert_int_equal(letters_of(&line, &filter), 0);
+	filter = (struct rk_dead_filter){.size = sizeof(filter), .number = all[7].number};
+	assert_int_equal(rk_dead_letter_discard(line.runtime, &filter), 1);
+	assert_int_equal(letters_of(&line, NULL), 39);
+	assert_int_equal(letters_of(&line, &filter), 0);
+	filter.size--;
+	assert_int_equal(letters_of(&line, &filter), -EINVAL);
+	assert_int_equal(rk_dead_letter_discard(line.runtime, &filter), -EINVAL);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, &filter, NULL, LONG_NS), -EINVAL);
+	assert_int_equal(rk_dead_letter_read(line.runtime, all[7].number, NULL, 0), -ENOENT);
+	assert_int_equal(rk_dead_letter_read(line.runtime, all[8].number, NULL, 0), -EMSGSIZE);
+	close_runtime(line.runtime);
+}
+
+/* Replayed until none is left: all arrive, none twice; what finds no room stays a letter. */
+static void letters_go_out_again(void **state)
+{
+	const struct placing *on = *state;
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct line line = open_line(on, &opts);
+	uint32_t out = 0;
+	int sent;
+
+	send_count(&line, 100);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, NULL, NULL, LONG_NS), 0);
+	assert_int_equal(letters_of(&line, NULL), 100 - RING);
+	expect_words(line.out, 0, RING);
+	rk_ring_rx_credit(line.out);
+	for (out = RING; out < 100; out += (uint32_t)sent) {
+		sent = rk_dead_letter_replay(line.runtime, NULL, NULL, LONG_NS);
+		assert_in_range(sent, 1, RING);
+		assert_int_equal(letters_of(&line, NULL), 100 - out - (uint32_t)sent);
+		expect_words(line.out, out, (uint32_t)sent);
+		rk_ring_rx_credit(line.out);
+	}
+	assert_int_equal(info_of(line.actor).sent, 100);
+	assert_int_equal(info_of(line.actor).dropped_full, 100 - RING);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, NULL, line.link, LONG_NS), 0);
+	expect_end(&line);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, NULL, line.link, LONG_NS), -EPIPE);
+	close_runtime(line.runtime);
+}
+
+/* On another link: back into the inbox of the actor, by the thread that sends there. */
+static void letters_go_another_way(void **state)
+{
+	struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct rk_dead_filter filter = {.size = sizeof(filter), .type = TEST_ADD};
+	struct line line = open_line(&cpu, &opts);
+	struct rk_msg msg;
+
+	(void)state;
+	send_count(&line, 20);
+	expect_words(line.out, 0, RING);
+	rk_ring_rx_credit(line.out);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, &filter, rk_link_of_tx(line.in),
+					       LONG_NS),
+			 12);
+	await_taken(line.actor, 32);
+	expect_words(line.out, RING, RING);
+	rk_ring_rx_credit(line.out);
+	assert_int_equal(letters_of(&line, NULL), 4);
+	assert_int_equal(rk_dead_letter_replay(line.runtime, NULL, NULL, LONG_NS), 4);
+	expect_words(line.out, 16, 4);
+	finish_sending(line.in);
+	assert_false(receive(line.out, &msg, 1));
+	close_runtime(line.runtime);
+}
+
+/* --- Deadlines --- */
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
+}
+
+static void send_dated(struct rk_ring_tx *tx, uint32_t tag, uint64_t deadline_ns)
+{
+	struct rk_msg msg = {.type = TEST_ADD,
+			     .flags = RK_MSG_F_TIME | RK_MSG_F_DEADLINE,
+			     .slots = 1,
+			     .tag = tag};
+	const uint64_t word = tag * 3ULL;
+
+	rk_msg_set_deadline(&msg, deadline_ns);
+	memcpy(msg.body + 16, &word, sizeof(word));
+	send_msg(tx, &msg);
+}
+
+/* The table of their bytes is right: each has its place, behind those before it. */
+static void extensions_lie_in_their_order(void **state)
+{
+	(void)state;
+	for (uint32_t flags = 0; flags <= RK_MSG_F_ALL; flags++) {
+		struct rk_msg msg = {.flags = (uint8_t)flags, .slots = 1};
+		uint32_t before = (flags & RK_MSG_F_TIME ? 8u : 0u) +
+				  (flags & RK_MSG_F_TRACE ? 24u : 0u) +
+				  (flags & RK_MSG_F_CLOCK ? 8u : 0u);
+		bool dated = flags & RK_MSG_F_DEADLINE;
+
+		assert_int_equal(rk_msg_extension_bytes(msg.flags), before + (dated ? 8 : 0));
+		assert_int_equal(rk_msg_deadline(&msg), dated ? 0 : RK_NO_DEADLINE);
+		rk_msg_set_deadline(&msg, 0x0102030405060708);
+		for (uint32_t i = 0; i < RK_MSG_BODY_BYTES; i++)
+			assert_int_equal(msg.body[i], dated && i - before < 8 ? 8 - (i - before)
+									      : 0);
+	}
+}
+
+/* Every other has a deadline, and of these every other is over; those are not handled. */
+static void what_is_late_is_not_handled(void **state)
+{
+	const struct placing *on = *state;
+	struct rk_link_opts in = slots(64), out = slots(256);
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, on, 0, 0);
+	struct rk_dead_letter letters[64];
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	struct rk_msg msg;
+	uint64_t now = monotonic_ns();
+
+	in.dead_slots = LETTERS;
+	ok(rk_link_host_out(&rx, actor, &out));
+	ok(rk_link_host_in(&tx, actor, &in));
+	for (uint32_t i = 0; i < 200; i++) {
+		if (i % 2)
+			send_word(tx, i, i * 3);
+		else
+			send_dated(tx, i, i % 4 ? now - 1 : now + 100 * LONG_NS);
+	}
+	await_taken(actor, 200);
+	assert_int_equal(info_of(actor).dropped_expired, 50);
+	assert_int_equal(link_of(rk_link_of_tx(tx)).dropped[RK_DROP_EXPIRED], 50);
+	assert_int_equal(info_of(actor).received_slots, 200);
+	for (uint32_t i = 0; i < 200; i++) {
+		if (i % 4 == 2)
+			continue;
+		assert_true(receive(rx, &msg, 1));
+		assert_int_equal(msg.tag, i);
+		assert_int_equal(word_of(&msg), i * 3);
+		assert_int_equal(rk_msg_deadline(&msg),
+				 i % 2 ? RK_NO_DEADLINE : now + 100 * LONG_NS);
+	}
+	assert_int_equal(rk_dead_letter_list(runtime, NULL, letters, 64), 50);
+	for (uint32_t i = 0; i < 50; i++) {
+		assert_int_equal(letters[i].why, RK_DROP_EXPIRED);
+		assert_int_equal(letters[i].tag, 4 * i + 2);
+		assert_ptr_equal(letters[i].to, actor);
+	}
+	/* Sent again, they have no deadline: all are handled. */
+	assert_int_equal(rk_dead_letter_replay(runtime, NULL, NULL, LONG_NS), 50);
+	for (uint32_t i = 0; i < 50; i++) {
+		assert_true(receive(rx, &msg, 1));
+		assert_int_equal(msg.tag, 4 * i + 2);
+		assert_int_equal(rk_msg_deadline(&msg), RK_NO_DEADLINE);
+	}
+	finish_sending(tx);
+	assert_false(receive(rx, &msg, 1));
+	close_runtime(runtime);
+}
+
+/* Sends on what it gets once that is late. */
+static void dawdle(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	(void)state;
+	if (msg->type < RK_MSG_PACKET)
+		return;
+	while (msg->tag % 2 && monotonic_ns() <= rk_msg_deadline(msg))
+		;
+	rk_send(ctx, 0, msg->type, msg->tag, rk_msg_payload(msg), rk_msg_payload_bytes(msg));
+}
+
+static const struct rk_actor_type dawdler_type = {
+	.name = "dawdler", .summary = "sends on what is late", .handle = dawdle};
+
+static void ports_write_nothing_late(void **state)
+{
+	const struct rk_actor_opts opts = {.size = sizeof(opts)};
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_link_opts in = slots(64), out = slots(64);
+	struct rk_port_stats stats;
+	struct rk_actor *actor;
+	struct rk_link *link;
+	struct rk_port *port;
+	struct rk_ring_tx *tx;
+
+	(void)state;
+	out.dead_slots = LETTERS;
+	ok(rk_actor_spawn(&actor, runtime, &dawdler_type, &opts));
+	ok(rk_port_open(&port, "null:", RK_PORT_OUT, 0));
+	ok(rk_link_port_out(&link, actor, port, &out));
+	ok(rk_link_host_in(&tx, actor, &in));
+	for (uint32_t i = 0; i < 20; i++)
+		send_dated(tx, i, i % 2 ? monotonic_ns() + SECOND_NS / 10 : RK_NO_DEADLINE);
+	finish_sending(tx);
+	ok(rk_runtime_wait(runtime, LONG_NS));
+	rk_port_stats(port, &stats);
+	assert_int_equal(stats.messages,
+			 info_of(actor).sent - link_of(link).dropped[RK_DROP_EXPIRED]);
+	assert_int_equal(info_of(actor).sent + info_of(actor).dropped_expired, 20);
+	assert_in_range(link_of(link).dropped[RK_DROP_EXPIRED], 1, 10);
+	assert_int_equal(rk_dead_letter_list(runtime, NULL, NULL, 0),
+			 link_of(link).dropped[RK_DROP_EXPIRED]);
+	close_runtime(runtime);
+}
+
+/* --- Levels --- */
+
+struct level_state {
+	uint32_t outbox, high, low, wrong;
+	uint64_t highest, lowest;
+};
+
+/* Sends on, and keeps what it is told. */
+static void note_levels(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	struct level_state *s = state;
+	struct rk_level level;
+
+	memcpy(&level, msg->body, sizeof(level));
+	if (msg->type == RK_MSG_HIGH) {
+		s->wrong += s->high != s->low || level.outbox != 1;
+		s->high++;
+		s->highest = level.slots;
+	} else if (msg->type == RK_MSG_LOW) {
+		s->low++;
+		s->wrong += s->high != s->low || level.outbox != 1;
+		s->lowest = level.slots;
+	} else if (msg->type >= RK_MSG_PACKET) {
+		rk_send(ctx, 1, msg->type, msg->tag, rk_msg_payload(msg),
+			rk_msg_payload_bytes(msg));
+	}
+}
+
+static const struct rk_actor_type level_type = {
+	.name = "levels",
+	.summary = "sends on to its second outbox, and notes levels",
+	.handle = note_levels,
+	.state_bytes = sizeof(struct level_state),
+};
+
+static struct level_state levels_of(struct rk_actor *actor)
+{
+	struct level_state state;
+
+	ok(rk_actor_copy(actor, &state, LONG_NS));
+	return state;
+}
+
+static void senders_hear_of_levels_with_hysteresis(void **unused)
+{
+	const struct rk_actor_opts opts = {.size = sizeof(opts)};
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_link_opts in = slots(256), other = slots(64), out = slots(64);
+	struct rk_ring_rx *rx, *unused_rx;
+	struct level_state state;
+	struct rk_link *link;
+	struct rk_actor *actor;
+	struct rk_ring_tx *tx;
+	uint32_t sent = 0;
+
+	(void)unused;
+	out.high_slots = 48;
+	out.low_slots = 16;
+	ok(rk_actor_spawn(&actor, runtime, &level_type, &opts));
+	ok(rk_link_host_out(&unused_rx, actor, &other));
+	ok(rk_link_host_out(&rx, actor, &out));
+	ok(rk_link_host_in(&tx, actor, &in));
+	link = rk_link_of_rx(rx);
+	for (uint32_t round = 1; round <= 5; round++) {
+		for (uint32_t i = 0; i < 47; i++, sent++)
+			send_word(tx, sent, sent * 3);
+		await_taken(actor, sent);
+		assert_false(link_of(link).is_high);
+		send_word(tx, sent, sent * 3);
+		sent++;
+		while (!link_of(link).is_high)
+			usleep(100);
+		/* Between the two levels nothing is said. */
+		expect_words(rx, sent - 48, 31);
+		rk_ring_rx_credit(rx);
+		state = levels_of(actor);
+		assert_int_equal(state.high, round);
+		assert_int_equal(state.low, round - 1);
+		assert_int_equal(state.highest, 48);
+		expect_words(rx, sent - 17, 17);
+		rk_ring_rx_credit(rx);
+		while (link_of(link).is_high)
+			usleep(100);
+		assert_int_equal(link_of(link).highs, round);
+		assert_int_equal(link_of(link).lows, round);
+	}
+	state = levels_of(actor);
+	assert_int_equal(state.wrong, 0);
+	assert_int_equal(state.low, 5);
+	assert_in_range(state.lowest, 0, 16);
+	close_runtime(runtime);
+}
+
+/* --- All at once --- */
+
+struct crowd {
+	struct rk_runtime *runtime;
+	uint8_t *seen; /* by number: received, or a letter */
+	uint64_t letters;
+	uint32_t done;
+};
+
+/* Looks through letters and forgets them, while workers write them. */
+static void *read_letters(void *argument)
+{
+	struct crowd *crowd = argument;
+	struct rk_dead_letter letter;
+	struct rk_dead_filter filter = {.size = sizeof(filter)};
+	bool last;
+
+	do {
+		last = __atomic_load_n(&crowd->done, __ATOMIC_ACQUIRE);
+		while (rk_dead_letter_list(crowd->runtime, NULL, &letter, 1) > 0) {
+			assert_int_equal(crowd->seen[letter.tag]++, 0);
+			crowd->letters++;
+			filter.number = letter.number;
+			assert_int_equal(rk_dead_letter_discard(crowd->runtime, &filter), 1);
+		}
+	} while (!last);
+	return NULL;
+}
+
+static void nothing_is_lost_or_doubled(enum rk_full full, uint32_t count)
+{
+	struct rk_link_opts opts = dropping(full, 8192);
+	struct line line = open_line(&cpu, &opts);
+	struct sender sender = {.tx = line.in, .count = count, .pauses = true};
+	struct crowd crowd = {.runtime = line.runtime, .seen = calloc(count, 1)};
+	uint64_t received = 0, random = aid_choose_seed(7), before = 0;
+	pthread_t sending, reading;
+	struct rk_actor_info info;
+	struct rk_link_info link;
+	struct rk_msg msg;
+
+	assert_non_null(crowd.seen);
+	pthread_create(&sending, NULL, send_all, &sender);
+	pthread_create(&reading, NULL, read_letters, &crowd);
+	while (receive(line.out, &msg, 1)) {
+		assert_int_equal(word_of(&msg), msg.tag * 3ULL);
+		assert_true(!received || msg.tag > before);
+		before = msg.tag;
+		assert_int_equal(crowd.seen[msg.tag]++, 0);
+		received++;
+		pause_at_random(&random);
+	}
+	pthread_join(sending, NULL);
+	ok(rk_runtime_wait(line.runtime, LONG_NS));
+	__atomic_store_n(&crowd.done, 1, __ATOMIC_RELEASE);
+	pthread_join(reading, NULL);
+	info = info_of(line.actor);
+	link = link_of(line.link);
+	assert_int_equal(info.received, count);
+	assert_int_equal(info.sent, received);
+	assert_int_equal(info.sent + dropped(&info), count);
+	assert_int_equal(crowd.letters + link.dead_lost, dropped(&info));
+	assert_int_equal(link.dropped[full == RK_FULL_DROP_OLDEST ? RK_DROP_OLD : RK_DROP_FULL],
+			 dropped(&info));
+	free(crowd.seen);
+	close_runtime(line.runtime);
+}
+
+static void dropping_under_load_keeps_order_and_count(void **state)
+{
+	(void)state;
+	nothing_is_lost_or_doubled(RK_FULL_DROP_NEWEST, 20000);
+	nothing_is_lost_or_doubled(RK_FULL_DROP_OLDEST, 20000);
+}
+
+/* Messages of every length, which the backlog must make room for. */
+static void long_messages_make_room_among_the_old(void **state)
+{
+	struct rk_link_opts opts = slots(64);
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, &cpu, 0, 0);
+	struct rk_msg *msg = calloc(RK_MSG_MAX_SLOTS, RK_CELL_BYTES);
+	uint64_t sent = 0, received = 0, last = 0, cells = 0;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	struct rk_actor_info info;
+
+	(void)state;
+	assert_non_null(msg);
+	ok(rk_link_host_in(&tx, actor, &opts));
+	opts.full = RK_FULL_DROP_OLDEST;
+	opts.backlog_slots = 32;
+	opts.dead_slots = 16384;
+	ok(rk_link_host_out(&rx, actor, &opts));
+	for (; sent < 500; sent++) {
+		aid_fill(msg, aid_slots(sent, 32), sent);
+		msg->type = TEST_ECHO;
+		msg->flags &= (uint8_t)~RK_MSG_F_DEADLINE;
+		send_msg(tx, msg);
+	}
+	await_taken(actor, sent);
+	assert_in_range(link_of(rk_link_of_rx(rx)).waiting, 1, 32);
+	finish_sending(tx);
+	while (receive(rx, msg, RK_MSG_MAX_SLOTS)) {
+		assert_true(!received || msg->tag > last);
+		assert_int_equal(msg->slots, aid_slots(msg->tag, 32));
+		last = msg->tag;
+		cells += msg->slots;
+		received++;
+	}
+	info = info_of(actor);
+	assert_int_equal(last, sent - 1); /* the newest is there */
+	assert_int_equal(info.sent, received);
+	assert_int_equal(info.sent_slots, cells);
+	assert_int_equal(received + info.dropped_old, sent);
+	assert_int_equal(rk_dead_letter_list(runtime, NULL, NULL, 0), info.dropped_old);
+	close_runtime(runtime);
+	free(msg);
+}
+
+/* --- With what else happens to an actor --- */
+
+static void *receive_slowly(void *argument)
+{
+	uint64_t random = aid_choose_seed(3);
+	struct rk_msg msg;
+
+	while (receive(argument, &msg, 1))
+		pause_at_random(&random);
+	return NULL;
+}
+
+/* What a snapshot has counted as sent is not dropped after: it is in flight, or was received. */
+static void snapshots_count_what_waits(void **state)
+{
+	struct rk_link_opts opts = slots(RING);
+	struct rk_runtime *runtime = open_runtime(2, 0);
+	struct rk_actor *pair[2] = {spawn(runtime, &cpu, 0, 0), spawn(runtime, &cpu, 1, 0)};
+	struct sender sender = {.count = SIGNALS_WAIT ? 5000 : 50000, .pauses = true};
+	struct rk_snapshot *snapshot;
+	pthread_t sending, receiving;
+	struct rk_actor_info info;
+	struct rk_ring_rx *rx;
+	uint64_t waited = 0;
+	int taken_count = 0;
+
+	(void)state;
+	ok(rk_link_host_in(&sender.tx, pair[0], &opts));
+	ok(rk_link_host_out(&rx, pair[1], &opts));
+	opts.full = RK_FULL_DROP_OLDEST;
+	opts.backlog_slots = 64;
+	ok(rk_link_actors(NULL, pair[0], pair[1], &opts));
+	pthread_create(&sending, NULL, send_all, &sender);
+	pthread_create(&receiving, NULL, receive_slowly, rx);
+	while (!rk_snapshot_take(&snapshot, pair, 2, LONG_NS)) {
+		for (uint32_t i = 0; i < snapshot->links; i++) {
+			const struct rk_snapshot_link *link = &snapshot->link[i];
+
+			if (link->from != 0 || link->to != 1)
+				continue;
+			assert_int_equal(link->sent - link->received, link->count);
+			waited += link->count;
+		}
+		rk_snapshot_free(snapshot);
+		taken_count++;
+	}
+	pthread_join(sending, NULL);
+	pthread_join(receiving, NULL);
+	ok(rk_runtime_wait(runtime, LONG_NS));
+	info = info_of(pair[0]);
+	print_message("# %d snapshots, %" PRIu64 " in flight, %" PRIu64 " dropped\n", taken_count,
+		      waited, info.dropped_old);
+	assert_true(taken_count && info.dropped_old);
+	assert_int_equal(info.received, info.sent + info.dropped_old);
+	assert_int_equal(info.sent, info_of(pair[1]).received);
+	close_runtime(runtime);
+}
+
+static void *reload(void *argument)
+{
+	const struct rk_reload_opts opts = {.size = sizeof(opts), .trial_messages = 4};
+
+	ok(rk_actor_reload(argument, &relay_type, NULL, &opts, LONG_NS));
+	return NULL;
+}
+
+static void await_trial(struct rk_actor *actor)
+{
+	bool begun = false;
+
+	while (!begun) {
+		pthread_mutex_lock(&actor->runtime->mutex);
+		begun = actor_is_reloading(actor);
+		pthread_mutex_unlock(&actor->runtime->mutex);
+	}
+}
+
+/* A new handler on trial waits for what its predecessor left waiting, and drops nothing itself. */
+static void a_trial_drops_nothing(void **state)
+{
+	static const enum rk_full policies[] = {RK_FULL_DROP_NEWEST, RK_FULL_DROP_OLDEST};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const struct rk_link_opts opts = dropping(policies[i], LETTERS);
+		struct line line = open_line(&cpu, &opts);
+		uint32_t behind = i ? 100 - RING : RING, left = i ? RING : 0;
+		pthread_t thread;
+
+		send_count(&line, 100);
+		pthread_create(&thread, NULL, reload, line.actor);
+		await_trial(line.actor);
+		for (uint32_t j = 100; j < 104; j++)
+			send_word(line.in, j, j * 3);
+		expect_words(line.out, 0, RING);
+		expect_words(line.out, behind, left);
+		expect_words(line.out, 100, 4);
+		pthread_join(thread, NULL);
+		await_taken(line.actor, 104);
+		assert_int_equal(info_of(line.actor).reloads, 1);
+		assert_int_equal(info_of(line.actor).sent, RING + left + 4);
+		assert_int_equal(letters_of(&line, NULL), 100 - RING - left);
+		expect_end(&line);
+		close_runtime(line.runtime);
+	}
+}
+
+/* --- What cannot be had --- */
+
+static void refuse(struct rk_actor *actor, const struct rk_link_opts *opts, int expected)
+{
+	struct rk_ring_rx *rx;
+
+	assert_int_equal(rk_link_host_out(&rx, actor, opts), expected);
+}
+
+static void impossible_policies_are_refused(void **state)
+{
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, &cpu, 0, 0);
+	struct rk_link_opts opts = slots(RING);
+	struct rk_ring_tx *tx;
+
+	(void)state;
+	opts.full = RK_FULL_DROP_NEWEST;
+	assert_int_equal(rk_link_host_in(&tx, actor, &opts), -EOPNOTSUPP);
+	opts.full = (enum rk_full)3;
+	refuse(actor, &opts, -EINVAL);
+	opts.full = RK_FULL_WAIT;
+	opts.backlog_slots = 64;
+	refuse(actor, &opts, -EINVAL);
+	opts.full = RK_FULL_DROP_OLDEST;
+	opts.backlog_slots = 3;
+	refuse(actor, &opts, -EINVAL);
+	opts = slots(RING);
+	opts.high_slots = 9;
+	refuse(actor, &opts, -EINVAL);
+	opts.high_slots = opts.low_slots = 4;
+	refuse(actor, &opts, -EINVAL);
+	opts.high_slots = 0;
+	refuse(actor, &opts, -EINVAL);
+	assert_int_equal(rk_link_host_in(&tx, actor, &opts), -EINVAL);
+	opts = slots(RING);
+	opts.dead_slots = 4;
+	refuse(actor, &opts, -EINVAL);
+	opts.dead_slots = 24;
+	refuse(actor, &opts, -EINVAL);
+	close_runtime(runtime);
+}
+
+int main(void)
+{
+#define ON_BOTH(test)                                             \
+	cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu), \
+		cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu_batch)
+	const struct CMUnitTest tests[] = {
+		ON_BOTH(the_newest_are_dropped),
+		ON_BOTH(the_oldest_that_wait_are_dropped),
+		cmocka_unit_test(who_drops_does_not_wait),
+		cmocka_unit_test(letters_that_find_no_room_are_counted),
+		cmocka_unit_test(letters_of_the_end),
+		cmocka_unit_test(filters_choose),
+		ON_BOTH(letters_go_out_again),
+		cmocka_unit_test(letters_go_another_way),
+		cmocka_unit_test(extensions_lie_in_their_order),
+		ON_BOTH(what_is_late_is_not_handled),
+		cmocka_unit_test(ports_write_nothing_late),
+		cmocka_unit_test(senders_hear_of_levels_with_hysteresis),
+		cmocka_unit_test(dropping_under_load_keeps_order_and_count),
+		cmocka_unit_test(long_messages_make_room_among_the_old),
+		cmocka_unit_test(snapshots_count_what_waits),
+		cmocka_unit_test(a_trial_drops_nothing),
+		cmocka_unit_test(impossible_policies_are_refused),
+	};
+
+	aid_watchdog(200);
+	return cmocka_run_group_tests(tests, nothing_is_left_open, NULL);
+}
