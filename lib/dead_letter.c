@@ -21,8 +21,8 @@ int dead_open(struct dead_end *host, struct cpu_dead *worker, uint64_t slots, co
 	struct rk_ring ring;
 	int result;
 
-	host->memory = aligned_alloc(RK_PAGE_BYTES, (bytes + RK_PAGE_BYTES - 1) / RK_PAGE_BYTES *
-							    RK_PAGE_BYTES);
+	host->memory = aligned_alloc(RK_PAGE_BYTES,
+				     (bytes + RK_PAGE_BYTES - 1) / RK_PAGE_BYTES * RK_PAGE_BYTES);
 	if (!host->memory)
 		return rk_fail(ENOMEM, "link '%s': no memory for %" PRIu64 " slots of dead letters",
 			       name, slots);
@@ -263,12 +263,14 @@ static int check_link(const struct rk_link *link)
 	const char *name = link->memory.ring.name;
 
 	if (link->in_port || (link->from && link->from->gpu))
-		return rk_fail(EOPNOTSUPP,
-			       "replay: on link '%s' %s sends: name one on which an actor on cpu or "
-			       "a thread of the host does",
-			       name, link->in_port ? "a port" : "an actor on a GPU");
+		return rk_fail(
+			EOPNOTSUPP,
+			"replay: on link '%s' %s sends: name one on which an actor on cpu or "
+			"a thread of the host does",
+			name, link->in_port ? "a port" : "an actor on a GPU");
 	if (link->replay.order.msgs)
-		return rk_fail(EBUSY, "replay: link '%s': its sender has not come to an earlier one",
+		return rk_fail(EBUSY,
+			       "replay: link '%s': its sender has not come to an earlier one",
 			       name);
 	if (link->from && actor_has_stopped(link->from))
 		return rk_fail(EPIPE, "replay: link '%s': its sender '%s' has stopped", name,
@@ -337,9 +339,9 @@ static int replay_on(struct rk_link *link, const struct rk_dead_filter *filter,
 	}
 	sent = (int)order->sent;
 	if (!result && order->failed)
-		result = rk_fail(-order->failed, "replay: link '%s' %s", link->memory.ring.name,
-				 order->failed == -EPIPE ? "is closed"
-							 : "takes no message so long");
+		result =
+			rk_fail(-order->failed, "replay: link '%s' %s", link->memory.ring.name,
+				order->failed == -EPIPE ? "is closed" : "takes no message so long");
 	settle(link);
 	return result ? result : sent;
 }

@@ -41,12 +41,15 @@ static int check_backlog(const struct rk_link *link, const struct rk_link_opts *
 		return rk_fail(EINVAL, "link '%s': policy %d: give one of enum rk_full", name,
 			       opts->full);
 	if (opts->full != RK_FULL_DROP_OLDEST && opts->backlog_slots)
-		return rk_fail(EINVAL, "link '%s': a backlog of %" PRIu64
-			       " slots: only with RK_FULL_DROP_OLDEST", name, opts->backlog_slots);
+		return rk_fail(EINVAL,
+			       "link '%s': a backlog of %" PRIu64
+			       " slots: only with RK_FULL_DROP_OLDEST",
+			       name, opts->backlog_slots);
 	if (backlog && (backlog < link->tx.max_slots || backlog > MOST_BACKLOG))
-		return rk_fail(EINVAL, "link '%s': a backlog of %" PRIu64 " slots: give %u, which is "
-			       "one message, to %d", name, backlog, link->tx.max_slots,
-			       MOST_BACKLOG);
+		return rk_fail(EINVAL,
+			       "link '%s': a backlog of %" PRIu64 " slots: give %u, which is "
+			       "one message, to %d",
+			       name, backlog, link->tx.max_slots, MOST_BACKLOG);
 	return 0;
 }
 
@@ -62,6 +65,25 @@ static int check_levels(const struct rk_link *link, const struct rk_link_opts *o
 		       "link '%s': levels of %" PRIu64 " and %" PRIu64 " slots: the low must be "
 		       "below the high, and that at most %" PRIu64,
 		       name, opts->low_slots, opts->high_slots, most);
+}
+
+/* What only the worker of a receiving actor does. */
+static int check_share(const struct rk_link *link, const struct rk_link_opts *opts,
+		       const char *name)
+{
+	if (!opts->share_messages && !opts->share_slots)
+		return 0;
+	if (!on_cpu(link->to))
+		return rk_fail(EOPNOTSUPP,
+			       "link '%s': a share: %s receives, and an actor on cpu must", name,
+			       link->to ? "an actor on a GPU" : "a port or a thread of the host");
+	if ((opts->share_messages && opts->share_slots) || opts->share_messages > RK_MAX_SHARE ||
+	    opts->share_slots > RK_MAX_SHARE)
+		return rk_fail(EINVAL,
+			       "link '%s': a share of %u messages and %u slots: give one of the "
+			       "two, up to %d",
+			       name, opts->share_messages, opts->share_slots, RK_MAX_SHARE);
+	return 0;
 }
 
 /* A ring of letters takes a whole message of this link, with its front. */
@@ -88,10 +110,11 @@ static int open_dead(struct rk_link *link, const struct rk_link_opts *opts, bool
 	if (!opts->dead_slots)
 		return 0;
 	if (!drops_out && !drops_in)
-		return rk_fail(EOPNOTSUPP,
-			       "link '%s': dead letters: neither end is an actor on cpu, nor does it "
-			       "end in a port: nothing there drops",
-			       name);
+		return rk_fail(
+			EOPNOTSUPP,
+			"link '%s': dead letters: neither end is an actor on cpu, nor does it "
+			"end in a port: nothing there drops",
+			name);
 	result = check_dead(link, opts, name);
 	if (!result && drops_out)
 		result = dead_open(&link->dead[0], &link->flow_out.dead, opts->dead_slots, name);
@@ -111,12 +134,16 @@ int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_por
 		result = check_backlog(link, opts, backlog, name);
 	if (!result)
 		result = check_levels(link, opts, backlog, name);
+	if (!result)
+		result = check_share(link, opts, name);
 	if (result)
 		return result;
 	link->flow_out.full = opts->full;
 	link->flow_out.backlog = (uint32_t)backlog;
 	link->flow_out.high_slots = opts->high_slots;
 	link->flow_out.low_slots = opts->low_slots;
+	link->flow_in.share_messages = opts->share_messages;
+	link->flow_in.share_slots = opts->share_slots;
 	return open_dead(link, opts, to_port, name);
 }
 
@@ -124,14 +151,14 @@ int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_por
 
 static bool is_sent(const struct rk_ring *ring, uint64_t position)
 {
-	const struct rk_slot *slot =
-		ring->slots + (position & ((1ULL << ring->capacity_log2) - 1));
+	const struct rk_slot *slot = ring->slots + (position & ((1ULL << ring->capacity_log2) - 1));
 	uint64_t word = __atomic_load_n(&slot->word[0], __ATOMIC_RELAXED);
 
 	return !((word ^ rk_slot_tag(position, ring->capacity_log2)) & RK_WORD_TAG_MASK);
 }
 
-/* Nobody publishes how far it has sent: but slots say of themselves whether they are of this lap. */
+/* Nobody publishes how far it has sent: but slots say of themselves whether they are of this lap.
+ */
 static uint64_t count_sent(const struct rk_ring *ring, uint64_t credited)
 {
 	uint64_t sent = 0, most = 1ULL << ring->capacity_log2;

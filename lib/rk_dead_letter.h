@@ -3,10 +3,10 @@
  * rk_dead_letter.h - messages that links have dropped and kept: listed, read, replayed, discarded.
  *
  * A link made with @dead_slots (struct rk_link_opts) keeps what it drops, for whatever reason of
- * enum rk_drop. Each end that can drop writes letters into a ring of its own, which the host empties
- * whenever it looks here: no lock lies between a worker and its letters. Memory is bounded: of each
- * end at most @dead_slots slots are kept here, and as many more wait in the ring; what finds it full
- * is counted (struct rk_link_info::dead_lost) and gone.
+ * enum rk_drop. Each end that can drop writes letters into a ring of its own, which the host
+ * empties whenever it looks here: no lock lies between a worker and its letters. Memory is bounded:
+ * of each end at most @dead_slots slots are kept here, and as many more wait in the ring; what
+ * finds it full is counted (struct rk_link_info::dead_lost) and gone.
  */
 #ifndef RK_DEAD_LETTER_H
 #define RK_DEAD_LETTER_H
@@ -110,11 +110,11 @@ RK_API int rk_dead_letter_read(struct rk_runtime *runtime, uint64_t number, stru
  * while that one does not send.
  *
  * Context: any thread but a worker's; sleeps.
- * Return: letters sent, which are none any more; -EINVAL for a wrong @filter->size; -EOPNOTSUPP when
- * a port or a GPU sends on the link: name another; -EPIPE when the link is closed or its sender has
- * stopped; -ETIMEDOUT when the sender has not come to it: what it sends later is then found to have
- * been sent; -EBUSY while that lasts; -ENOMEM; said in rk_errmsg(). After an error some may have
- * been sent.
+ * Return: letters sent, which are none any more; -EINVAL for a wrong @filter->size; -EOPNOTSUPP
+ * when a port or a GPU sends on the link: name another; -EPIPE when the link is closed or its
+ * sender has stopped; -ETIMEDOUT when the sender has not come to it: what it sends later is then
+ * found to have been sent; -EBUSY while that lasts; -ENOMEM; said in rk_errmsg(). After an error
+ * some may have been sent.
  */
 RK_API int rk_dead_letter_replay(struct rk_runtime *runtime, const struct rk_dead_filter *filter,
 				 struct rk_link *link, uint64_t timeout_ns);

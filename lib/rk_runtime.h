@@ -31,6 +31,7 @@
 #define RK_MAX_GPU_LINKS 16 /* and of one on a GPU */
 #define RK_MAX_GPUS	 16
 #define RK_LINK_SLOTS	 1024 /* default capacity of a link */
+#define RK_MAX_SHARE	 256
 #define RK_SPIN_LOOKS	 4000 /* default: some 50 us of looking before yielding */
 
 /* What a ring between two actors on GPUs lies in. */
@@ -95,6 +96,10 @@ struct rk_runtime_opts {
  *	ring or more, 512 being always enough; 0: what is dropped is counted, and not kept
  * @high_slots: the sender, an actor on cpu, gets RK_MSG_HIGH when the link holds as many; 0: never
  * @low_slots: and then RK_MSG_LOW when it holds no more than these; below @high_slots
+ * @share_messages: messages that the receiver, an actor on cpu, takes from it in one turn, before it
+ *	looks at its other inboxes: so shares are weights. At most RK_MAX_SHARE; 0: what has come
+ * @share_slots: the same in slots, 56 bytes each; what a turn leaves over, because the next message
+ *	is longer, is added to the next. One of the two
  */
 struct rk_link_opts {
 	size_t size;
@@ -109,6 +114,8 @@ struct rk_link_opts {
 	uint64_t dead_slots;
 	uint64_t high_slots;
 	uint64_t low_slots;
+	uint32_t share_messages;
+	uint32_t share_slots;
 };
 
 /**

@@ -4,6 +4,7 @@
  * message at a time and many; chains across backends; rings in every place. Skipped without a GPU.
  */
 #include "actor_bodies.h"
+#include "fan_bodies.h"
 #include "gpu_aid.h"
 
 static const struct placing on_cpu = {&relay_type, RK_BACKEND_CPU, RK_GROUP_WARP, 0};
@@ -181,6 +182,8 @@ int main(int count, char **words)
 		PLAIN_BODIES(WARP)
 		RELAY_BODIES(BLOCK)
 		PLAIN_BODIES(BLOCK)
+		FAN_BODIES(WARP)
+		FAN_BODIES(BLOCK)
 		RELAY_BODIES(WARP_BATCH)
 		RELAY_BODIES(BLOCK_BATCH)
 		cmocka_unit_test_setup(chains_cross_backends_and_groups, nothing_is_left_open),

@@ -314,18 +314,36 @@ static bool handle_received(struct rk_ctx *actor)
 	return cpu_flush(actor);
 }
 
-/* A batch from each inbox in turn, for as long as all that it makes us send finds room. */
+/* A batch, or as much of one as the inbox has a share in its actor's time. */
+static int take_turn(struct rk_ctx *actor, uint32_t index)
+{
+	struct cpu_flow_in *flow = actor->flow_in[index];
+	struct rk_ring_rx *rx = actor->inbox[index];
+
+	if (rk_unlikely(flow->share_slots | flow->share_messages))
+		return cpu_flow_take(flow, rx, actor->received, CPU_BATCH_CELLS);
+	return rk_ring_recv_batch(rx, actor->received, CPU_BATCH_CELLS);
+}
+
+/*
+ * A turn at each inbox, for as long as all that it makes us send finds room. Who is held up goes on
+ * with the next: or those behind would wait for as long as those in front have anything.
+ */
 static int take_inboxes(struct rk_ctx *actor)
 {
 	int taken = 0;
 
-	for (uint32_t i = 0; i < actor->inboxes && takes(actor) && !cpu_hurry_of(actor); i++) {
+	for (uint32_t n = 0; n < actor->inboxes && takes(actor) && !cpu_hurry_of(actor); n++) {
+		uint32_t i = actor->next_inbox;
 		struct rk_ring_rx *rx = actor->inbox[i];
 		int cells;
 
+		actor->next_inbox = i + 1 < actor->inboxes ? i + 1 : 0;
 		if (rx->closed)
 			continue;
-		cells = rk_ring_recv_batch(rx, actor->received, CPU_BATCH_CELLS);
+		cells = take_turn(actor, i);
+		/* What is too long for one turn is there, and comes in another. */
+		taken |= cells < 0;
 		actor->received_cells = cells > 0 ? (uint32_t)cells : 0;
 		actor->handled_cells = 0;
 		actor->from_inbox = i;

@@ -132,6 +132,7 @@ struct rk_ctx {
 	uint32_t received_cells; /* taken from an inbox, and how many of them are handled */
 	uint32_t handled_cells;
 	uint32_t from_inbox; /* where they came from */
+	uint32_t next_inbox; /* whose turn it is */
 	struct rk_msg received[CPU_BATCH_CELLS];
 	struct rk_msg sending[CPU_BATCH_CELLS];
 	struct cpu_trial *trial; /* of a new handler, while it lasts (cpu_trial.h) */

@@ -165,6 +165,48 @@ bool cpu_flow_is_late(struct cpu_flow_in *flow, const struct rk_msg *msg)
 	return true;
 }
 
+/* --- Shares --- */
+
+static int take_messages(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg *cells,
+			 uint32_t room)
+{
+	uint32_t got = 0;
+
+	for (uint32_t i = 0; i < flow->share_messages && !rx->closed; i++) {
+		int more = rk_ring_recv(rx, cells + got, room - got);
+
+		if (more <= 0)
+			break;
+		got += (uint32_t)more;
+	}
+	return (int)got;
+}
+
+/*
+ * Deficit round robin (Shreedhar and Varghese): what a share leaves over, for the next message is
+ * longer, is added to the next; what it leaves over because nothing is there is lost.
+ */
+static int take_slots(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg *cells,
+		      uint32_t room)
+{
+	uint32_t most = flow->unused_slots + flow->share_slots, left;
+	int got;
+
+	if (most > room)
+		most = room;
+	got = rk_ring_recv_batch(rx, cells, most);
+	left = most - (got > 0 ? (uint32_t)got : 0);
+	flow->unused_slots = left && rk_ring_wait_recv(rx, 0) > 0 ? left : 0;
+	return got;
+}
+
+int cpu_flow_take(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg *cells,
+		  uint32_t room)
+{
+	return flow->share_messages ? take_messages(flow, rx, cells, room)
+				    : take_slots(flow, rx, cells, room);
+}
+
 /* --- Levels --- */
 
 bool cpu_flow_crossed(struct cpu_outbox *box, uint32_t index, struct rk_msg *event)

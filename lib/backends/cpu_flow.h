@@ -64,14 +64,21 @@ struct cpu_flow_out {
 
 /**
  * struct cpu_flow_in - of the receiver
+ * @share_slots: that it takes in one turn, before it looks at its other inboxes
+ * @share_messages: the same; of the two, one is not 0 where the link has a share
+ * @unused_slots: of its shares, because its next message is longer
  * @expired: messages that came too late
  */
 struct cpu_flow_in {
+	uint32_t share_slots;
+	uint32_t share_messages;
+	uint32_t unused_slots;
 	uint64_t expired;
 	struct cpu_dead dead;
 };
 
-/* Letters that are sent again: the host's until it is told, then the worker's until it has obeyed. */
+/* Letters that are sent again: the host's until it is told, then the worker's until it has obeyed.
+ */
 struct cpu_replay {
 	struct rk_ring_tx *tx;
 	struct rk_msg **msgs;
@@ -80,7 +87,8 @@ struct cpu_replay {
 	int failed; /* -EPIPE: the link is closed; -EMSGSIZE: it takes none so long */
 };
 
-/* A message has found no room, or an outbox that is closed. 1 when it waits, 0 when it is dropped. */
+/* A message has found no room, or an outbox that is closed. 1 when it waits, 0 when it is dropped.
+ */
 int cpu_flow_no_room(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_msg *msg);
 
 /* Put a message behind those that wait already; 0 when there is no memory, and it is dropped. */
@@ -95,7 +103,15 @@ void cpu_flow_drop_waiting(struct rk_ctx *ctx, struct cpu_outbox *box, enum rk_d
 /* Whether @msg has a deadline that is over; then it is counted, and a dead letter where wanted. */
 bool cpu_flow_is_late(struct cpu_flow_in *flow, const struct rk_msg *msg);
 
-/* The next level of outbox @index that its actor is to hear of: RK_MSG_HIGH, RK_MSG_LOW, or false. */
+/*
+ * Take a turn at an inbox that has a share: cells received; 0 when none is there; -EMSGSIZE when
+ * the next message is longer than its share yet, so that it has to wait for another turn.
+ */
+int cpu_flow_take(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg *cells,
+		  uint32_t room);
+
+/* The next level of outbox @index that its actor is to hear of: RK_MSG_HIGH, RK_MSG_LOW, or false.
+ */
 bool cpu_flow_crossed(struct cpu_outbox *box, uint32_t index, struct rk_msg *event);
 
 /* Send letters again for as long as there is room: by CPU_CALL, and on a thread of the host. */
