@@ -30,7 +30,10 @@ struct rk_gpu_scratch {
 	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
 };
 
-/* One group's part of shared memory; from @seat on it is the warp's own, whatever sits there. */
+/*
+ * One group's part of shared memory. From @rx on it is the actor's, which takes it along to another
+ * seat; from @seat on the warp's own, whatever sits there.
+ */
 struct rk_gpu_desk {
 	uint8_t staging[RK_STAGING_CELLS * RK_CELL_BYTES]; /* sent by the handler, not yet stored */
 	struct rk_gpu_rx rx[RK_GPU_LINKS];
@@ -46,7 +49,11 @@ struct rk_gpu_desk {
 	uint32_t phase;
 	uint32_t hurry;
 	uint32_t dropping; /* in a hurry something was dropped: so is all that follows */
-	uint32_t event;
+	uint32_t started;  /* it has had its RK_MSG_START, or was given a state that had */
+	uint32_t obeyed;   /* control messages, and how many of them the host knows of */
+	uint32_t answered;
+	uint32_t event;	   /* what the whole group has to do for the last one: enum rk_gpu_event */
+	uint64_t event_at; /* the device address that it named */
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;
 	uint64_t share[2]; /* what the leader tells the group, in turns */
@@ -60,12 +67,15 @@ struct rk_gpu_desk {
 	uint64_t beat;
 };
 
+#define RK_PARCEL_AT	offsetof(struct rk_gpu_desk, rx)
+#define RK_PARCEL_WORDS ((offsetof(struct rk_gpu_desk, seat) - RK_PARCEL_AT) / 8)
+
 /* A block's shared memory; the rings between its actors follow, aligned as slots are. */
 struct RK_ALIGNED(RK_SLOT_BYTES) rk_gpu_shared {
 	uint8_t cells[RK_GPU_WARPS][RK_BLOCK_POLLS * RK_POLL_SLOTS * RK_CELL_BYTES];
 	struct rk_gpu_desk desk[RK_GPU_WARPS];
 	uint32_t plain[2][RK_GPU_WARPS];
-	volatile uint64_t block_serial; /* of the block actor that all warps are to run */
+	uint32_t block_serial; /* of the block actor that all warps are to run: atomic */
 };
 
 struct rk_ctx {
@@ -136,12 +146,12 @@ static __device__ __forceinline__ uint32_t rk_hurry_in(const struct rk_gpu_desk 
 	return (uint32_t)word >> 8 == (desk->spawn.serial & 0xffffff) ? (uint32_t)word & 0xff : 0;
 }
 
-/* A pause is no hurry. */
+/* Neither a pause nor draining is a hurry. */
 static __device__ __forceinline__ uint32_t rk_hurry_for(const struct rk_gpu_desk *desk, uint64_t word)
 {
 	uint32_t hurry = rk_hurry_in(desk, word);
 
-	return hurry == RK_GPU_PAUSE ? RK_GPU_PATIENT : hurry;
+	return hurry == RK_GPU_PAUSE || hurry == RK_GPU_DRAIN ? RK_GPU_PATIENT : hurry;
 }
 
 static __device__ __forceinline__ uint64_t rk_host_word(const struct rk_gpu_desk *desk)
@@ -525,7 +535,43 @@ extern "C" __device__ __forceinline__ uint32_t rk_send_batch(struct rk_ctx *ctx,
 
 /* --- Control: the leader's alone --- */
 
-enum rk_gpu_event { RK_GPU_NOTHING, RK_GPU_START };
+enum rk_gpu_event {
+	RK_GPU_NOTHING,
+	RK_GPU_TO_START, /* the message lies in scratch->longer, as for the next */
+	RK_GPU_TO_BEGIN, /* in the order of enum rk_gpu_control */
+	RK_GPU_TO_RESTORE,
+	RK_GPU_TO_COPY,
+	RK_GPU_TO_LEAVE,
+};
+
+/* Tell the host how far this actor is. */
+static __device__ void rk_publish(struct rk_gpu_desk *desk)
+{
+	const uint64_t *from = (const uint64_t *)&desk->counters;
+	uint64_t to = desk->status + offsetof(struct rk_gpu_status, counters);
+
+	for (uint32_t i = 0; i < sizeof(struct rk_gpu_counters) / 8; i++)
+		rk_store_word(to + 8 * i, from[i]);
+}
+
+/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with a last phase. */
+static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phase)
+{
+	desk->phase = phase;
+	if (phase >= RK_GPU_CLOSING) {
+		rk_publish(desk);
+		__threadfence_system();
+	}
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, serial_phase),
+		      desk->spawn.serial << 8 | phase);
+}
+
+/* Stop once the inboxes are empty. One that never started has no use for what is in them. */
+static __device__ void rk_begin_drain(struct rk_gpu_desk *desk)
+{
+	if (desk->phase < RK_GPU_DRAINING)
+		rk_enter(desk, RK_GPU_DRAINING);
+}
 
 static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
 				    uint64_t slots, uint64_t credit, uint16_t shared)
@@ -671,6 +717,42 @@ static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)
 	rk_store_words(desk->status + offsetof(struct rk_gpu_status, gpu_ns), answer);
 }
 
+/* Keep a message for the handler until the group comes to it. */
+static __device__ void rk_keep_start(struct rk_gpu_desk *desk, const uint64_t *cell)
+{
+	uint64_t *to = (uint64_t *)desk->scratch->longer;
+
+	for (uint32_t i = 0; i < (cell[0] >> 24 & 0xff) * 7; i++)
+		to[i] = cell[i];
+	to[0] = (cell[0] & ~0xffffull) | RK_MSG_START;
+}
+
+/* Begin, or go on after a pause. */
+static __device__ void rk_obey_start(struct rk_gpu_desk *desk, const uint64_t *cell)
+{
+	if (desk->phase != RK_GPU_DORMANT)
+		return;
+	if (desk->started) {
+		rk_enter(desk, RK_GPU_RUNNING);
+		return;
+	}
+	rk_keep_start(desk, cell);
+	desk->event = RK_GPU_TO_START;
+}
+
+/* What is about the state is the group's. An actor that is to stop begins nothing anew. */
+static __device__ void rk_obey_state(struct rk_gpu_desk *desk, const uint64_t *cell)
+{
+	uint32_t type = (uint32_t)(cell[0] & 0xffff);
+
+	if (type < RK_GPU_COPY && desk->phase >= RK_GPU_DRAINING)
+		return;
+	if (type == RK_GPU_BEGIN)
+		rk_keep_start(desk, cell);
+	desk->event_at = cell[1];
+	desk->event = RK_GPU_TO_BEGIN + type - RK_GPU_BEGIN;
+}
+
 /* Do what the message says. Words for an earlier actor of the seat are passed over. */
 static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *cell)
 {
@@ -678,17 +760,25 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 
 	if (type == RK_MSG_PROBE)
 		rk_answer_probe(desk, tag);
-	if (tag != (uint32_t)desk->spawn.serial)
+	if (type == RK_MSG_PROBE || tag != (uint32_t)desk->spawn.serial)
 		return;
+	desk->obeyed++;
 	switch (type) {
 	case RK_MSG_START:
-		for (uint32_t i = 0; i < (cell[0] >> 24 & 0xff) * 7; i++)
-			((uint64_t *)desk->scratch->longer)[i] = cell[i];
-		desk->event = RK_GPU_START;
+		rk_obey_start(desk, cell);
+		break;
+	case RK_MSG_QUIESCE:
+		if (desk->phase == RK_GPU_RUNNING)
+			rk_enter(desk, RK_GPU_DORMANT);
 		break;
 	case RK_MSG_STOP:
-		if (desk->phase == RK_GPU_RUNNING)
-			desk->phase = RK_GPU_DRAINING;
+		rk_begin_drain(desk);
+		break;
+	case RK_GPU_BEGIN:
+	case RK_GPU_RESTORE:
+	case RK_GPU_COPY:
+	case RK_GPU_MOVE:
+		rk_obey_state(desk, cell);
 		break;
 	case RK_GPU_INBOX:
 	case RK_GPU_OUTBOX:
@@ -709,25 +799,19 @@ static __device__ __noinline__ bool rk_obey(struct rk_gpu_desk *desk)
 	return true;
 }
 
-/* Tell the host how far this actor is. */
-static __device__ void rk_publish(struct rk_gpu_desk *desk)
+/*
+ * All that was obeyed is done. R11: pairs with A11 in lib/backends/cuda_actor.c: phase and counters
+ * are those after it, and what was copied is there, by whichever lanes, for they came to a barrier.
+ */
+static __device__ __forceinline__ void rk_answer(struct rk_gpu_desk *desk)
 {
-	const uint64_t *from = (const uint64_t *)&desk->counters;
-	uint64_t to = desk->status + offsetof(struct rk_gpu_status, counters);
-
-	for (uint32_t i = 0; i < sizeof(struct rk_gpu_counters) / 8; i++)
-		rk_store_word(to + 8 * i, from[i]);
-}
-
-/* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with a last phase. */
-static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phase)
-{
-	desk->phase = phase;
+	if (desk->answered == desk->obeyed)
+		return;
+	desk->answered = desk->obeyed;
 	rk_publish(desk);
-	if (phase >= RK_GPU_CLOSING)
-		__threadfence_system();
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, serial_phase),
-		      desk->spawn.serial << 8 | phase);
+	__threadfence_system();
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, obeyed),
+		      desk->spawn.serial << 32 | desk->obeyed);
 }
 
 #endif

@@ -30,10 +30,16 @@ enum rk_gpu_control {
 	RK_GPU_SPAWN = RK_MSG_USER, /* struct rk_gpu_spawn */
 	RK_GPU_INBOX,		    /* struct rk_gpu_ring */
 	RK_GPU_OUTBOX,		    /* struct rk_gpu_ring */
+	RK_GPU_BEGIN,		    /* as RK_MSG_START, but from zeros, whatever it did before */
+	RK_GPU_RESTORE,		    /* u64: device address of the state to go on with */
+	RK_GPU_COPY,		    /* u64: device address for its state, and struct rk_gpu_copied */
+	RK_GPU_MOVE,		    /* u64: device address for what it takes along to another seat */
 };
 
 enum rk_gpu_phase {
 	RK_GPU_EMPTY,
+	RK_GPU_DORMANT, /* it takes no messages: RK_MSG_START has not come, or it was paused */
+	RK_GPU_STARTING,
 	RK_GPU_RUNNING,
 	RK_GPU_DRAINING,
 	RK_GPU_CLOSING, /* the handler has had its RK_MSG_STOP; outboxes are being closed */
@@ -42,7 +48,9 @@ enum rk_gpu_phase {
 
 enum rk_gpu_hurry {
 	RK_GPU_PATIENT,
+	RK_GPU_DRAIN,  /* no hurry: stop once the inboxes are empty */
 	RK_GPU_HURRY,  /* stop now; wait for no room */
+	RK_GPU_KILL,   /* and do not ask the handler */
 	RK_GPU_LET_GO, /* and do not wait for outboxes to take RK_MSG_CLOSED */
 	RK_GPU_PAUSE,  /* no hurry: leave the seat as it is; the kernel ends, and is resumed */
 };
@@ -63,20 +71,24 @@ enum rk_gpu_place {
 
 /**
  * struct rk_gpu_spawn - payload of RK_GPU_SPAWN
- * @state: device address; zeroed by the seat
+ * @state: device address; zeroed by the seat, unless @kept
  * @scratch: device address of struct rk_gpu_scratch (kernels/gpu_actor.cuh)
  * @serial: of this actor, never 0; status and marker carry it
+ * @parcel: device address of what it left another seat with, to go on from there; 0: none
  * @state_bytes: a multiple of 16
  * @handler: index in the module's table
  * @group: enum rk_gpu_group
+ * @kept: the state is one to go on with: no RK_MSG_START for the handler
  */
 struct rk_gpu_spawn {
 	uint64_t state;
 	uint64_t scratch;
 	uint64_t serial;
+	uint64_t parcel;
 	uint32_t state_bytes;
 	uint32_t handler;
 	uint32_t group;
+	uint32_t kept;
 };
 
 /**
@@ -133,6 +145,17 @@ struct rk_gpu_counters {
 	uint64_t dropped_closed;
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
+	uint64_t restarts;
+};
+
+/**
+ * struct rk_gpu_copied - what is written behind a state that RK_GPU_COPY asked for
+ * @counters: as they were then
+ * @sound: it had had its RK_MSG_START: the state is one to go on with
+ */
+struct rk_gpu_copied {
+	struct rk_gpu_counters counters;
+	uint64_t sound;
 };
 
 /**
@@ -145,6 +168,7 @@ struct rk_gpu_counters {
  * @gpu_ns: global timer when the seat last answered RK_MSG_PROBE
  * @probe: tag of that probe
  * @place: SM the warp runs on, plus 1
+ * @obeyed: serial << 32 | control messages that the actor has obeyed
  * @counters: of the actor
  */
 struct rk_gpu_status {
@@ -155,8 +179,9 @@ struct rk_gpu_status {
 	uint64_t gpu_ns;
 	uint64_t probe;
 	uint64_t place;
-	uint64_t pad;
+	uint64_t obeyed;
 	struct rk_gpu_counters counters;
+	uint64_t pad[7];
 };
 
 /**
@@ -183,7 +208,7 @@ struct rk_gpu_params {
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
-RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 128, "two lines");
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 192, "three lines");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, word) % 16 == 0, "loaded with @leave at once");
 

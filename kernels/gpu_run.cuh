@@ -485,6 +485,15 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		return inboxes;
 	}
 
+	/* Where no message is taken: as long as a round in which none comes. The leader. */
+	static __device__ __noinline__ void await_word(const struct rk_gpu_desk *desk)
+	{
+		uint32_t polls = 0;
+
+		while (rk_host_word(desk) == desk->host_word && ++polls < RK_IDLE_POLLS)
+			;
+	}
+
 	/*
 	 * Take from one inbox, with an eye on the others, for as long as it gives. False: nothing was
 	 * in any; true if something came, or nobody looked for what was sent before must go first.
@@ -495,6 +504,12 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		uint32_t index = next_inbox(desk), polls, pause;
 		bool hasty = desk->phase == RK_GPU_DRAINING;
 
+		if (!desk->started || desk->phase == RK_GPU_DORMANT) {
+			if (lane == 0 && desk->phase == RK_GPU_DORMANT)
+				await_word(desk);
+			GROUP::sync();
+			return false;
+		}
 		if (desk->waiting_cells || index == desk->inboxes)
 			return desk->waiting_cells;
 		polls = hasty ? RK_LAST_POLLS : RK_IDLE_POLLS;
@@ -520,6 +535,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		desk->host_word = rk_host_word(desk);
 		desk->event = RK_GPU_NOTHING;
 		desk->hurry = rk_hurry_for(desk, desk->host_word);
+		if (rk_hurry_in(desk, desk->host_word) == RK_GPU_DRAIN)
+			rk_begin_drain(desk);
 		while (desk->event == RK_GPU_NOTHING &&
 		       (uint32_t)desk->control_taken != desk->host_word >> 32 && rk_obey(desk))
 			found = RK_ASIDE_OBEYED;
@@ -557,10 +574,145 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	{
 		uint32_t closed = 0;
 
+		if (desk->waiting_cells || desk->phase == RK_GPU_DORMANT)
+			return false;
 		for (uint32_t i = 0; i < desk->inboxes; i++)
 			closed += desk->rx[i].closed != 0;
-		return !desk->waiting_cells && (desk->phase == RK_GPU_DRAINING ||
-						(desk->inboxes && closed == desk->inboxes));
+		return desk->phase == RK_GPU_DRAINING || (desk->inboxes && closed == desk->inboxes);
+	}
+
+	/* --- Its state --- */
+
+	static __device__ __noinline__ void clear_state(const struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		ulonglong2 *state = (ulonglong2 *)desk->spawn.state;
+		const uint32_t words = desk->spawn.state_bytes / 16;
+
+#pragma unroll 8
+		for (uint32_t i = lane; i < words; i += GROUP::lanes)
+			state[i] = make_ulonglong2(0, 0);
+	}
+
+	/*
+	 * Relaxed loads: what others of the group or a copy engine wrote is in the L2 cache. Several at
+	 * once, for each takes a microsecond.
+	 */
+	static __device__ __noinline__ void copy_words(uint64_t to, uint64_t from, uint32_t bytes,
+						       uint32_t lane)
+	{
+		const uint32_t words = bytes / 16, at_once = 8;
+
+		for (uint32_t at = lane; at < words; at += at_once * GROUP::lanes) {
+			struct rk_words some[at_once];
+
+#pragma unroll
+			for (uint32_t i = 0; i < at_once; i++)
+				if (at + i * GROUP::lanes < words)
+					some[i] = rk_load_words(from + 16 * (at + i * GROUP::lanes));
+#pragma unroll
+			for (uint32_t i = 0; i < at_once; i++)
+				if (at + i * GROUP::lanes < words)
+					rk_store_words(to + 16 * (at + i * GROUP::lanes), some[i]);
+		}
+	}
+
+	/* The state as it is between two messages, with what had been counted. */
+	static __device__ __noinline__ void copy_state(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		uint64_t behind = desk->event_at + desk->spawn.state_bytes;
+		const uint64_t *counters = (const uint64_t *)&desk->counters;
+
+		copy_words(desk->event_at, desk->spawn.state, desk->spawn.state_bytes, lane);
+		if (lane < sizeof(desk->counters) / 8)
+			rk_store_word(behind + 8 * lane, counters[lane]);
+		if (lane == 0)
+			rk_store_word(behind + offsetof(struct rk_gpu_copied, sound), desk->started);
+		__threadfence_system();
+	}
+
+	static __device__ __noinline__ void start(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (lane == 0) {
+			desk->started = 1;
+			rk_enter(desk, RK_GPU_STARTING);
+		}
+		tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+		if (lane == 0)
+			rk_enter(desk, RK_GPU_RUNNING);
+	}
+
+	/* From zeros or from another state; the handler hears of the first only. */
+	static __device__ __noinline__ void restart(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		bool fresh = desk->event == RK_GPU_TO_BEGIN;
+
+		if (fresh)
+			clear_state(desk, lane);
+		else
+			copy_words(desk->spawn.state, desk->event_at, desk->spawn.state_bytes, lane);
+		GROUP::sync();
+		if (lane == 0)
+			desk->counters.restarts++;
+		if (fresh)
+			start(desk, lane);
+		else if (lane == 0) {
+			desk->started = 1;
+			rk_enter(desk, RK_GPU_RUNNING);
+		}
+	}
+
+	/* All that another seat needs to go on from here. */
+	static __device__ __noinline__ void pack(const struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		const uint64_t *words = (const uint64_t *)((const uint8_t *)desk + RK_PARCEL_AT);
+
+		for (uint32_t i = lane; i < RK_PARCEL_WORDS; i += GROUP::lanes)
+			rk_store_word(desk->event_at + 8 * i, words[i]);
+		__threadfence_system();
+	}
+
+	/* The spawn message stays as it came: code and state may be others than before. */
+	static __device__ __noinline__ void unpack(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		uint64_t *words = (uint64_t *)((uint8_t *)desk + RK_PARCEL_AT);
+		struct rk_gpu_spawn spawn = desk->spawn;
+
+		GROUP::sync();
+		for (uint32_t i = lane; i < RK_PARCEL_WORDS; i += GROUP::lanes)
+			words[i] = rk_load_word(spawn.parcel + 8 * i);
+		GROUP::sync();
+		if (lane == 0) {
+			desk->spawn = spawn;
+			desk->host_word = rk_host_word(desk);
+			desk->event = RK_GPU_NOTHING;
+			desk->answered = ~desk->obeyed;
+			rk_enter(desk, (enum rk_gpu_phase)desk->phase);
+			rk_answer(desk);
+		}
+		GROUP::sync();
+	}
+
+	/* What is left to do of the last control message, and the answer. */
+	static __device__ __forceinline__ void obey(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		switch (desk->event) {
+		case RK_GPU_TO_START:
+			start(desk, lane);
+			break;
+		case RK_GPU_TO_BEGIN:
+		case RK_GPU_TO_RESTORE:
+			restart(desk, lane);
+			break;
+		case RK_GPU_TO_COPY:
+			copy_state(desk, lane);
+			break;
+		case RK_GPU_TO_LEAVE:
+			pack(desk, lane);
+			break;
+		}
+		GROUP::sync();
+		if (lane == 0)
+			rk_answer(desk);
 	}
 
 	/* --- The end --- */
@@ -599,7 +751,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		return true;
 	}
 
-	/* RK_MSG_STOP to the handler, then no more messages. */
+	/* RK_MSG_STOP to the handler, if it ever started and is not killed; then no more messages. */
 	static __device__ __noinline__ void stop(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		if (lane == 0) {
@@ -608,7 +760,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->control.type = RK_MSG_STOP;
 			desk->control.slots = 1;
 		}
-		tell(desk, lane, &desk->control);
+		if (desk->started && desk->hurry != RK_GPU_KILL)
+			tell(desk, lane, &desk->control);
 		__threadfence_system(); /* the state, by all who wrote it, before the phase */
 		GROUP::sync();
 		if (lane == 0) {
@@ -623,6 +776,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	/* False when paused before all that was sent is out. */
 	static __device__ __noinline__ bool finish(struct rk_gpu_desk *desk, uint32_t lane)
 	{
+		GROUP::sync(); /* all have seen the phase before */
 		if (lane == 0) {
 			desk->share[0] = close_outboxes(desk);
 			if (desk->share[0]) {
@@ -638,8 +792,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 
 	static __device__ void begin(struct rk_gpu_desk *desk, uint32_t lane)
 	{
-		for (uint32_t i = lane; i < desk->spawn.state_bytes / 16; i += GROUP::lanes)
-			((ulonglong2 *)desk->spawn.state)[i] = make_ulonglong2(0, 0);
+		if (!desk->spawn.kept)
+			clear_state(desk, lane);
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
 			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
@@ -647,11 +801,23 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->host_word = rk_host_word(desk);
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = desk->dropping = 0;
+			desk->obeyed = desk->answered = 0;
+			desk->started = desk->spawn.kept;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
 				((uint64_t *)&desk->counters)[i] = 0;
-			rk_enter(desk, RK_GPU_RUNNING);
+			rk_publish(desk);
+			rk_enter(desk, RK_GPU_DORMANT);
 		}
 		GROUP::sync();
+	}
+
+	/* The seat is empty from here on; the actor is told where else to go on. */
+	static __device__ bool leave(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		GROUP::sync();
+		if (lane == 0)
+			desk->spawn.serial = 0;
+		return false;
 	}
 
 	/* @resume: go on where a pause came. Return: true when paused: the desk holds all there is. */
@@ -660,7 +826,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		bool came;
 
-		if (!resume)
+		if (!resume && desk->spawn.parcel)
+			unpack(desk, lane);
+		else if (!resume)
 			begin(desk, lane);
 		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
@@ -669,8 +837,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			GROUP::sync();
 			if (desk->share[0] == RK_ASIDE_PAUSED)
 				return true;
-			if (desk->event == RK_GPU_START)
-				tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+			obey(desk, lane);
+			if (desk->event == RK_GPU_TO_LEAVE)
+				return leave(desk, lane);
 			/* Not before it has obeyed all: of a link that it does not know it would tell nobody. */
 			if (desk->event == RK_GPU_NOTHING &&
 			    (uint32_t)desk->control_taken == desk->host_word >> 32 &&

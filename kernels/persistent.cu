@@ -33,9 +33,10 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 	X(6, rk_topic_route, nullptr)
 #endif
 
-/* For the host: shared memory of a block, and scratch of an actor, in bytes. */
-extern "C" __device__ const uint32_t rk_sizes[2] = {sizeof(struct rk_gpu_shared),
-						    sizeof(struct rk_gpu_scratch)};
+/* For the host, in bytes: shared memory of a block, scratch of an actor, what one takes along. */
+extern "C" __device__ const uint32_t rk_sizes[3] = {sizeof(struct rk_gpu_shared),
+						    sizeof(struct rk_gpu_scratch),
+						    8 * RK_PARCEL_WORDS};
 
 /* Run the actor whose spawn message lies on the desk. Return: true when it was paused. */
 template <class GROUP>
@@ -109,19 +110,37 @@ static __device__ void rk_copy_image(const struct rk_gpu_params *params, bool lo
 	}
 }
 
-/* The block actor, of which every warp of the block is a part. Return: true when it was paused. */
-static __device__ bool rk_join(uint64_t *joined, bool resume)
+/* The block actor that all warps are to run, or 0; the same in all lanes of a warp. */
+static __device__ uint32_t rk_block_serial(uint32_t lane)
 {
-	struct rk_gpu_shared *shared = rk_shared();
+	uint32_t serial = lane == 0 ? atomicAdd(&rk_shared()->block_serial, 0) : 0;
+
+	return __shfl_sync(RK_FULL_WARP, serial, 0);
+}
+
+/*
+ * The block actor, of which every warp of the block is a part: what its spawn message says is theirs
+ * behind the barrier. Return: true when it was paused.
+ */
+static __device__ bool rk_join(bool resume)
+{
 	bool paused;
 
-	*joined = shared->block_serial;
+	__syncthreads();
 	paused = rk_dispatch<rk_block_group>(0, threadIdx.x, resume);
 	__syncthreads();
 	if (threadIdx.x == 0 && !paused)
-		shared->block_serial = 0;
+		atomicExch(&rk_shared()->block_serial, 0);
 	__syncthreads();
 	return paused;
+}
+
+/* What was there when the kernel was paused goes on. Return: true when it was paused again. */
+static __device__ bool rk_go_on(uint32_t warp, uint32_t lane)
+{
+	if (rk_block_serial(lane))
+		return rk_join(true);
+	return rk_shared()->desk[warp].spawn.serial && rk_dispatch<rk_warp_group>(warp, lane, true);
 }
 
 /* A warp at its seat, until it is told to leave or its actor is paused. */
@@ -130,29 +149,25 @@ static __device__ void rk_sit(const struct rk_gpu_params *params)
 	uint32_t warp = threadIdx.x / RK_GPU_WARP_LANES, lane = threadIdx.x % RK_GPU_WARP_LANES;
 	struct rk_gpu_shared *shared = rk_shared();
 	struct rk_gpu_desk *desk = &shared->desk[warp];
-	bool resume = params->resume;
-	uint64_t joined = 0;
+	uint32_t call;
 
-	if (resume && !shared->block_serial && desk->spawn.serial &&
-	    rk_dispatch<rk_warp_group>(warp, lane, true))
+	if (params->resume && rk_go_on(warp, lane))
 		return;
 	for (;;) {
-		uint64_t block_serial = shared->block_serial;
-		uint32_t call;
-
-		if (block_serial && block_serial != joined) {
-			if (rk_join(&joined, resume))
+		if (rk_block_serial(lane)) {
+			if (rk_join(false))
 				return;
-			resume = false;
 			continue;
 		}
 		call = lane == 0 ? rk_look(desk) : 0;
+		/* A shuffle orders nothing: what the leader put on the desk is all lanes' behind this. */
+		__syncwarp();
 		call = __shfl_sync(RK_FULL_WARP, call, 0);
 		if (call == RK_CALL_LEAVE)
 			return;
 		if (call == RK_CALL_SPAWN && desk->spawn.group == RK_GPU_GROUP_BLOCK) {
 			if (lane == 0)
-				shared->block_serial = desk->spawn.serial;
+				atomicExch(&shared->block_serial, (uint32_t)desk->spawn.serial);
 		} else if (call == RK_CALL_SPAWN) {
 			if (rk_dispatch<rk_warp_group>(warp, lane, false))
 				return;
@@ -161,6 +176,14 @@ static __device__ void rk_sit(const struct rk_gpu_params *params)
 		}
 		__syncwarp();
 	}
+}
+
+/* All blocks of a cluster: they reach into each other's shared memory between two of these. */
+static __device__ void rk_sync_cluster()
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+#endif
 }
 
 /*
@@ -177,13 +200,12 @@ extern "C" __global__ void __launch_bounds__(RK_GPU_WARPS * RK_GPU_WARP_LANES, 1
 	else if (threadIdx.x == 0)
 		rk_shared()->block_serial = 0;
 	__syncthreads();
+	rk_sync_cluster();
 	if (lane == 0)
 		rk_sit_down(&rk_shared()->desk[warp], params, blockIdx.x * RK_GPU_WARPS + warp);
 	__syncthreads();
 	rk_sit(&params);
 	__syncthreads();
-#if __CUDA_ARCH__ >= 900
-	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
-#endif
+	rk_sync_cluster();
 	rk_copy_image(&params, false);
 }

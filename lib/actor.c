@@ -76,10 +76,6 @@ static int check(const struct rk_runtime *runtime, const struct rk_actor_type *t
 	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
 		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
 			       type->name, opts->backend);
-	if (opts->backend == RK_BACKEND_CUDA && (opts->dormant || opts->parent || opts->state))
-		return rk_fail(EOPNOTSUPP,
-			       "actor '%s': dormant, with a parent or with a state: not on a GPU",
-			       type->name);
 	if (opts->parent && opts->parent->runtime != runtime)
 		return rk_fail(EINVAL, "actor '%s': parent '%s' is of another runtime", type->name,
 			       opts->parent->name);
@@ -114,7 +110,6 @@ static void adopt(struct rk_actor *parent, struct rk_actor *actor)
 static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
-	const struct rk_msg resume = actor_order(CPU_RESUME, NULL, NULL);
 	bool on_cpu = opts->backend == RK_BACKEND_CPU;
 	int result = check(runtime, type, opts);
 
@@ -125,7 +120,7 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		return result;
 	make_start(*actor, opts);
 	if (!opts->dormant)
-		result = actor_tell(*actor, opts->state ? &resume : (*actor)->start);
+		result = actor_tell(*actor, (*actor)->start);
 	if (!result && on_cpu)
 		result = actor_cpu_start(*actor);
 	if (!result && opts->parent)

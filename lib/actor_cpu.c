@@ -177,6 +177,42 @@ static void lend(struct rk_actor *actor)
 	cpu_cut_lend(&cpu_of(actor)->ctx, actor->cut);
 }
 
+/* --- Its state --- */
+
+static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells)
+{
+	const void *what[] = {actor->start, from ? from->state : NULL, from ? from->type : NULL};
+
+	*cells = (struct rk_msg){.type = CPU_RESTART, .slots = 1};
+	memcpy(cells->body, what, sizeof(what));
+	return 0;
+}
+
+/* On its worker. What a failed call left half done, or a handler on trial has made, is not sound. */
+static void take_copy(struct rk_ctx *ctx, void *argument)
+{
+	struct actor_copy *to = argument;
+
+	if (ctx->type->state_bytes > to->bytes)
+		return;
+	to->type = ctx->type;
+	memcpy(to->state, ctx->state, ctx->type->state_bytes);
+	to->received = ctx->counters.received;
+	to->failed = ctx->counters.failed_messages;
+	to->sound = (ctx->phase == CPU_RUNNING || ctx->phase == CPU_PAUSED) && !ctx->trial;
+}
+
+static int copy_order(struct rk_actor *actor, struct actor_copy *to, struct rk_msg *msg)
+{
+	cpu_call_fn *call = take_copy;
+
+	(void)actor;
+	to->type = NULL;
+	to->sound = false;
+	*msg = actor_order(CPU_CALL, *(void **)&call, to);
+	return 0;
+}
+
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 {
 	const struct cpu_counters *from = &cpu_of(actor)->ctx.counters;
@@ -214,7 +250,7 @@ static void free_actor(struct rk_actor *actor)
 	cpu_actor_release(&cpu->ctx);
 	free(cpu->control_memory);
 	free(cpu->ctx.state);
-	free(actor->spare);
+	actor_copy_free(&actor->spare);
 	actor_reload_free(actor->reload);
 	if (actor->cut)
 		cpu_cut_reset(actor->cut);
@@ -231,9 +267,11 @@ static const struct actor_ops ops = {
 	.over = is_over,
 	.info = get_info,
 	.memory = memory_of,
-	.free = free_actor,
 	.obeyed = obeyed,
 	.orphan = orphan,
+	.restart = restart_order,
+	.copy = copy_order,
+	.free = free_actor,
 	.interrupt = interrupt,
 	.calls = calls,
 	.lend = lend,

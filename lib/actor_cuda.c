@@ -54,6 +54,13 @@ static void on_done(void *owner)
 	runtime_task_done(actor->base.runtime);
 }
 
+static void on_answered(void *owner)
+{
+	struct gpu_actor *actor = owner;
+
+	actor_answered(&actor->base);
+}
+
 static int tell(struct rk_actor *actor, const struct rk_msg *msg)
 {
 	return cuda_actor_tell(gpu_of(actor)->cuda, msg);
@@ -65,7 +72,7 @@ static int await_obedience(struct rk_actor *actor)
 	struct cuda_actor *cuda = gpu_of(actor)->cuda;
 	uint64_t end_ns = now_ns() + OBEYED_NS;
 
-	while (!cuda_actor_obeyed(cuda)) {
+	while (!cuda_actor_has_taken(cuda)) {
 		if (cuda_actor_phase(cuda) >= RK_GPU_CLOSING || now_ns() > end_ns)
 			return rk_fail(EPIPE, "actor '%s': it does not take its inbox", actor->name);
 		sched_yield();
@@ -90,7 +97,7 @@ static void hurry(struct rk_actor *actor, enum cpu_hurry how)
 	static const enum rk_gpu_hurry as[] = {
 		[CPU_PATIENT] = RK_GPU_PATIENT,
 		[CPU_HURRY] = RK_GPU_HURRY,
-		[CPU_KILLED] = RK_GPU_HURRY,
+		[CPU_KILLED] = RK_GPU_KILL,
 		[CPU_LET_GO] = RK_GPU_LET_GO,
 	};
 
@@ -105,6 +112,10 @@ static enum rk_actor_state state_of(const struct rk_actor *actor)
 		return RK_ACTOR_FAILED;
 	switch (cuda_actor_phase(cuda)) {
 	case RK_GPU_EMPTY:
+	case RK_GPU_DORMANT:
+		return RK_ACTOR_DORMANT;
+	case RK_GPU_STARTING:
+		return RK_ACTOR_STARTING;
 	case RK_GPU_RUNNING:
 		return RK_ACTOR_RUNNING;
 	case RK_GPU_DRAINING:
@@ -117,6 +128,68 @@ static enum rk_actor_state state_of(const struct rk_actor *actor)
 static bool is_over(const struct rk_actor *actor)
 {
 	return state_of(actor) >= RK_ACTOR_STOPPED;
+}
+
+static uint32_t obeyed(const struct rk_actor *actor)
+{
+	return cuda_actor_obeyed(gpu_of(actor)->cuda);
+}
+
+/* A store, for nothing must keep it from being said. */
+static void orphan(struct rk_actor *actor)
+{
+	cuda_actor_hurry(gpu_of(actor)->cuda, RK_GPU_DRAIN);
+}
+
+/* --- Its state --- */
+
+static void order_at(struct rk_msg *msg, enum rk_gpu_control type, uint64_t gpu_addr)
+{
+	*msg = (struct rk_msg){.type = (uint16_t)type, .slots = 1};
+	memcpy(msg->body, &gpu_addr, sizeof(gpu_addr));
+}
+
+static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells)
+{
+	uint64_t gpu_addr;
+	int result;
+
+	if (!from) {
+		memcpy(cells, actor->start, actor->start->slots * sizeof(*cells));
+		cells->type = RK_GPU_BEGIN;
+		return 0;
+	}
+	from->gpu = actor->gpu;
+	result = cuda_actor_room(gpu_of(actor)->cuda, &from->device, from->state, &gpu_addr);
+	order_at(cells, RK_GPU_RESTORE, gpu_addr);
+	return result;
+}
+
+static int copy_order(struct rk_actor *actor, struct actor_copy *to, struct rk_msg *msg)
+{
+	uint64_t gpu_addr;
+	int result;
+
+	to->type = NULL;
+	to->sound = false;
+	to->gpu = actor->gpu;
+	result = cuda_actor_room(gpu_of(actor)->cuda, &to->device, NULL, &gpu_addr);
+	order_at(msg, RK_GPU_COPY, gpu_addr);
+	return result;
+}
+
+static int copied(struct rk_actor *actor, struct actor_copy *to)
+{
+	struct rk_gpu_copied at_end;
+	int result = cuda_actor_copied(gpu_of(actor)->cuda, &to->device, to->state, &at_end);
+
+	if (result)
+		return result;
+	to->type = actor->type;
+	to->received = at_end.counters.received;
+	to->failed = 0;
+	to->sound = at_end.sound;
+	return 0;
 }
 
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
@@ -132,6 +205,8 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_closed = from.dropped_closed;
 	info->dropped_bad = from.dropped_bad;
 	info->dropped_stopped = from.dropped_stopped;
+	info->restarts = from.restarts;
+	info->reloads = actor->reloads;
 }
 
 static const void *memory_of(struct rk_actor *actor)
@@ -141,6 +216,7 @@ static const void *memory_of(struct rk_actor *actor)
 
 static void free_actor(struct rk_actor *actor)
 {
+	actor_copy_free(&actor->spare);
 	cuda_actor_free(gpu_of(actor)->cuda);
 	free(actor->name);
 	free(actor);
@@ -154,7 +230,12 @@ static const struct actor_ops ops = {
 	.over = is_over,
 	.info = get_info,
 	.memory = memory_of,
+	.obeyed = obeyed,
+	.orphan = orphan,
+	.restart = restart_order,
+	.copy = copy_order,
 	.free = free_actor,
+	.copied = copied,
 };
 
 /* GPU @ordinal, opened at its first use. */
@@ -163,6 +244,8 @@ static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **g
 	const struct cuda_gpu_opts opts = {
 		.ordinal = ordinal,
 		.blocks = runtime->opts.gpu_blocks,
+		.nap_ns = runtime->opts.gpu_nap_ns,
+		.stuck_ns = runtime->opts.gpu_stuck_ns,
 		.provider = runtime->opts.gpu_provider,
 		.calibrate = runtime->opts.gpu_calibrate,
 	};
@@ -180,36 +263,33 @@ static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **g
 	return 0;
 }
 
-static int check_place(const struct rk_actor_opts *opts, const char *name)
+int actor_cuda_place(struct cuda_actor_opts *out, int gpu, enum rk_where where,
+		     const struct rk_actor *other, const char *name)
 {
-	if (opts->where == RK_WHERE_ANY)
+	static const enum cuda_where as[] = {
+		[RK_WHERE_ANY] = CUDA_ANYWHERE,
+		[RK_WHERE_BLOCK] = CUDA_BESIDE,
+		[RK_WHERE_CLUSTER] = CUDA_CLUSTER,
+		[RK_WHERE_APART] = CUDA_APART,
+	};
+
+	*out = (struct cuda_actor_opts){.where = CUDA_ANYWHERE};
+	if (where == RK_WHERE_ANY)
 		return 0;
-	if (!opts->other || !opts->other->gpu || opts->other->gpu->gpu.ordinal != opts->gpu)
+	if (where > RK_WHERE_APART || !other || !other->gpu || other->gpu->gpu.ordinal != gpu)
 		return rk_fail(EINVAL, "actor '%s': a place seen from another: give an actor on GPU %d",
-			       name, opts->gpu);
+			       name, gpu);
+	out->where = as[where];
+	out->other = actor_cuda_of(other);
 	return 0;
 }
 
 int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
-	static const enum cuda_where where[] = {
-		[RK_WHERE_ANY] = CUDA_ANYWHERE,
-		[RK_WHERE_BLOCK] = CUDA_BESIDE,
-		[RK_WHERE_CLUSTER] = CUDA_CLUSTER,
-		[RK_WHERE_APART] = CUDA_APART,
-	};
 	const char *name = opts->name ? opts->name : type->name;
 	struct gpu_actor *actor = calloc(1, sizeof(*actor));
-	struct cuda_actor_opts cuda_opts = {
-		.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP,
-		.where = where[opts->where],
-		.other = opts->where && opts->other ? actor_cuda_of(opts->other) : NULL,
-		.stopped = on_stopped,
-		.failed = on_failed,
-		.done = on_done,
-		.owner = actor,
-	};
+	struct cuda_actor_opts cuda_opts;
 	int result;
 
 	if (!actor)
@@ -220,13 +300,20 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 	actor->base.name = strdup(name);
 	if (!actor->base.name)
 		return rk_fail(ENOMEM, "actor '%s': no memory", name);
-	result = check_place(opts, name);
+	result = actor_cuda_place(&cuda_opts, opts->gpu, opts->where, opts->other, name);
+	cuda_opts.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP;
+	cuda_opts.stopped = on_stopped;
+	cuda_opts.failed = on_failed;
+	cuda_opts.done = on_done;
+	cuda_opts.answered = on_answered;
+	cuda_opts.owner = actor;
 	if (!result && (result = open_gpu(runtime, opts->gpu, &actor->base.gpu)))
 		rk_fail_within(result, "actor '%s'", name);
 	/* Live from before it is told: it may be over before we come back. */
 	runtime->live++;
 	if (!result)
-		result = cuda_actor_open(&actor->cuda, actor->base.gpu, type, name, &cuda_opts);
+		result = cuda_actor_open(&actor->cuda, actor->base.gpu, type, name, opts->state,
+					 &cuda_opts);
 	if (result)
 		runtime->live--;
 	return result;

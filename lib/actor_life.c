@@ -5,7 +5,6 @@
 #include "rk_error.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Most answers come within microseconds: a sleep would take longer than that. */
@@ -85,24 +84,6 @@ struct rk_msg actor_order(uint16_t type, const void *first, const void *second)
 	return msg;
 }
 
-struct rk_msg actor_restart_order(const struct rk_actor *actor, const void *state,
-				  const struct rk_actor_type *whose)
-{
-	struct rk_msg msg = {.type = CPU_RESTART, .slots = 1};
-	const void *what[] = {actor->start, state, whose};
-
-	memcpy(msg.body, what, sizeof(what));
-	return msg;
-}
-
-static int answers(const struct rk_actor *actor, const char *verb)
-{
-	if (!actor->ops->obeyed)
-		return rk_fail(EOPNOTSUPP, "actor '%s': %s: an actor on a GPU cannot", actor->name,
-			       verb);
-	return 0;
-}
-
 static int late(const struct rk_actor *actor, const char *verb, uint64_t timeout_ns)
 {
 	return rk_fail(ETIMEDOUT,
@@ -111,7 +92,7 @@ static int late(const struct rk_actor *actor, const char *verb, uint64_t timeout
 		       actor->name, verb, timeout_ns / 1000000);
 }
 
-static int over(const struct rk_actor *actor, const char *verb)
+int actor_over(const struct rk_actor *actor, const char *verb)
 {
 	return rk_fail(EPIPE, "actor '%s': %s: it has stopped", actor->name, verb);
 }
@@ -120,19 +101,17 @@ int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t tim
 		  const char *verb)
 {
 	struct ticket ticket = {.actor = actor};
-	int result = answers(actor, verb);
+	int result;
 
-	if (result)
-		return result;
 	pthread_mutex_lock(&actor->runtime->mutex);
-	result = actor_has_stopped(actor) ? over(actor, verb) : actor_tell(actor, msg);
+	result = actor_has_stopped(actor) ? actor_over(actor, verb) : actor_tell(actor, msg);
 	ticket.told = actor->told;
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	if (result)
 		return result;
 	if (actor_await(actor, is_obeyed_or_over, &ticket, timeout_ns))
 		return late(actor, verb, timeout_ns);
-	return is_obeyed(&ticket) ? 0 : over(actor, verb);
+	return is_obeyed(&ticket) ? 0 : actor_over(actor, verb);
 }
 
 /* --- Stopping --- */
@@ -164,24 +143,17 @@ int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t timeout_ns)
 
 int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns)
 {
-	const struct rk_msg msg = actor_order(CPU_KILL, NULL, NULL);
 	uint64_t end_ns = deadline_ns(timeout_ns), now;
-	int result = answers(actor, "kill");
 
-	if (result)
-		return result;
 	/* Its failing on the way is what we want: nobody else is to see to it. */
 	__atomic_fetch_or(&actor->expected, ACTOR_KILLED, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&actor->runtime->mutex);
-	if (!actor_has_stopped(actor)) {
-		actor->ops->hurry(actor, CPU_KILLED);
-		actor_tell(actor, &msg);
-		actor->ops->hurry(actor, CPU_PATIENT);
-	}
+	if (!actor_has_stopped(actor))
+		actor_ask_stop(actor, CPU_KILLED);
 	pthread_mutex_unlock(&actor->runtime->mutex);
 	while (actor_await(actor, has_stopped, actor, KILL_PATIENCE_NS) &&
 	       (now = now_ns()) < end_ns) {
-		uint64_t call = actor->ops->calls(actor);
+		uint64_t call = actor->ops->calls ? actor->ops->calls(actor) : 0;
 
 		if (call & 1)
 			actor->ops->interrupt(actor, call);
@@ -203,114 +175,12 @@ int rk_actor_pause(struct rk_actor *actor, uint64_t timeout_ns)
 
 int rk_actor_start(struct rk_actor *actor, uint64_t timeout_ns)
 {
-	const struct rk_msg msg = actor_order(CPU_RESUME, actor->start, NULL);
-	int result = actor_command(actor, &msg, timeout_ns, "start");
+	int result = actor_command(actor, actor->start, timeout_ns, "start");
 
 	if (!result && actor->ops->state(actor) == RK_ACTOR_FAILED)
 		return rk_fail(EPIPE, "actor '%s': start: it has failed; rk_actor_restart() it",
 			       actor->name);
 	return result;
-}
-
-/*
- * Memory of the size of its state, that it reads or writes when it obeys. It may do so after we
- * have lost patience, so it is the actor's, and lent to one at a time.
- */
-int actor_borrow_spare(struct rk_actor *actor, const char *verb)
-{
-	int result = answers(actor, verb);
-	uint32_t bytes;
-
-	if (result)
-		return result;
-	pthread_mutex_lock(&actor->runtime->mutex);
-	bytes = actor->type->state_bytes;
-	if (actor->spare_lent &&
-	    !(actor->spare_late && actor_has_obeyed(actor, actor->spare_told)))
-		result = rk_fail(
-			EBUSY,
-			"actor '%s': %s: it has not done with an earlier restart, copy or reload",
-			actor->name, verb);
-	else if (!actor->spare && !(actor->spare = malloc(bytes ? bytes : 1)))
-		result = rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state", actor->name,
-				 bytes);
-	if (!result) {
-		actor->spare_lent = true;
-		actor->spare_late = false;
-	}
-	pthread_mutex_unlock(&actor->runtime->mutex);
-	return result;
-}
-
-void actor_give_spare_back(struct rk_actor *actor, int result)
-{
-	pthread_mutex_lock(&actor->runtime->mutex);
-	actor->spare_late = actor->spare_lent = result == -ETIMEDOUT;
-	actor->spare_told = actor->told;
-	pthread_mutex_unlock(&actor->runtime->mutex);
-}
-
-static int check_restarted(struct rk_actor *actor)
-{
-	struct rk_actor_info info;
-
-	rk_actor_info(actor, &info);
-	if (info.state == RK_ACTOR_DRAINING || actor_has_stopped(actor))
-		return over(actor, "restart");
-	if (info.state == RK_ACTOR_FAILED)
-		return rk_fail(EFAULT, "actor '%s': restart: it failed again, by signal %d",
-			       actor->name, info.failure);
-	return 0;
-}
-
-int rk_actor_restart(struct rk_actor *actor, const void *state, uint64_t timeout_ns)
-{
-	struct rk_msg msg = actor_restart_order(actor, NULL, NULL);
-	int result = state ? actor_borrow_spare(actor, "restart") : 0;
-
-	if (result)
-		return result;
-	if (state) {
-		memcpy(actor->spare, state, actor->type->state_bytes);
-		msg = actor_restart_order(actor, actor->spare, actor->type);
-	}
-	result = actor_command(actor, &msg, timeout_ns, "restart");
-	if (state)
-		actor_give_spare_back(actor, result);
-	return result ? result : check_restarted(actor);
-}
-
-/* --- The state of an actor that runs --- */
-
-static void copy_state(struct rk_ctx *ctx, void *to)
-{
-	memcpy(to, ctx->state, ctx->type->state_bytes);
-}
-
-int rk_actor_copy(struct rk_actor *actor, void *state, uint64_t timeout_ns)
-{
-	const void *left = rk_actor_state(actor);
-	cpu_call_fn *call = copy_state;
-	struct rk_msg msg;
-	int result;
-
-	if (!left) {
-		result = actor_borrow_spare(actor, "copy");
-		if (result)
-			return result;
-		msg = actor_order(CPU_CALL, *(void **)&call, actor->spare);
-		result = actor_command(actor, &msg, timeout_ns, "copy");
-		if (!result)
-			memcpy(state, actor->spare, actor->type->state_bytes);
-		actor_give_spare_back(actor, result);
-		if (result != -EPIPE)
-			return result;
-		left = rk_actor_state(actor);
-	}
-	if (!left)
-		return over(actor, "copy");
-	memcpy(state, left, actor->type->state_bytes);
-	return 0;
 }
 
 /* --- Moving --- */
@@ -326,13 +196,15 @@ int rk_actor_move(struct rk_actor *actor, int worker, uint64_t timeout_ns)
 {
 	const struct rk_msg msg = actor_order(CPU_LEAVE, NULL, NULL);
 	struct rk_runtime *runtime = actor->runtime;
-	int index = runtime_worker_index(runtime, worker, 0), result = answers(actor, "move");
+	int index = runtime_worker_index(runtime, worker, 0), result = 0;
 
-	if (result || index < 0)
-		return result ? result : index;
+	if (actor->gpu)
+		return rk_fail(EOPNOTSUPP, "actor '%s': move: an actor on a GPU cannot", actor->name);
+	if (index < 0)
+		return index;
 	pthread_mutex_lock(&runtime->mutex);
 	if (actor_has_stopped(actor)) {
-		result = over(actor, "move");
+		result = actor_over(actor, "move");
 	} else if (actor->moving_to) {
 		result = rk_fail(EBUSY, "actor '%s': move: it is moving", actor->name);
 	} else if (actor->worker != runtime->worker[index]) {
@@ -341,7 +213,7 @@ int rk_actor_move(struct rk_actor *actor, int worker, uint64_t timeout_ns)
 		if (!result && runtime_wait_until(runtime, has_moved, actor, timeout_ns))
 			result = late(actor, "move", timeout_ns);
 		else if (!result && actor->moving_to)
-			result = over(actor, "move");
+			result = actor_over(actor, "move");
 	}
 	pthread_mutex_unlock(&runtime->mutex);
 	return result;

@@ -32,8 +32,7 @@ static void on_over(struct cpu_trial *trial)
 		free(trial->state);
 	}
 	trial->state = NULL;
-	free(actor->spare); /* of the former size */
-	actor->spare = NULL;
+	actor_copy_free(&actor->spare); /* of the former size */
 	actor->spare_lent = false;
 	reload->over = true;
 	pthread_cond_broadcast(&actor->runtime->changed);
@@ -51,6 +50,11 @@ void actor_reload_free(struct actor_reload *reload)
 static int check(const struct rk_actor *actor, const struct rk_actor_type *type,
 		 rk_convert_fn *convert, const struct rk_reload_opts *opts)
 {
+	if (actor->gpu && opts->trial_messages)
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': reload: a trial of %u messages: on a GPU there is none, "
+			       "for a trap there ends all its actors",
+			       actor->name, opts->trial_messages);
 	if (!convert && type->state_bytes != actor->type->state_bytes)
 		return rk_fail(EINVAL,
 			       "actor '%s': reload: %u bytes of state become %u: give a function "
@@ -210,6 +214,11 @@ int rk_actor_reload(struct rk_actor *actor, const struct rk_actor_type *type,
 	if (!opts)
 		opts = &defaults;
 	result = check(actor, type, convert, opts);
+	if (!result && actor->gpu) {
+		result = actor_cuda_reload(actor, type, convert, timeout_ns);
+		actor_give_spare_back(actor, result);
+		return result;
+	}
 	if (!result)
 		result = make(&reload, actor, type, convert, opts);
 	if (!result)

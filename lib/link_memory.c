@@ -82,17 +82,22 @@ static int between(struct link_memory *memory, struct cuda_gpu *from, struct cud
 	return result;
 }
 
+static struct cuda_kernel *kernel_of(const struct cuda_actor *actor)
+{
+	return cuda_seat_of(actor)->kernel;
+}
+
 static unsigned int block_of(const struct cuda_actor *actor)
 {
-	return actor->seat / RK_GPU_WARPS;
+	return cuda_seat_of(actor)->index / RK_GPU_WARPS;
 }
 
 /* In the shared memory of the blocks; -ENOSPC when their pools have no room. */
 static int shared(struct link_memory *memory, const struct cuda_actor *from,
 		  const struct cuda_actor *to, uint64_t slots)
 {
-	struct arena *slots_pool = &to->kernel->pool[block_of(to)];
-	struct arena *credit_pool = &from->kernel->pool[block_of(from)];
+	struct arena *slots_pool = &kernel_of(to)->pool[block_of(to)];
+	struct arena *credit_pool = &kernel_of(from)->pool[block_of(from)];
 
 	if (arena_take(slots_pool, slots * RK_SLOT_BYTES, &memory->device.slots))
 		return -ENOSPC;
@@ -107,19 +112,19 @@ static int shared(struct link_memory *memory, const struct cuda_actor *from,
 	memory->parts[CREDIT_PART].bytes = sizeof(struct rk_ring_credit);
 	memory->device.capacity_log2 = (uint32_t)__builtin_ctzll(slots);
 	memory->device.place = RK_GPU_SHARED;
-	memory->producer_rank = (uint16_t)(block_of(from) % from->kernel->cluster);
-	memory->consumer_rank = (uint16_t)(block_of(to) % to->kernel->cluster);
+	memory->producer_rank = (uint16_t)(block_of(from) % kernel_of(from)->cluster);
+	memory->consumer_rank = (uint16_t)(block_of(to) % kernel_of(to)->cluster);
 	return 0;
 }
 
 /* The nearest memory that both reach. */
 static enum rk_ring_place nearest(const struct cuda_actor *from, const struct cuda_actor *to)
 {
-	if (from->kernel != to->kernel)
+	if (kernel_of(from) != kernel_of(to))
 		return RK_PLACE_GPU;
 	if (block_of(from) == block_of(to))
 		return RK_PLACE_BLOCK;
-	if (block_of(from) / from->kernel->cluster == block_of(to) / to->kernel->cluster)
+	if (block_of(from) / kernel_of(from)->cluster == block_of(to) / kernel_of(to)->cluster)
 		return RK_PLACE_CLUSTER;
 	return RK_PLACE_GPU;
 }

@@ -59,7 +59,7 @@ enum rk_where {
  * @group: who calls its handler
  * @where: where it sits, seen from @other
  * @other: an actor on the same GPU, with @where
- * @dormant: it takes no message before rk_actor_start(); RK_BACKEND_CPU only, as the following
+ * @dormant: it takes no message before rk_actor_start()
  * @parent: when that one has stopped, this one drains and stops; NULL: none
  * @state: what it goes on with, of its type's size; copied. It gets no RK_MSG_START then. NULL:
  *	zeros, and RK_MSG_START
@@ -180,11 +180,11 @@ RK_API int rk_actor_stop(struct rk_actor *actor, enum rk_stop how, uint64_t time
  * @timeout_ns: at most this long; the kill goes on after it
  *
  * No RK_MSG_STOP; what its outboxes have no room for is dropped and counted; its rings are closed.
- * Where the runtime guards its handlers, a call that does not come back is ended.
+ * On a CPU, where the runtime guards its handlers, a call that does not come back is ended.
  *
  * Context: any thread but a worker's; sleeps.
- * Return: 0 stopped, or had stopped; -ETIMEDOUT when its handler has not come back; -EOPNOTSUPP on
- * a GPU; said in rk_errmsg().
+ * Return: 0 stopped, or had stopped; -ETIMEDOUT when its handler has not come back; said in
+ * rk_errmsg().
  */
 RK_API int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns);
 
@@ -197,7 +197,7 @@ RK_API int rk_actor_kill(struct rk_actor *actor, uint64_t timeout_ns);
  *
  * Context: any thread but a worker's; sleeps.
  * Return: 0 paused, or was dormant; -EPIPE when it has stopped, drains or has failed; -ETIMEDOUT
- * when its handler has not come back; -EOPNOTSUPP on a GPU; said in rk_errmsg().
+ * when its handler has not come back; said in rk_errmsg().
  */
 RK_API int rk_actor_pause(struct rk_actor *actor, uint64_t timeout_ns);
 
@@ -208,7 +208,7 @@ RK_API int rk_actor_pause(struct rk_actor *actor, uint64_t timeout_ns);
  *
  * Context: any thread but a worker's; sleeps.
  * Return: 0, also when it runs already; -EPIPE when it has stopped or failed; -ETIMEDOUT when its
- * handler has not come back from RK_MSG_START; -EOPNOTSUPP on a GPU; said in rk_errmsg().
+ * handler has not come back from RK_MSG_START; said in rk_errmsg().
  */
 RK_API int rk_actor_start(struct rk_actor *actor, uint64_t timeout_ns);
 
@@ -223,8 +223,8 @@ RK_API int rk_actor_start(struct rk_actor *actor, uint64_t timeout_ns);
  *
  * Context: any thread but a worker's; sleeps.
  * Return: 0; -EPIPE when it has stopped or drains; -EFAULT when it failed again in RK_MSG_START;
- * -ENOMEM; -ETIMEDOUT when its handler has not come back; -EOPNOTSUPP on a GPU; said in
- *rk_errmsg().
+ * -ENOMEM; -ETIMEDOUT when its handler has not come back; what the driver says of a copy to a GPU;
+ * said in rk_errmsg().
  */
 RK_API int rk_actor_restart(struct rk_actor *actor, const void *state, uint64_t timeout_ns);
 
@@ -241,14 +241,31 @@ RK_API int rk_actor_restart(struct rk_actor *actor, const void *state, uint64_t 
 RK_API int rk_actor_move(struct rk_actor *actor, int worker, uint64_t timeout_ns);
 
 /**
+ * rk_actor_reseat() - to another seat of its GPU
+ * @actor: on a GPU
+ * @where: seen from @other; RK_WHERE_ANY: where one is free, nearest to the host first
+ * @other: an actor on the same GPU; NULL with RK_WHERE_ANY
+ * @timeout_ns: at most this long for its handler to come back
+ *
+ * Rings and state stay where they lie. A block actor moves to an empty block.
+ *
+ * Context: any thread but a worker's; sleeps.
+ * Return: 0; -EINVAL for a place that there is not; -EBUSY when no seat is free there; -EPIPE when it
+ * has stopped or drains; -ETIMEDOUT when its handler has not come back; -EOPNOTSUPP on a CPU, or when a link of it lies in shared memory of a block; -EIO
+ * when the GPU has died; said in rk_errmsg().
+ */
+RK_API int rk_actor_reseat(struct rk_actor *actor, enum rk_where where,
+			   const struct rk_actor *other, uint64_t timeout_ns);
+
+/**
  * rk_actor_copy() - the state of an actor that runs, as it is between two messages
  * @actor: spawned
  * @state: out; of its type's size
  * @timeout_ns: at most this long
  *
  * Context: any thread but a worker's; sleeps.
- * Return: 0; -ENOMEM; -ETIMEDOUT when its handler has not come back; -EOPNOTSUPP on a GPU that
- * runs it; said in rk_errmsg().
+ * Return: 0; -ENOMEM; -EPIPE when it has failed on a GPU; -ETIMEDOUT when its handler has not come
+ * back; what the driver says of a copy from a GPU; said in rk_errmsg().
  */
 RK_API int rk_actor_copy(struct rk_actor *actor, void *state, uint64_t timeout_ns);
 

@@ -48,7 +48,7 @@ RK_BEGIN_DECLS
 
 /**
  * rk_actor_reload() - replace the handler of an actor that runs
- * @actor: running or dormant, on cpu
+ * @actor: running or dormant
  * @type: its handlers and state from now on; must outlive the runtime
  * @convert: NULL: the state stays as it is, byte for byte
  * @opts: NULL for the default
@@ -56,13 +56,17 @@ RK_BEGIN_DECLS
  *
  * The name and the arguments of the actor stay; RK_MSG_START is not sent again. An actor that is
  * restarted or stopped during the trial keeps the new handler.
+ * On a GPU there is no trial, for a trap there ends all its actors, and @convert is called on the
+ * calling thread. The actor takes a seat in the kernel that has the new handler; the first of a
+ * user's own is launched then, and all kernels of that GPU pause while its code is loaded.
  *
  * Context: any thread but a worker's; sleeps.
  * Return: 0 once the trial is over; -EFAULT when it was undone, with why; -EINVAL for states of
  * different sizes without @convert, or a trial that is too long; -EBUSY during another reload, copy,
  * restart or snapshot; -EPIPE when the actor has stopped, drains or has failed; -ETIMEDOUT when its
- * handler has not come back, or the trial's messages have not come; -EOPNOTSUPP on a GPU; -ENOMEM;
- * said in rk_errmsg().
+ * handler has not come back, or the trial's messages have not come; -EOPNOTSUPP for a trial on a GPU,
+ * or when a link there lies in shared memory of a block; what rk_actor_spawn() returns for a type on
+ * a GPU; -ENOMEM; said in rk_errmsg().
  */
 RK_API int rk_actor_reload(struct rk_actor *actor, const struct rk_actor_type *type,
 			   rk_convert_fn *convert, const struct rk_reload_opts *opts,

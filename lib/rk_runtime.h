@@ -55,6 +55,9 @@ enum rk_ring_place {
  *wakes
  * @gpu_blocks: blocks of each persistent kernel, of 16 seats, each on a multiprocessor of its own;
  *	0: 4. The rest of the GPU is free for other work
+ * @gpu_nap_ns: an empty seat sleeps so long between two looks: spawning waits for it, a busy
+ *	neighbour gains; 0: 100, or 4000 where the GPU has to look across the bus
+ * @gpu_stuck_ns: a handler on a GPU that does not come back for so long has failed; 0: 2 s
  * @gpu_provider: of GPU memory with a CPU mapping (rk_region.h); NULL: the first that works
  * @guard: a handler on cpu that traps, or is interrupted because it does not come back, fails
  *alone. Takes SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGURG of this process; what is not about a
@@ -76,6 +79,8 @@ struct rk_runtime_opts {
 	bool guard;
 	struct rk_hlc *clock;
 	unsigned int gpu_blocks;
+	uint32_t gpu_nap_ns;
+	uint64_t gpu_stuck_ns;
 	const char *gpu_provider;
 	bool gpu_calibrate;
 };

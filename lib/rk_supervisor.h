@@ -177,13 +177,15 @@ RK_API int rk_supervisor_open(struct rk_supervisor **supervisor, struct rk_runti
  * @actor: of the same runtime, dormant or running
  * @opts: NULL for the default
  *
- * An actor on a GPU can be watched, with RK_RESTART_NEVER: a trap there ends all actors that this
- * process has on that GPU, and only a new process can use it again.
+ * An actor on a GPU begins anew with the others of its group. Its own failure is for good: a trap
+ * ends all actors that this process has on that GPU, which only a new process can use again, and a
+ * handler that does not come back keeps its seat. Then, unless it has RK_RESTART_NEVER, the supervisor
+ * gives up.
  *
  * Context: any thread; sleeps.
  * Return: 0; -EINVAL for an actor of another runtime; -EBUSY when it has a supervisor or is being
- * killed; -EPIPE when it has stopped, or the supervisor has given up or is closed; -EOPNOTSUPP for
- * one on a GPU that is to be restarted; -ENOMEM; said in rk_errmsg().
+ * killed; -EPIPE when it has stopped, or the supervisor has given up or is closed; -ENOMEM; said in
+ * rk_errmsg().
  */
 RK_API int rk_supervisor_add(struct rk_supervisor *supervisor, struct rk_actor *actor,
 			     const struct rk_child_opts *opts);

@@ -286,11 +286,11 @@ int rk_runtime_close(struct rk_runtime *runtime)
 		closed = link_free(link);
 		result = result ? result : closed;
 	}
+	supervisors_free(runtime);
 	for (actor = runtime->actors; actor; actor = next_actor) {
 		next_actor = actor->next;
 		actor->ops->free(actor);
 	}
-	supervisors_free(runtime);
 	names_free(runtime);
 	dead_letters_free(runtime);
 	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)

@@ -21,6 +21,26 @@ struct rk_link;
 struct rk_supervisor;
 struct actor_reload;
 
+/**
+ * struct actor_copy - the state of an actor as it was between two messages
+ * @state: here; for @bytes
+ * @type: whose it is; NULL: none has been taken
+ * @received: messages that the actor had counted then; likewise the next
+ * @sound: one to go on with: its handler had been started, had not failed, and was not on trial
+ * @gpu: that has @device; NULL: none
+ * @device: memory there, on the way
+ */
+struct actor_copy {
+	void *state;
+	uint32_t bytes;
+	const struct rk_actor_type *type;
+	uint64_t received;
+	uint64_t failed;
+	bool sound;
+	struct cuda_gpu *gpu;
+	struct cuda_part device;
+};
+
 /*
  * What differs between backends. All but @state, @over, @obeyed, @info and @hurry with the
  * runtime's mutex held; what stands after @free may be NULL: the backend cannot do it.
@@ -38,12 +58,21 @@ struct actor_ops {
 	void (*info)(const struct rk_actor *actor, struct rk_actor_info *info);
 	/* The state's memory once it has stopped, or NULL. */
 	const void *(*memory)(struct rk_actor *actor);
-	/* No worker or kernel runs it any more. */
-	void (*free)(struct rk_actor *actor);
 	/* Control messages that it has obeyed, of those it was told. */
 	uint32_t (*obeyed)(const struct rk_actor *actor);
 	/* Its parent has stopped. */
 	void (*orphan)(struct rk_actor *actor);
+	/*
+	 * The order to begin anew: with the state @from, which stays until it was obeyed, or (NULL) with
+	 * zeros and its RK_MSG_START. Mutex held or not; whoever has @from. 0 or -errno, said.
+	 */
+	int (*restart)(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells);
+	/* The order to copy its state to @to, which has room; as @restart. */
+	int (*copy)(struct rk_actor *actor, struct actor_copy *to, struct rk_msg *msg);
+	/* No worker or kernel runs it any more. */
+	void (*free)(struct rk_actor *actor);
+	/* @copy has been obeyed: bring @to here. As @restart. */
+	int (*copied)(struct rk_actor *actor, struct actor_copy *to);
 	/* End call @call of its handler if it still runs. Any thread. */
 	void (*interrupt)(struct rk_actor *actor, uint64_t call);
 	/* Calls of its handler, begun and ended: odd while one runs. Any thread. */
@@ -78,12 +107,12 @@ struct rk_actor {
 	uint32_t awaited;  /* somebody waits until they are obeyed: atomic */
 	uint32_t expected; /* who sees to it if it fails: ACTOR_WATCHED, ...; atomic */
 	struct rk_msg start[START_CELLS]; /* its RK_MSG_START */
-	void *spare; /* of the size of its state: see lib/actor_life.c; under the mutex, as the next
-		      */
+	struct actor_copy spare; /* see lib/actor_state.c; under the mutex, as the next */
 	uint32_t spare_told;
 	bool spare_lent;
 	bool spare_late;
 	struct actor_reload *reload; /* the last: see lib/actor_reload.c */
+	uint64_t reloads; /* on a GPU; on a CPU its worker counts them */
 	struct cpu_cut *cut; /* its part of a snapshot, once one was taken; see lib/checkpoint.c */
 	uint32_t cut_told;   /* to forget one: obeyed when as many are */
 };
@@ -191,8 +220,7 @@ void actor_ask_stop(struct rk_actor *actor, enum cpu_hurry hurry);
 
 /*
  * Tell it, and wait until it has obeyed. Takes the mutex. 0; -EPIPE when it has stopped;
- * -ETIMEDOUT; -EOPNOTSUPP on a backend that does not answer; said in rk_errmsg(). @verb: for
- * people.
+ * -ETIMEDOUT; said in rk_errmsg(). @verb: for people.
  */
 int actor_command(struct rk_actor *actor, const struct rk_msg *msg, uint64_t timeout_ns,
 		  const char *verb);
@@ -201,12 +229,19 @@ unsigned int actor_count_args(const struct rk_actor_type *type);
 
 /* A control message with pointers of this process. */
 struct rk_msg actor_order(uint16_t type, const void *first, const void *second);
-struct rk_msg actor_restart_order(const struct rk_actor *actor, const void *state,
-				  const struct rk_actor_type *whose);
+
+/* Room for @bytes of state; false without memory. */
+bool actor_copy_room(struct actor_copy *copy, uint32_t bytes);
+
+/* Free what it has. The actor does nothing with it any more. */
+void actor_copy_free(struct actor_copy *copy);
+
+/* -EPIPE, said: it has stopped. */
+int actor_over(const struct rk_actor *actor, const char *verb);
 
 /*
- * Its spare memory, and with it the right to use or change its state: for one at a time. Takes the
- * mutex. 0; -EBUSY; -ENOMEM; -EOPNOTSUPP; said.
+ * Its spare copy, and with it the right to use or change its state: for one at a time. Takes the
+ * mutex. 0; -EBUSY; -ENOMEM; said.
  */
 int actor_borrow_spare(struct rk_actor *actor, const char *verb);
 void actor_give_spare_back(struct rk_actor *actor, int result);
@@ -249,6 +284,14 @@ int actor_cpu_start(struct rk_actor *actor);
 int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts);
 struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
+
+/* Where @where is for the backend, seen from @other on GPU @gpu. 0 or -EINVAL, said. */
+int actor_cuda_place(struct cuda_actor_opts *out, int gpu, enum rk_where where,
+		     const struct rk_actor *other, const char *name);
+
+/* Another handler for an actor on a GPU (lib/actor_seat.c); as rk_actor_reload(), without a trial. */
+int actor_cuda_reload(struct rk_actor *actor, const struct rk_actor_type *type,
+		      void (*convert)(void *to, const void *from), uint64_t timeout_ns);
 
 /*
  * @actor died: close the host's ends of its links, with RK_CLOSE_PEER_DIED. False when a ring is

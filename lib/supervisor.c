@@ -160,12 +160,6 @@ static int check_child(const struct rk_supervisor *supervisor, struct rk_actor *
 	if (opts->restart > RK_RESTART_NEVER)
 		return rk_fail(EINVAL, "actor '%s': restart %d: give one of enum rk_restart",
 			       actor->name, opts->restart);
-	if (actor->gpu && opts->restart != RK_RESTART_NEVER)
-		return rk_fail(EOPNOTSUPP,
-			       "actor '%s': a trap on a GPU ends all actors that this process has "
-			       "there, and only a new process can use it again: it can be watched, "
-			       "with RK_RESTART_NEVER",
-			       actor->name);
 	if (actor_has_stopped(actor))
 		return rk_fail(EPIPE, "actor '%s': it has stopped", actor->name);
 	return 0;

@@ -25,16 +25,6 @@ enum step {
 	STEP_GONE,	 /* watched no more */
 };
 
-/* Of an actor's state; written on its worker's thread. */
-struct child_copy {
-	void *state;
-	uint32_t bytes;			  /* allocated */
-	const struct rk_actor_type *type; /* whose state it is */
-	uint64_t received;		  /* what the actor had counted then */
-	uint64_t failed;
-	bool taken;
-};
-
 struct child {
 	struct child *next;
 	struct rk_supervisor *supervisor;
@@ -50,7 +40,7 @@ struct child {
 	uint64_t failed_messages;
 	uint64_t restarts;
 
-	struct child_copy copy[2]; /* the last, and the one being taken */
+	struct actor_copy copy[2]; /* the last, and the one being taken */
 	unsigned int last;
 	uint64_t copied_ns;
 	uint64_t base_received; /* at its last restart or copy, as the actor counts */
@@ -85,8 +75,14 @@ int child_init(struct child *child, struct rk_supervisor *supervisor, struct rk_
 	       struct rk_supervisor *sub, const struct rk_child_opts *opts);
 void child_free(struct child *child);
 
-/* Notice what has become of it; true if it has failed and nobody has seen to that yet. */
-bool child_look(struct child *child, uint64_t now);
+enum child_looks {
+	CHILD_WELL,
+	CHILD_FAILED, /* and nobody has seen to that yet */
+	CHILD_LOST,   /* and nobody can: it was on a GPU, which ends its actors for good */
+};
+
+/* Notice what has become of it. */
+enum child_looks child_look(struct child *child, uint64_t now);
 
 /* Do what its step asks for, as far as that can be done now. */
 void child_advance(struct child *child, uint64_t now);

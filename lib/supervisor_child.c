@@ -29,39 +29,6 @@ static bool has_obeyed(const struct child *child)
 	return actor_has_obeyed(child->actor, child->told);
 }
 
-/* On the actor's worker. What a failed call left half done, a dormant actor has not begun, or a
- * handler on trial has made, is no state to go back to.
- */
-static void take_copy(struct rk_ctx *ctx, void *argument)
-{
-	struct child_copy *copy = argument;
-
-	if ((ctx->phase != CPU_RUNNING && ctx->phase != CPU_PAUSED) || ctx->trial ||
-	    ctx->type->state_bytes > copy->bytes)
-		return;
-	copy->type = ctx->type;
-	memcpy(copy->state, ctx->state, ctx->type->state_bytes);
-	copy->received = ctx->counters.received;
-	copy->failed = ctx->counters.failed_messages;
-	copy->taken = true;
-}
-
-/* The actor may have got a larger state since the last one. */
-static bool make_room(struct child_copy *copy, uint32_t bytes)
-{
-	void *state;
-
-	if (copy->state && bytes <= copy->bytes)
-		return true;
-	state = malloc(bytes ? bytes : 1);
-	if (!state)
-		return false;
-	free(copy->state);
-	copy->state = state;
-	copy->bytes = bytes;
-	return true;
-}
-
 /* Count from here; returns the messages handled well up to here. */
 static uint64_t rebase(struct child *child, uint64_t received, uint64_t failed)
 {
@@ -74,14 +41,13 @@ static uint64_t rebase(struct child *child, uint64_t received, uint64_t failed)
 
 static void begin_copy(struct child *child, uint64_t now)
 {
-	struct child_copy *copy = &child->copy[!child->last];
-	cpu_call_fn *call = take_copy;
-	struct rk_msg msg = actor_order(CPU_CALL, *(void **)&call, copy);
+	struct actor_copy *copy = &child->copy[!child->last];
+	struct rk_actor *actor = child->actor;
+	struct rk_msg order;
 
-	if (!has_obeyed(child) || !make_room(copy, child->actor->type->state_bytes))
-		return;
-	copy->taken = false;
-	if (!tell(child, &msg))
+	/* The actor may have got a larger state since the last one. */
+	if (!has_obeyed(child) || !actor_copy_room(copy, actor->type->state_bytes) ||
+	    actor->ops->copy(actor, copy, &order) || !tell(child, &order))
 		return;
 	child->copied_ns = now;
 	child->step = STEP_COPYING;
@@ -89,12 +55,13 @@ static void begin_copy(struct child *child, uint64_t now)
 
 static void finish_copy(struct child *child)
 {
-	const struct child_copy *copy = &child->copy[!child->last];
+	struct actor_copy *copy = &child->copy[!child->last];
+	struct rk_actor *actor = child->actor;
 
 	if (!has_obeyed(child))
 		return;
 	child->step = STEP_IDLE;
-	if (!copy->taken)
+	if ((actor->ops->copied && actor->ops->copied(actor, copy)) || !copy->sound)
 		return;
 	child->last = !child->last;
 	child->known += rebase(child, copy->received, copy->failed);
@@ -125,8 +92,9 @@ static void count_forgotten(struct child *child, bool fresh)
 
 static void restart_child(struct child *child)
 {
-	const struct child_copy *last = &child->copy[child->last];
-	struct rk_msg msg;
+	struct actor_copy *last = &child->copy[child->last];
+	struct rk_actor *actor = child->actor;
+	struct rk_msg order[START_CELLS];
 	bool fresh;
 
 	if (child->sub) {
@@ -135,12 +103,13 @@ static void restart_child(struct child *child)
 		return;
 	}
 	/* It may have another handler since. */
-	fresh = !last->taken || last->type != child->actor->type;
-	msg = fresh ? actor_restart_order(child->actor, NULL, NULL)
-		    : actor_restart_order(child->actor, last->state, last->type);
-	if (!tell(child, &msg))
+	fresh = !last->sound || last->type != actor->type;
+	if (actor->ops->restart(actor, fresh ? NULL : last, order) || !tell(child, order))
 		return;
 	count_forgotten(child, fresh);
+	/* What was forgotten stays so, should the copy's handler come back. */
+	if (fresh)
+		last->sound = false;
 	child->step = STEP_RESTARTING;
 }
 
@@ -242,23 +211,23 @@ static void leave(struct child *child)
 	child_let_go(child);
 }
 
-static bool look_at_sub(struct child *child)
+static enum child_looks look_at_sub(struct child *child)
 {
 	struct rk_supervisor *sub = child->sub;
 
 	if (sub->info.state >= RK_SUPERVISOR_FAILED) {
 		leave(child);
-		return false;
+		return CHILD_WELL;
 	}
 	if (!sub->escalated || (child->step != STEP_IDLE && child->step != STEP_RESTARTING))
-		return false;
+		return CHILD_WELL;
 	/* It gave up once more before we saw that it had restarted. */
 	if (child->step == STEP_RESTARTING)
 		tell_news(child, RK_NEWS_RESTARTED);
 	child->step = STEP_IDLE;
 	sub->escalated = false;
 	tell_news(child, RK_NEWS_FAILED);
-	return true;
+	return CHILD_FAILED;
 }
 
 /* A call that began long ago is to end; again and again, should a signal have come too early. */
@@ -292,7 +261,7 @@ static void look_at_counts(struct child *child, const struct rk_actor_info *info
 	}
 }
 
-static bool look_at_actor(struct child *child, uint64_t now)
+static enum child_looks look_at_actor(struct child *child, uint64_t now)
 {
 	/* Its end is looked at first: what it has counted by then is all it ever will. */
 	bool over = actor_has_stopped(child->actor);
@@ -302,16 +271,19 @@ static bool look_at_actor(struct child *child, uint64_t now)
 	look_at_counts(child, &info, over);
 	if (over) {
 		leave(child);
-		return false;
+		return info.state == RK_ACTOR_FAILED && child->opts.restart != RK_RESTART_NEVER ?
+			       CHILD_LOST :
+			       CHILD_WELL;
 	}
 	look_at_call(child, now);
-	return info.state == RK_ACTOR_FAILED && child->step == STEP_IDLE;
+	return info.state == RK_ACTOR_FAILED && child->step == STEP_IDLE ? CHILD_FAILED :
+									   CHILD_WELL;
 }
 
-bool child_look(struct child *child, uint64_t now)
+enum child_looks child_look(struct child *child, uint64_t now)
 {
 	if (child->step == STEP_GONE)
-		return false;
+		return CHILD_WELL;
 	if (child->step == STEP_COPYING)
 		finish_copy(child);
 	return child->sub ? look_at_sub(child) : look_at_actor(child, now);
@@ -343,7 +315,7 @@ int child_init(struct child *child, struct rk_supervisor *supervisor, struct rk_
 	child->restarts = info.restarts;
 	child->base_received = info.received;
 	for (int i = 0; i < 2 && opts->restart == RK_RESTART_COPY; i++)
-		if (!make_room(&child->copy[i], actor->type->state_bytes))
+		if (!actor_copy_room(&child->copy[i], actor->type->state_bytes))
 			return rk_fail(ENOMEM, "actor '%s': no memory for %u bytes of state",
 				       actor->name, actor->type->state_bytes);
 	return 0;
@@ -352,15 +324,12 @@ int child_init(struct child *child, struct rk_supervisor *supervisor, struct rk_
 void child_free(struct child *child)
 {
 	for (int i = 0; i < 2; i++)
-		free(child->copy[i].state);
+		actor_copy_free(&child->copy[i]);
 	free(child);
 }
 
 void child_let_go(struct child *child)
 {
-	const struct rk_msg resume = child->actor
-					     ? actor_order(CPU_RESUME, child->actor->start, NULL)
-					     : (struct rk_msg){.slots = 0};
 	enum step step = child->step;
 
 	child->step = STEP_GONE;
@@ -377,6 +346,6 @@ void child_let_go(struct child *child)
 	if (!actor_has_stopped(child->actor)) {
 		__atomic_fetch_and(&child->actor->expected, ~ACTOR_WATCHED, __ATOMIC_RELAXED);
 		if (step == STEP_PAUSING || step == STEP_READY)
-			actor_tell(child->actor, &resume);
+			actor_tell(child->actor, child->actor->start);
 	}
 }

@@ -101,16 +101,17 @@ static void fail(struct rk_supervisor *supervisor, const char *reason)
 	supervisor_fail(supervisor, reason);
 }
 
-static void give_up(struct rk_supervisor *supervisor, const struct child *child)
+static void give_up(struct rk_supervisor *supervisor, const struct child *child, bool lost)
 {
 	struct rk_supervisor_info *info = &supervisor->info;
-	char reason[sizeof(info->reason)];
+	char reason[sizeof(info->reason)], why[64] = "and cannot be restarted in this process";
 
 	info->gave_up++;
-	snprintf(reason, sizeof(reason),
-		 "'%.40s' failed (%.48s), after %u restarts within %" PRIu64 " ms",
-		 child->sub ? child->sub->name : child->actor->name, child_reason(child),
-		 supervisor->opts.max_restarts, supervisor->opts.window_ns / 1000000);
+	if (!lost)
+		snprintf(why, sizeof(why), "after %u restarts within %" PRIu64 " ms",
+			 supervisor->opts.max_restarts, supervisor->opts.window_ns / 1000000);
+	snprintf(reason, sizeof(reason), "'%.40s' failed (%.48s), %s",
+		 child->sub ? child->sub->name : child->actor->name, child_reason(child), why);
 	if (!supervisor->as_child) {
 		fail(supervisor, reason);
 		return;
@@ -139,7 +140,7 @@ static void react(struct rk_supervisor *supervisor, struct child *child, uint64_
 	enum rk_strategy strategy = supervisor->opts.strategy;
 
 	if (supervisor->info.state == RK_SUPERVISOR_WATCHING && !admit(supervisor, now)) {
-		give_up(supervisor, child);
+		give_up(supervisor, child, false);
 		return;
 	}
 	if (strategy == RK_ONE_FOR_ALL)
@@ -217,8 +218,16 @@ static void look(struct rk_supervisor *supervisor)
 	for (struct child *child = supervisor->children; child; child = child->next)
 		child_advance(child, now);
 	for (struct child *child = supervisor->children; child; child = child->next)
-		if (child_look(child, now))
+		switch (child_look(child, now)) {
+		case CHILD_FAILED:
 			react(supervisor, child, now);
+			break;
+		case CHILD_LOST:
+			give_up(supervisor, child, true);
+			break;
+		default:
+			break;
+		}
 	/* What has been decided is begun at once. */
 	for (struct child *child = supervisor->children; child; child = child->next)
 		if (child->step == STEP_PAUSE || child->step == STEP_READY ||

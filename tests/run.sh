@@ -71,6 +71,35 @@ run() { # name command...
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 
+# A fuzzer starts from what it found in earlier runs here, and keeps what it finds.
+fuzz() { # program
+	corpus=$B/corpus/$1
+	mkdir -p "$corpus"
+	if "$B/fuzz/tests/$1" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=4096 \
+		-artifact_prefix="$log/$1-" "$corpus"; then
+		echo "ok 1 - $1: nothing found in $FUZZ_SECONDS s"
+	else
+		echo "not ok 1 - $1"
+		return 1
+	fi
+}
+
+# Fuzzers and virtual machines take minutes of one CPU: beside all else, and shown after it.
+beside() {
+	for fuzzer in tests/fuzz_*.c; do
+		fuzzer=$(basename "$fuzzer" .c)
+		case fuzz-$fuzzer in *$ONLY*) ;; *) continue ;; esac
+		fuzz "$fuzzer" >"$log/$fuzzer.out" 2>&1
+		run "fuzz-$fuzzer" sh -c \
+			"cat '$log/$fuzzer.out'; ! grep -q '^not ok' '$log/$fuzzer.out'"
+	done
+	[ ! -e tests/rdma/run.sh ] || run rdma sh tests/rdma/run.sh short
+	[ ! -e tests/kmod/run.sh ] || run kmod sh tests/kmod/run.sh stock
+	echo "$passed $failed $skipped" >"$log/beside.counts"
+}
+echo "0 1 0" >"$log/beside.counts" # should it end before it has counted
+beside >"$log/beside.out" 2>&1 &
+
 for build in release native thread address; do
 	for test in tests/test_*.c; do
 		test=$(basename "$test" .c)
@@ -99,28 +128,10 @@ for script in tests/*.sh; do
 	[ "$script" = tests/run.sh ] || run "$(basename "$script" .sh)" sh "$script"
 done
 
-# A fuzzer starts from what it found in earlier runs here, and keeps what it finds.
-fuzz() { # program
-	corpus=$B/corpus/$1
-	mkdir -p "$corpus"
-	if "$B/fuzz/tests/$1" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=4096 \
-		-artifact_prefix="$log/$1-" "$corpus"; then
-		echo "ok 1 - $1: nothing found in $FUZZ_SECONDS s"
-	else
-		echo "not ok 1 - $1"
-		return 1
-	fi
-}
-for fuzzer in tests/fuzz_*.c; do
-	fuzzer=$(basename "$fuzzer" .c)
-	case fuzz-$fuzzer in *$ONLY*) ;; *) continue ;; esac
-	fuzz "$fuzzer" >"$log/$fuzzer.out" 2>&1
-	run "fuzz-$fuzzer" sh -c "cat '$log/$fuzzer.out'; ! grep -q '^not ok' '$log/$fuzzer.out'"
-done
-
-[ ! -e tests/rdma/run.sh ] || run rdma sh tests/rdma/run.sh short
-[ ! -e tests/kmod/run.sh ] || run kmod sh tests/kmod/run.sh stock
-
+wait
+cat "$log/beside.out"
+read -r good bad skip <"$log/beside.counts"
+passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
 cat "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -123,6 +123,7 @@ int gpu_row_pinned(struct gpu_bench *bench);	/* both, with slots in host memory 
 int gpu_row_actors(struct gpu_bench *bench);	/* actor to actor */
 int gpu_row_peers(struct gpu_bench *bench);	/* between two GPUs */
 int gpu_row_spawn(struct gpu_bench *bench);
+int gpu_row_life(struct gpu_bench *bench); /* paused, copied, moved, reloaded */
 int gpu_row_open(struct gpu_bench *bench); /* open loop */
 int gpu_row_clock(struct gpu_bench *bench);
 

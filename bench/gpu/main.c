@@ -28,6 +28,7 @@ static const struct row {
 	{"actors", "actor to actor on one GPU, one way", gpu_row_actors},
 	{"peers", "actor to actor on two GPUs, one way", gpu_row_peers},
 	{"spawn", "spawn an actor until it answers", gpu_row_spawn},
+	{"life", "an actor paused, begun anew, copied, moved, reloaded while it works", gpu_row_life},
 	{"open", "open loop: latency against the schedule", gpu_row_open},
 	{"clock", "the GPU's clock in the host's time", gpu_row_clock},
 };
@@ -54,6 +55,9 @@ static const struct {
 	{"one_way_gpu_ns", "actors", 'l', 500},
 	{"one_way_peer_vs_flag", "peers", 'l', 1.2},
 	{"spawn_to_answer_us", "spawn", 'l', 5},
+	{"life_restart_us", "life", 'l', 5},
+	{"life_copy_stall_us", "life", 'l', 30},
+	{"life_reload_outage_us", "life", 'l', 1000},
 	{"open_loop_lost", "open", 'l', 0},
 };
 

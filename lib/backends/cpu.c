@@ -130,10 +130,11 @@ static void restart(struct rk_ctx *actor, const struct rk_msg *first, const void
 		start(actor, first);
 }
 
-static void resume(struct rk_ctx *actor, const struct rk_msg *first)
+/* Begin, or go on after a pause. */
+static void resume(struct rk_ctx *actor, const struct rk_msg *msg)
 {
 	if (actor->phase == CPU_DORMANT)
-		start(actor, first);
+		start(actor, msg);
 	else if (actor->phase == CPU_PAUSED)
 		enter(actor, CPU_RUNNING);
 }
@@ -141,15 +142,11 @@ static void resume(struct rk_ctx *actor, const struct rk_msg *first)
 /* The handler of an actor that runs gets RK_MSG_STOP when its inboxes are empty. */
 static void drain(struct rk_ctx *actor)
 {
-	if (actor->phase == CPU_RUNNING || actor->phase == CPU_PAUSED)
+	if (cpu_hurry_of(actor) == CPU_KILLED && actor->phase < CPU_CLOSING)
+		begin_closing(actor);
+	else if (actor->phase == CPU_RUNNING || actor->phase == CPU_PAUSED)
 		enter(actor, CPU_DRAINING);
 	else if (actor->phase < CPU_CLOSING && actor->phase != CPU_DRAINING)
-		begin_closing(actor);
-}
-
-static void kill_actor(struct rk_ctx *actor)
-{
-	if (actor->phase < CPU_CLOSING)
 		begin_closing(actor);
 }
 
@@ -178,7 +175,7 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 	memcpy(what, rk_msg_payload(msg), sizeof(what));
 	switch (msg->type) {
 	case RK_MSG_START:
-		start(actor, msg);
+		resume(actor, msg);
 		break;
 	case RK_MSG_STOP:
 		drain(actor);
@@ -187,14 +184,8 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		if (actor->phase == CPU_RUNNING)
 			enter(actor, CPU_PAUSED);
 		break;
-	case CPU_RESUME:
-		resume(actor, what[0]);
-		break;
 	case CPU_RESTART:
 		restart(actor, what[0], what[1], what[2]);
-		break;
-	case CPU_KILL:
-		kill_actor(actor);
 		break;
 	case CPU_LEAVE:
 		actor->leaving = actor->phase < CPU_CLOSING;

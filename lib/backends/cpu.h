@@ -3,7 +3,8 @@
  * cpu.h - the cpu backend: runs an actor's handler on a worker thread; private.
  *
  * The runtime talks to an actor through its control ring, in the same slots as everything else:
- * RK_MSG_START with the arguments, CPU_INBOX and CPU_OUTBOX with a ring's end, RK_MSG_STOP.
+ * RK_MSG_START with the arguments, which also ends a pause, CPU_INBOX and CPU_OUTBOX with a ring's
+ * end, RK_MSG_QUIESCE, RK_MSG_STOP.
  */
 #ifndef RK_BACKENDS_CPU_H
 #define RK_BACKENDS_CPU_H
@@ -30,12 +31,10 @@ enum cpu_control {
 	/* struct rk_ring_rx *, of this process as all pointers here; struct cpu_flow_in * */
 	CPU_INBOX = RK_MSG_USER,
 	CPU_OUTBOX, /* struct rk_ring_tx *, struct cpu_flow_out * */
-	CPU_RESUME,		 /* struct rk_msg *: its RK_MSG_START, if it had none yet */
-	/* struct rk_msg *: likewise. void *: its state, or NULL: zeros. struct rk_actor_type *:
-	 * whose state that is; no other's is taken.
+	/* struct rk_msg *: its RK_MSG_START. void *: its state, or NULL: zeros. struct
+	 * rk_actor_type *: whose state that is; no other's is taken.
 	 */
 	CPU_RESTART,
-	CPU_KILL,
 	CPU_LEAVE, /* the worker: the owner gives it to another */
 	CPU_CALL,  /* cpu_call_fn *, void * */
 };

@@ -52,6 +52,8 @@ struct cuda_part {
  * struct cuda_gpu_opts - zero is the default
  * @ordinal: as CUDA counts
  * @blocks: of each kernel; 0: CUDA_BLOCKS
+ * @nap_ns: of an empty seat between two looks; 0: by where it looks
+ * @stuck_ns: a seat that does not come round for so long is lost; 0: CUDA_STUCK_NS
  * @provider: of the near memory; NULL: the first that works
  * @near_bytes: 0: CUDA_NEAR_BYTES; likewise the next two
  * @calibrate: measure where latency is lowest
@@ -59,6 +61,8 @@ struct cuda_part {
 struct cuda_gpu_opts {
 	int ordinal;
 	unsigned int blocks;
+	uint32_t nap_ns;
+	uint64_t stuck_ns;
 	const char *provider;
 	size_t near_bytes;
 	size_t host_bytes;
@@ -67,6 +71,7 @@ struct cuda_gpu_opts {
 };
 
 #define CUDA_BLOCKS 4
+#define CUDA_STUCK_NS 2000000000ULL
 #define CUDA_NEAR_BYTES ((size_t)64 << 20)
 #define CUDA_HOST_BYTES ((size_t)64 << 20)
 #define CUDA_DEEP_BYTES ((size_t)256 << 20)
@@ -95,6 +100,8 @@ struct cuda_gpu {
 	struct rk_cuda_stream *copies;
 	struct cuda_calibration calibration;
 	unsigned int blocks; /* of a kernel to come */
+	uint32_t nap_ns;     /* of its empty seats */
+	uint64_t stuck_ns;
 	char note[CUDA_NOTE_BYTES];
 
 	pthread_mutex_t mutex; /* guards all below, and the arenas */
@@ -135,7 +142,8 @@ int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part);
 /* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
 int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
 
-/* Copy device memory here, beside running kernels. 0 or -errno, said in rk_errmsg(). */
+/* Copy device memory here, or there, beside running kernels. 0 or -errno, said in rk_errmsg(). */
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes);
 int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes);
 
 /* Measure SMs against pages of near memory. 0 or -errno, said in rk_errmsg(). (cuda_calibrate.c) */
@@ -150,6 +158,8 @@ int cuda_take_nearest(struct cuda_gpu *gpu, unsigned int sm, struct cuda_part *p
 /* --- Kernels (cuda_kernel.c) --- */
 
 struct cuda_seat {
+	struct cuda_kernel *kernel;
+	unsigned int index;
 	struct cuda_actor *actor; /* who sits here; a block actor at each seat of its block */
 	struct rk_ring_tx control;
 	uint64_t told;
@@ -172,6 +182,7 @@ struct cuda_kernel {
 	unsigned int pool_bytes; /* shared memory of a block for rings */
 	unsigned int shared_bytes;
 	uint64_t scratch_bytes;
+	uint64_t parcel_bytes; /* of what an actor takes along to another seat */
 	struct rk_cuda_function *function;
 	struct cuda_part image_part; /* of its blocks' shared memory, while it is paused */
 	struct cuda_part seats_part;
@@ -228,22 +239,25 @@ struct cuda_actor_opts {
 	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */
 	bool (*failed)(void *owner);  /* it failed: close its links; false: call again */
 	void (*done)(void *owner);    /* the seat is empty again, or lost */
+	void (*answered)(void *owner); /* more was obeyed */
 	void *owner;
 };
 
 struct cuda_actor {
 	struct cuda_gpu *gpu;
-	struct cuda_kernel *kernel;
 	const struct rk_actor_type *type;
 	char *name;
-	unsigned int seat; /* the first */
+	struct cuda_seat *at; /* the first of its seats; atomic, for it may be moved */
 	uint64_t serial;
+	uint32_t handler; /* in its kernel's table */
 	struct cuda_actor_opts opts;
 	struct cuda_part state;
 	struct cuda_part scratch;
+	struct cuda_part parcel; /* once it was moved: what it takes along */
 	void *state_copy; /* once asked for */
 	struct rk_gpu_counters counters; /* once done */
 	struct cuda_actor *next_done; /* in the GPU's list of those that the owner must be told of */
+	uint32_t answered; /* of what it has obeyed, the owner knows */
 	bool told_stopped;
 	bool told_finished;
 	bool closed; /* failed, and its links are closed */
@@ -253,17 +267,39 @@ struct cuda_actor {
 
 /*
  * Spawn an actor at a free seat. 0; -EBUSY when all seats are taken; what cuda_kernel_for() and
- * cuda_take() return; said in rk_errmsg(). @actor is freed by cuda_actor_free().
+ * cuda_take() return; said in rk_errmsg(). @state: to go on with, or NULL. @actor is freed by
+ * cuda_actor_free().
  */
 int cuda_actor_open(struct cuda_actor **actor, struct cuda_gpu *gpu,
-		    const struct rk_actor_type *type, const char *name,
+		    const struct rk_actor_type *type, const char *name, const void *state,
 		    const struct cuda_actor_opts *opts);
+
+/* Where it sits. Any thread. */
+static inline struct cuda_seat *cuda_seat_of(const struct cuda_actor *actor)
+{
+	/* A12: pairs with R12 in cuda_actor.c: the seat of another kernel is as that made it. */
+	return __atomic_load_n(&actor->at, __ATOMIC_ACQUIRE);
+}
 
 /* One control message. As cuda_actor_hurry(), callers take turns. 0; -EAGAIN when its ring is full; -EPIPE once stopped. */
 int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg);
 
-/* Whether it has obeyed all that it was told. Callers take turns. */
-bool cuda_actor_obeyed(struct cuda_actor *actor);
+/* Whether its seat has taken all that it was told. Callers take turns. */
+bool cuda_actor_has_taken(struct cuda_actor *actor);
+
+/* Control messages that it has obeyed, of those it was told; probes do not count. Any thread. */
+uint32_t cuda_actor_obeyed(const struct cuda_actor *actor);
+
+/*
+ * Room for its state in @part, taken if that is empty, with @state in it if that is not NULL: for
+ * RK_GPU_RESTORE and RK_GPU_COPY, until it has obeyed. 0 or -errno, said.
+ */
+int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
+		    uint64_t *gpu_addr);
+
+/* What RK_GPU_COPY put there, once that was obeyed. 0 or -errno, said. */
+int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		      struct rk_gpu_copied *copied);
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry);
 
@@ -278,8 +314,24 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 /* Its state once it has stopped, copied here; NULL before, and after a failure. Callers take turns. */
 const void *cuda_actor_state(struct cuda_actor *actor);
 
+/*
+ * A free seat of @kernel, as @opts want it, kept for @actor, and where RK_GPU_MOVE is to put what it
+ * takes along. Callers take turns. 0; -EBUSY; -ENOMEM; said. Ends in cuda_actor_settle(), or in
+ * cuda_seat_release().
+ */
+int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		       const struct cuda_actor_opts *opts, struct cuda_seat **seat,
+		       uint64_t *parcel);
+void cuda_seat_release(struct cuda_actor *actor, struct cuda_seat *seat);
+
+/*
+ * It has obeyed RK_GPU_MOVE: let it go on at @seat, with handler @handler of that kernel and what
+ * @type and its state are now. 0; -EIO when it does not sit down, and then it has failed; said.
+ */
+int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t handler);
+
 /* What happened since the last call, each told once. The watcher's; mutex held. */
-enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4 };
+enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4, CUDA_ANSWERED = 8 };
 unsigned int cuda_actor_watch(struct cuda_actor *actor);
 
 /* Free the seats of actors that are done; the watcher tells their owners. Mutex held. */

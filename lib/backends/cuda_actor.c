@@ -10,15 +10,17 @@
 
 /* How long a spawn waits for an actor that leaves its seat. */
 #define LEAVE_NS 20000000ULL
+/* And how long an empty seat may take to see that it is not empty any more. */
+#define SETTLE_NS 1000000000ULL
 
-static struct cuda_seat *seat_of(const struct cuda_actor *actor)
+static struct rk_gpu_status *status_at(const struct cuda_seat *seat)
 {
-	return &actor->kernel->seat[actor->seat];
+	return &seat->kernel->status[seat->index];
 }
 
 static struct rk_gpu_status *status_of(const struct cuda_actor *actor)
 {
-	return &actor->kernel->status[actor->seat];
+	return status_at(cuda_seat_of(actor));
 }
 
 /* --- Seats; the GPU's mutex held --- */
@@ -39,9 +41,9 @@ static bool block_fits(const struct cuda_kernel *kernel, unsigned int block,
 
 	if (opts->where == CUDA_ANYWHERE)
 		return true;
-	if (opts->other->kernel != kernel)
+	if (cuda_seat_of(opts->other)->kernel != kernel)
 		return opts->where == CUDA_APART;
-	other = opts->other->seat / RK_GPU_WARPS;
+	other = cuda_seat_of(opts->other)->index / RK_GPU_WARPS;
 	switch (opts->where) {
 	case CUDA_BESIDE:
 		return block == other;
@@ -52,8 +54,9 @@ static bool block_fits(const struct cuda_kernel *kernel, unsigned int block,
 	}
 }
 
-/* The first free seat, or the first seat of an empty block, nearest first; -1 when there is none. */
-static int find_seat(const struct cuda_kernel *kernel, const struct cuda_actor_opts *opts)
+/* The first free seat, or the first seat of an empty block, nearest first; NULL when there is none. */
+static struct cuda_seat *find_seat(const struct cuda_kernel *kernel,
+				   const struct cuda_actor_opts *opts)
 {
 	for (unsigned int i = 0; i < kernel->blocks; i++) {
 		unsigned int block = kernel->order[i];
@@ -62,24 +65,25 @@ static int find_seat(const struct cuda_kernel *kernel, const struct cuda_actor_o
 			continue;
 		if (opts->group == RK_GPU_GROUP_BLOCK) {
 			if (block_is_empty(kernel, block))
-				return (int)(block * RK_GPU_WARPS);
+				return &kernel->seat[block * RK_GPU_WARPS];
 			continue;
 		}
 		for (unsigned int warp = 0; warp < RK_GPU_WARPS; warp++)
 			if (!kernel->seat[block * RK_GPU_WARPS + warp].actor)
-				return (int)(block * RK_GPU_WARPS + warp);
+				return &kernel->seat[block * RK_GPU_WARPS + warp];
 	}
-	return -1;
+	return NULL;
 }
 
-static void occupy(struct cuda_actor *actor, struct cuda_actor *who)
+/* @actor sits at @seat, and where it is a block at those behind; or nobody any more. */
+static void occupy(struct cuda_seat *seat, const struct cuda_actor *actor, bool leaves)
 {
 	unsigned int seats = actor->opts.group == RK_GPU_GROUP_BLOCK ? RK_GPU_WARPS : 1;
 
 	for (unsigned int i = 0; i < seats; i++)
-		actor->kernel->seat[actor->seat + i].actor = who;
-	seat_of(actor)->beat_ns = 0;
-	seat_of(actor)->hurry = RK_GPU_PATIENT;
+		seat[i].actor = leaves ? NULL : (struct cuda_actor *)(uintptr_t)actor;
+	seat->beat_ns = 0;
+	seat->hurry = RK_GPU_PATIENT;
 }
 
 /* Whether an actor of the kernel is about to leave its seat. */
@@ -95,31 +99,32 @@ static bool someone_leaves(const struct cuda_kernel *kernel)
 }
 
 /* A seat, if one is free; -EAGAIN: one will be soon. */
-static int try_seat(struct cuda_actor *actor)
+static int try_seat(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		    const struct cuda_actor_opts *opts, struct cuda_seat **seat)
 {
-	int seat, result = 0;
+	int result = 0;
 
 	pthread_mutex_lock(&actor->gpu->mutex);
-	cuda_actors_reap(actor->kernel);
-	seat = actor->gpu->failed ? -EIO : find_seat(actor->kernel, &actor->opts);
-	if (seat >= 0) {
-		actor->seat = (unsigned int)seat;
-		actor->serial = ++actor->gpu->next_serial;
-		occupy(actor, actor);
-	} else {
-		result = seat != -1 ? seat : someone_leaves(actor->kernel) ? -EAGAIN : -EBUSY;
-	}
+	cuda_actors_reap(kernel);
+	*seat = find_seat(kernel, opts);
+	if (actor->gpu->failed)
+		result = -EIO;
+	else if (*seat)
+		occupy(*seat, actor, false);
+	else
+		result = someone_leaves(kernel) ? -EAGAIN : -EBUSY;
 	pthread_mutex_unlock(&actor->gpu->mutex);
 	return result;
 }
 
-static int take_seat(struct cuda_actor *actor)
+static int take_seat(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		     const struct cuda_actor_opts *opts, struct cuda_seat **seat)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
 	uint64_t end_ns = now_ns() + LEAVE_NS;
 	int result;
 
-	while ((result = try_seat(actor)) == -EAGAIN && now_ns() < end_ns)
+	while ((result = try_seat(actor, kernel, opts, seat)) == -EAGAIN && now_ns() < end_ns)
 		nanosleep(&nap, NULL);
 	if (!result)
 		return 0;
@@ -129,14 +134,13 @@ static int take_seat(struct cuda_actor *actor)
 		       "actor '%s': no free %s where it is wanted on GPU %d, whose kernel has "
 		       "%u blocks of %d: open the runtime with more blocks",
 		       actor->name, actor->opts.group == RK_GPU_GROUP_BLOCK ? "block" : "seat",
-		       actor->gpu->gpu.ordinal, actor->kernel->blocks, RK_GPU_WARPS);
+		       actor->gpu->gpu.ordinal, kernel->blocks, RK_GPU_WARPS);
 }
 
 /* --- Control --- */
 
-static int send(struct cuda_actor *actor, const struct rk_msg *msg)
+static int send(struct cuda_seat *seat, const struct rk_msg *msg)
 {
-	struct cuda_seat *seat = seat_of(actor);
 	int sent = rk_ring_send(&seat->control, msg);
 
 	if (sent <= 0)
@@ -144,7 +148,7 @@ static int send(struct cuda_actor *actor, const struct rk_msg *msg)
 	/* First the message, and all that this thread sent before, then the count. */
 	rk_codec_flush();
 	seat->told++;
-	cuda_seat_say(actor->kernel, actor->seat);
+	cuda_seat_say(seat->kernel, seat->index);
 	return 0;
 }
 
@@ -157,43 +161,83 @@ int cuda_actor_tell(struct cuda_actor *actor, const struct rk_msg *msg)
 	memcpy(cells, msg, (size_t)msg->slots * RK_CELL_BYTES);
 	/* The seat passes over what is for an actor that sat there before. */
 	cells[0].tag = (uint32_t)actor->serial;
-	return send(actor, cells);
+	return send(cuda_seat_of(actor), cells);
 }
 
-bool cuda_actor_obeyed(struct cuda_actor *actor)
+bool cuda_actor_has_taken(struct cuda_actor *actor)
 {
-	return rk_ring_tx_free(&seat_of(actor)->control) == RK_GPU_CONTROL_SLOTS;
+	return rk_ring_tx_free(&cuda_seat_of(actor)->control) == RK_GPU_CONTROL_SLOTS;
+}
+
+uint32_t cuda_actor_obeyed(const struct cuda_actor *actor)
+{
+	/* A11: pairs with R11 in kernels/gpu_actor.cuh: what was asked for has been done. */
+	uint64_t word = __atomic_load_n(&status_of(actor)->obeyed, __ATOMIC_ACQUIRE);
+
+	return word >> 32 == (uint32_t)actor->serial ? (uint32_t)word : 0;
 }
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry)
 {
-	if (hurry == RK_GPU_PATIENT || actor->done)
+	struct cuda_seat *seat = cuda_seat_of(actor);
+
+	if (hurry <= seat->hurry || actor->done)
 		return;
-	seat_of(actor)->hurry = hurry;
-	cuda_seat_say(actor->kernel, actor->seat);
+	seat->hurry = hurry;
+	cuda_seat_say(seat->kernel, seat->index);
 }
 
-static int send_spawn(struct cuda_actor *actor, uint32_t handler)
+/* As the seat clears and copies it. */
+static uint32_t state_bytes(const struct cuda_actor *actor)
+{
+	return (actor->type->state_bytes + 15) / 16 * 16;
+}
+
+static int send_spawn(const struct cuda_actor *actor, struct cuda_seat *seat, bool kept,
+		      uint64_t parcel)
 {
 	struct rk_msg msg = {.type = RK_GPU_SPAWN, .slots = 1};
 	struct rk_gpu_spawn spawn = {
 		.state = actor->state.gpu_addr,
 		.scratch = actor->scratch.gpu_addr,
 		.serial = actor->serial,
-		.state_bytes = (actor->type->state_bytes + 15) / 16 * 16,
-		.handler = handler,
+		.parcel = parcel,
+		.state_bytes = state_bytes(actor),
+		.handler = actor->handler,
 		.group = actor->opts.group,
+		.kept = kept,
 	};
 
 	memcpy(msg.body, &spawn, sizeof(spawn));
-	return send(actor, &msg);
+	return send(seat, &msg);
+}
+
+/* From now on it sits there. */
+static void sit_down(struct cuda_actor *actor, struct cuda_seat *seat)
+{
+	/* R12: pairs with A12 in cuda_seat_of(): the seat of a kernel that has been made. */
+	__atomic_store_n(&actor->at, seat, __ATOMIC_RELEASE);
+}
+
+static int sit_down_first(struct cuda_actor *actor, struct cuda_kernel *kernel, bool kept)
+{
+	struct cuda_seat *seat;
+	int result = take_seat(actor, kernel, &actor->opts, &seat);
+
+	if (result)
+		return result;
+	pthread_mutex_lock(&actor->gpu->mutex);
+	actor->serial = ++actor->gpu->next_serial;
+	sit_down(actor, seat);
+	pthread_mutex_unlock(&actor->gpu->mutex);
+	return send_spawn(actor, seat, kept, 0);
 }
 
 int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct rk_actor_type *type,
-		    const char *name, const struct cuda_actor_opts *opts)
+		    const char *name, const void *state, const struct cuda_actor_opts *opts)
 {
 	struct cuda_actor *actor = calloc(1, sizeof(*actor));
-	uint32_t handler;
+	struct cuda_kernel *kernel;
 	int result;
 
 	*out = actor;
@@ -202,18 +246,88 @@ int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct 
 	actor->gpu = gpu;
 	actor->type = type;
 	actor->opts = *opts;
-	result = cuda_kernel_for(gpu, type, &actor->kernel, &handler);
+	result = cuda_kernel_for(gpu, type, &kernel, &actor->handler);
 	if (!result)
 		result = cuda_take(gpu, CUDA_DEEP, type->state_bytes + 16, "an actor's state",
 				   &actor->state);
 	if (!result)
-		result = cuda_take(gpu, CUDA_DEEP, actor->kernel->scratch_bytes, "what an actor sends",
+		result = cuda_take(gpu, CUDA_DEEP, kernel->scratch_bytes, "what an actor sends",
 				   &actor->scratch);
-	if (!result)
-		result = take_seat(actor);
-	if (!result)
-		result = send_spawn(actor, handler);
+	if (!result && state)
+		result = cuda_copy_in(gpu, actor->state.gpu_addr, state, type->state_bytes);
+	return result ? result : sit_down_first(actor, kernel, state != NULL);
+}
+
+/* --- Another seat --- */
+
+int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		       const struct cuda_actor_opts *opts, struct cuda_seat **seat,
+		       uint64_t *parcel)
+{
+	int result = 0;
+
+	if (!actor->parcel.bytes)
+		result = cuda_take(actor->gpu, CUDA_DEEP, kernel->parcel_bytes,
+				   "what an actor takes along", &actor->parcel);
+	*parcel = actor->parcel.gpu_addr;
+	return result ? result : take_seat(actor, kernel, opts, seat);
+}
+
+void cuda_seat_release(struct cuda_actor *actor, struct cuda_seat *seat)
+{
+	pthread_mutex_lock(&actor->gpu->mutex);
+	occupy(seat, actor, true);
+	pthread_mutex_unlock(&actor->gpu->mutex);
+}
+
+int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t handler)
+{
+	uint64_t obeyed = actor->serial << 32 | cuda_actor_obeyed(actor), end_ns;
+	struct cuda_seat *former = actor->at;
+	int result;
+
+	/* Who was in a hurry still is. */
+	seat->hurry = former->hurry;
+	actor->handler = handler;
+	result = send_spawn(actor, seat, true, actor->parcel.gpu_addr);
+	end_ns = now_ns() + SETTLE_NS;
+	while (!result && __atomic_load_n(&status_at(seat)->obeyed, __ATOMIC_ACQUIRE) != obeyed)
+		if (now_ns() > end_ns || actor->gpu->failed)
+			result = rk_fail(EIO, "actor '%s': it does not sit down at another seat",
+					 actor->name);
+	pthread_mutex_lock(&actor->gpu->mutex);
+	sit_down(actor, seat);
+	occupy(former, actor, true);
+	actor->failed |= result != 0;
+	pthread_mutex_unlock(&actor->gpu->mutex);
 	return result;
+}
+
+/* --- Another state, or a copy of it --- */
+
+int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
+		    uint64_t *gpu_addr)
+{
+	int result = 0;
+
+	if (!part->bytes)
+		result = cuda_take(actor->gpu, CUDA_DEEP,
+				   state_bytes(actor) + sizeof(struct rk_gpu_copied),
+				   "a copy of an actor's state", part);
+	*gpu_addr = part->gpu_addr;
+	if (!result && state)
+		result = cuda_copy_in(actor->gpu, *gpu_addr, state, actor->type->state_bytes);
+	return result;
+}
+
+int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		      struct rk_gpu_copied *copied)
+{
+	uint64_t from = part->gpu_addr;
+	int result = cuda_copy_out(actor->gpu, state, from, actor->type->state_bytes);
+
+	return result ? result :
+			cuda_copy_out(actor->gpu, copied, from + state_bytes(actor), sizeof(*copied));
 }
 
 /* --- Watching --- */
@@ -259,7 +373,7 @@ static void finish(struct cuda_actor *actor)
 	actor->counters = counters;
 	arena_give(&actor->gpu->memory[CUDA_DEEP].arena, actor->scratch.bytes, actor->scratch.at);
 	actor->scratch.bytes = 0;
-	occupy(actor, NULL);
+	occupy(actor->at, actor, true);
 	actor->next_done = actor->gpu->done;
 	actor->gpu->done = actor;
 	/* R3: pairs with A3 above: whoever sees it done sees its counters. */
@@ -271,7 +385,7 @@ void cuda_actors_reap(struct cuda_kernel *kernel)
 	for (unsigned int i = 0; i < kernel->grid * RK_GPU_WARPS; i++) {
 		struct cuda_actor *actor = kernel->seat[i].actor;
 
-		if (actor && actor->seat == i && !actor->failed &&
+		if (actor && actor->at == &kernel->seat[i] && !actor->failed &&
 		    cuda_actor_phase(actor) == RK_GPU_DONE)
 			finish(actor);
 	}
@@ -280,8 +394,10 @@ void cuda_actors_reap(struct cuda_kernel *kernel)
 unsigned int cuda_actor_watch(struct cuda_actor *actor)
 {
 	enum rk_gpu_phase phase = cuda_actor_phase(actor);
-	unsigned int news = 0;
+	uint32_t obeyed = cuda_actor_obeyed(actor);
+	unsigned int news = obeyed != actor->answered ? CUDA_ANSWERED : 0;
 
+	actor->answered = obeyed;
 	if (actor->gpu->failed)
 		__atomic_store_n(&actor->failed, true, __ATOMIC_RELAXED);
 	if ((phase >= RK_GPU_CLOSING || actor->failed) && !actor->told_stopped) {
@@ -322,11 +438,12 @@ void cuda_actor_free(struct cuda_actor *actor)
 		return;
 	if (actor->serial && !actor->done) {
 		pthread_mutex_lock(&actor->gpu->mutex);
-		occupy(actor, NULL);
+		occupy(actor->at, actor, true);
 		pthread_mutex_unlock(&actor->gpu->mutex);
 	}
 	cuda_give(actor->gpu, &actor->state);
 	cuda_give(actor->gpu, &actor->scratch);
+	cuda_give(actor->gpu, &actor->parcel);
 	free(actor->state_copy);
 	free(actor->name);
 	free(actor);

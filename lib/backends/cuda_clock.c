@@ -8,7 +8,8 @@
 int cuda_clock_sample(struct cuda_actor *actor, struct rk_gpu_clock_sample *sample)
 {
 	const struct rk_msg msg = {.type = RK_MSG_PROBE, .slots = 1};
-	const uint64_t *gpu_ns = &actor->kernel->status[actor->seat].gpu_ns;
+	const struct cuda_seat *seat = cuda_seat_of(actor);
+	const uint64_t *gpu_ns = &seat->kernel->status[seat->index].gpu_ns;
 	uint64_t before = __atomic_load_n(gpu_ns, __ATOMIC_RELAXED);
 	int result;
 

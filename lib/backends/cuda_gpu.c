@@ -11,7 +11,6 @@
 
 #define WATCH_NS 200000
 #define QUERY_EVERY 5	/* watches between two questions to the driver */
-#define STUCK_NS 2000000000ULL
 
 static const char *const kind_names[CUDA_KINDS] = {"near", "host", "deep"};
 
@@ -116,6 +115,20 @@ static int start_zero(struct cuda_gpu *gpu, const void *how)
 	return gpu->gpu.cuda->fill_async(t->gpu_addr, 0, t->bytes, gpu->copies);
 }
 
+static int start_in(struct cuda_gpu *gpu, const void *how)
+{
+	const struct transfer *t = how;
+
+	return gpu->gpu.cuda->copy_to_gpu_async(t->gpu_addr, t->host, t->bytes, gpu->copies);
+}
+
+int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes)
+{
+	const struct transfer t = {.host = (void *)(uintptr_t)from, .gpu_addr = to, .bytes = bytes};
+
+	return copy(gpu, start_in, &t, "copy in");
+}
+
 int cuda_copy_out(struct cuda_gpu *gpu, void *to, uint64_t from, size_t bytes)
 {
 	const struct transfer t = {.host = to, .gpu_addr = from, .bytes = bytes};
@@ -207,7 +220,7 @@ static size_t name_running(const struct cuda_gpu *gpu, char *text, size_t room)
 		for (unsigned int i = 0; kernel->seat && i < kernel->grid * RK_GPU_WARPS; i++) {
 			const struct cuda_actor *actor = kernel->seat[i].actor;
 
-			if (!actor || actor->seat != i ||
+			if (!actor || actor->at != &kernel->seat[i] ||
 			    kernel->markers[i].inside != actor->serial || used >= room)
 				continue;
 			used += (size_t)snprintf(text + used, room - used, "%s'%s'",
@@ -252,12 +265,13 @@ static void watch_beat(struct cuda_kernel *kernel, unsigned int index)
 	if (beat != seat->beat || !seat->beat_ns) {
 		seat->beat = beat;
 		seat->beat_ns = now;
-	} else if (now - seat->beat_ns > STUCK_NS && !seat->actor->failed) {
+	} else if (now - seat->beat_ns > kernel->gpu->stuck_ns && !seat->actor->failed) {
 		seat->actor->failed = true;
 		snprintf(kernel->gpu->failure, sizeof(kernel->gpu->failure),
 			 "actor '%s': its handler has not come back for %llu s: it keeps its seat on "
 			 "GPU %d until the process ends",
-			 seat->actor->name, STUCK_NS / 1000000000ULL, kernel->gpu->gpu.ordinal);
+			 seat->actor->name, (unsigned long long)(now - seat->beat_ns) / 1000000000,
+			 kernel->gpu->gpu.ordinal);
 	}
 }
 
@@ -271,13 +285,15 @@ static void watch_seat(struct cuda_kernel *kernel, unsigned int index)
 
 	pthread_mutex_lock(&gpu->mutex);
 	actor = kernel->seat[index].actor;
-	if (actor && actor->seat == index) {
+	if (actor && actor->at == &kernel->seat[index]) {
 		if (!gpu->failed && cuda_actor_phase(actor) != RK_GPU_EMPTY)
 			watch_beat(kernel, index);
 		tell = actor->opts;
 		news = cuda_actor_watch(actor);
 	}
 	pthread_mutex_unlock(&gpu->mutex);
+	if (news & CUDA_ANSWERED)
+		tell.answered(tell.owner);
 	if (news & CUDA_STOPPED)
 		tell.stopped(tell.owner);
 	if (news & CUDA_FAILED)
@@ -384,6 +400,8 @@ int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 		return rk_fail(ENOMEM, "GPU %d: no memory", opts->ordinal);
 	pthread_mutex_init(&gpu->mutex, NULL);
 	gpu->blocks = opts->blocks ? opts->blocks : CUDA_BLOCKS;
+	gpu->nap_ns = opts->nap_ns;
+	gpu->stuck_ns = opts->stuck_ns ? opts->stuck_ns : CUDA_STUCK_NS;
 	result = rk_cuda_gpu_open(&gpu->gpu, opts->ordinal);
 	if (!result)
 		result = identify(gpu);

@@ -33,7 +33,7 @@ static bool wait_a_little(uint64_t end_ns)
 
 /* --- The module --- */
 
-static int read_sizes(struct cuda_kernel *kernel, uint32_t sizes[2])
+static int read_sizes(struct cuda_kernel *kernel, uint32_t sizes[3])
 {
 	const struct rk_cuda *cuda = kernel->gpu->gpu.cuda;
 	uint64_t at;
@@ -43,7 +43,7 @@ static int read_sizes(struct cuda_kernel *kernel, uint32_t sizes[2])
 	if (error)
 		return rk_cuda_fail(cuda, error, "GPU %d: the module's sizes",
 				    kernel->gpu->gpu.ordinal);
-	return cuda_copy_out(kernel->gpu, sizes, at, 2 * sizeof(*sizes));
+	return cuda_copy_out(kernel->gpu, sizes, at, 3 * sizeof(*sizes));
 }
 
 static int load(struct cuda_kernel *kernel, const struct cuda_code *code)
@@ -66,7 +66,7 @@ static int size_block(struct cuda_kernel *kernel)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	uint32_t most = (uint32_t)rk_cuda_gpu_attribute(&gpu->gpu, RK_CUDA_ATTR_SHARED_PER_BLOCK_OPTIN);
-	uint32_t sizes[2];
+	uint32_t sizes[3];
 	int error, result = read_sizes(kernel, sizes);
 
 	if (result)
@@ -78,6 +78,7 @@ static int size_block(struct cuda_kernel *kernel)
 							    POOL_BYTES;
 	kernel->shared_bytes = (sizes[0] + kernel->pool_bytes) / 16 * 16;
 	kernel->scratch_bytes = sizes[1];
+	kernel->parcel_bytes = sizes[2];
 	error = gpu->gpu.cuda->function_set_attribute(kernel->function,
 						      RK_CUDA_FUNC_MAX_DYNAMIC_SHARED_BYTES,
 						      (int)kernel->shared_bytes);
@@ -120,10 +121,11 @@ static int launch(struct cuda_kernel *kernel, bool resume)
 {
 	const struct cuda_gpu *gpu = kernel->gpu;
 	bool near = rk_region_info(gpu->memory[CUDA_NEAR].region)->on_gpu;
+	uint32_t nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS;
 	struct rk_gpu_params params = {.seats = kernel->seats_part.gpu_addr,
 				       .markers = kernel->markers_part.gpu_addr,
 				       .status = kernel->status_part.gpu_addr,
-				       .nap_ns = near ? NEAR_NAP_NS : ACROSS_NAP_NS,
+				       .nap_ns = gpu->nap_ns ? gpu->nap_ns : nap_ns,
 				       .image = kernel->image_part.gpu_addr,
 				       .image_bytes = kernel->shared_bytes,
 				       .resume = resume};
@@ -234,7 +236,11 @@ static int open_seat(struct cuda_kernel *kernel, unsigned int index)
 		.device = true,
 	};
 	struct rk_ring ring;
-	int result = rk_ring_place(&ring, &parts, RK_GPU_CONTROL_SLOTS, 0, "control");
+	int result;
+
+	seat->kernel = kernel;
+	seat->index = index;
+	result = rk_ring_place(&ring, &parts, RK_GPU_CONTROL_SLOTS, 0, "control");
 
 	return result ? result : rk_ring_tx_open(&seat->control, &ring);
 }
@@ -325,11 +331,28 @@ static int refuse_pause(struct cuda_kernel *kernel)
 		       kernel->gpu->gpu.ordinal, name);
 }
 
+/* An actor that was just spawned sits down first: not all warps of its block may know of it yet. */
+static void await_seated(struct cuda_kernel *kernel)
+{
+	uint64_t end_ns = now_ns() + END_NS;
+
+	for (unsigned int i = 0; i < seats_of(kernel); i++) {
+		const struct cuda_actor *actor = kernel->seat[i].actor;
+
+		while (actor && actor->at == &kernel->seat[i] && !actor->failed &&
+		       cuda_actor_phase(actor) == RK_GPU_EMPTY && wait_a_little(end_ns))
+			;
+	}
+}
+
 static int pause_all(struct cuda_gpu *gpu)
 {
-	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
-		if (!kernel->failed)
-			tell_seats(kernel, true);
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next) {
+		if (kernel->failed)
+			continue;
+		await_seated(kernel);
+		tell_seats(kernel, true);
+	}
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		if (!kernel->failed && !await_end(kernel, END_NS))
 			return refuse_pause(kernel);
