@@ -230,6 +230,7 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_full = __atomic_load_n(&from->dropped_full, __ATOMIC_RELAXED);
 	info->dropped_old = __atomic_load_n(&from->dropped_old, __ATOMIC_RELAXED);
 	info->dropped_expired = __atomic_load_n(&from->dropped_expired, __ATOMIC_RELAXED);
+	info->dropped_shed = __atomic_load_n(&from->dropped_shed, __ATOMIC_RELAXED);
 	info->failures = __atomic_load_n(&from->failures, __ATOMIC_RELAXED);
 	info->failed_messages = __atomic_load_n(&from->failed_messages, __ATOMIC_RELAXED);
 	info->restarts = __atomic_load_n(&from->restarts, __ATOMIC_RELAXED);
@@ -345,6 +346,7 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	}
 	cpu->ctx.owner = cpu;
 	cpu->ctx.clock = runtime->opts.clock;
+	cpu->ctx.shed_level = &runtime->shed_level;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;
 	cpu->ctx.failed = on_failed;

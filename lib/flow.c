@@ -68,14 +68,16 @@ static int check_levels(const struct rk_link *link, const struct rk_link_opts *o
 }
 
 /* What only the worker of a receiving actor does. */
-static int check_share(const struct rk_link *link, const struct rk_link_opts *opts,
-		       const char *name)
+static int check_receiver(const struct rk_link *link, const struct rk_link_opts *opts,
+			  const char *name)
 {
-	if (!opts->share_messages && !opts->share_slots)
+	if (!opts->share_messages && !opts->share_slots && !opts->shed_at)
 		return 0;
 	if (!on_cpu(link->to))
 		return rk_fail(EOPNOTSUPP,
-			       "link '%s': a share: %s receives, and an actor on cpu must", name,
+			       "link '%s': a share, or to be shed: %s receives, and an actor on "
+			       "cpu must",
+			       name,
 			       link->to ? "an actor on a GPU" : "a port or a thread of the host");
 	if ((opts->share_messages && opts->share_slots) || opts->share_messages > RK_MAX_SHARE ||
 	    opts->share_slots > RK_MAX_SHARE)
@@ -135,7 +137,7 @@ int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_por
 	if (!result)
 		result = check_levels(link, opts, backlog, name);
 	if (!result)
-		result = check_share(link, opts, name);
+		result = check_receiver(link, opts, name);
 	if (result)
 		return result;
 	link->flow_out.full = opts->full;
@@ -144,6 +146,7 @@ int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_por
 	link->flow_out.low_slots = opts->low_slots;
 	link->flow_in.share_messages = opts->share_messages;
 	link->flow_in.share_slots = opts->share_slots;
+	link->flow_in.shed_at = opts->shed_at;
 	return open_dead(link, opts, to_port, name);
 }
 
@@ -194,10 +197,16 @@ void rk_link_info(const struct rk_link *link, struct rk_link_info *info)
 	for (int i = 0; i < RK_DROP_REASONS; i++)
 		info->dropped[i] = __atomic_load_n(&link->flow_out.dropped[i], __ATOMIC_RELAXED);
 	info->dropped[RK_DROP_EXPIRED] = __atomic_load_n(&link->flow_in.expired, __ATOMIC_RELAXED);
+	info->dropped[RK_DROP_SHED] = __atomic_load_n(&link->flow_in.shed, __ATOMIC_RELAXED);
 	if (!seen)
 		return;
 	info->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
 	info->used = count_sent(ring, info->credited);
+}
+
+void rk_runtime_shed(struct rk_runtime *runtime, uint32_t level)
+{
+	__atomic_store_n(&runtime->shed_level, level, __ATOMIC_RELAXED);
 }
 
 struct rk_link *rk_link_of_tx(struct rk_ring_tx *tx)

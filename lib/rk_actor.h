@@ -110,6 +110,7 @@ enum rk_stop {
  * @dropped_full: sends that found no room, on links that drop the newest (rk_flow.h)
  * @dropped_old: sends that were waiting for room when newer ones came, on links that drop the oldest
  * @dropped_expired: messages taken from its inboxes after their deadline, and not handled
+ * @dropped_shed: messages taken from its inboxes and not handled, on links that were shed
  * @failures: calls of its handler that were ended by a signal
  * @failed_messages: messages that these calls were about: received, and not handled to the end
  * @failure: number of the last such signal; SIGURG: the call took too long and was interrupted
@@ -132,6 +133,7 @@ struct rk_actor_info {
 	uint64_t dropped_full;
 	uint64_t dropped_old;
 	uint64_t dropped_expired;
+	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;

@@ -7,11 +7,15 @@
  * drops as dead letters (rk_dead_letter.h). Whatever it does, nothing goes uncounted:
  *
  *   what a handler sends     = sent + dropped by reason + waiting
- *   what an actor has sent   = handled + dropped as expired + in the ring
+ *   what an actor has sent   = handled + dropped as expired or shed + in the ring
  *
  * A message may carry a deadline (RK_MSG_F_DEADLINE). It is judged when the message is delivered to
  * an actor on cpu or to a port, by the clock there. What an actor sends carries the deadline of the
  * message that it handles. A thread of the host judges by itself what it receives.
+ *
+ * Where there is more to do than can be done, a runtime is told how far to shed: from level n on,
+ * actors drop what comes on links whose options say @shed_at n, unhandled, so that they get to what
+ * matters more (rk_runtime_shed()).
  *
  * A link whose options name levels tells its sender when it fills up: the handler gets RK_MSG_HIGH
  * once the link holds @high_slots, and RK_MSG_LOW once it holds @low_slots or fewer again; never
@@ -29,6 +33,7 @@ struct rk_actor;
 struct rk_link;
 struct rk_ring_rx;
 struct rk_ring_tx;
+struct rk_runtime;
 
 /* What happens to a message of an actor on cpu that finds the ring full. */
 enum rk_full {
@@ -47,6 +52,7 @@ enum rk_drop {
 	RK_DROP_FULL,	   /* RK_FULL_DROP_NEWEST: no room for it */
 	RK_DROP_OLD,	   /* RK_FULL_DROP_OLDEST: no room for newer ones */
 	RK_DROP_EXPIRED,   /* it came after its deadline */
+	RK_DROP_SHED,	   /* its link is one that is shed at the level the runtime is at */
 	RK_DROP_CLOSED,	   /* the consumer takes no more */
 	RK_DROP_STOPPED,   /* it waited for room when its sender was stopped */
 	RK_DROP_NO_MEMORY, /* it found neither room in the ring nor memory to wait in */
@@ -91,6 +97,18 @@ RK_BEGIN_DECLS
  * Context: any thread; disturbs neither end. A reading of a link in use may be a few messages old.
  */
 RK_API void rk_link_info(const struct rk_link *link, struct rk_link_info *info);
+
+/**
+ * rk_runtime_shed() - how far to shed
+ * @runtime: open
+ * @level: links whose @shed_at is this or less are shed; 0: none
+ *
+ * In effect for what actors on cpu take from their inboxes from now on; a batch that one is about
+ * to handle is handled.
+ *
+ * Context: any thread; never sleeps.
+ */
+RK_API void rk_runtime_shed(struct rk_runtime *runtime, uint32_t level);
 
 /**
  * rk_link_of_tx() - the link whose producer's end rk_link_host_in() gave

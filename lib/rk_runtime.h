@@ -105,6 +105,8 @@ struct rk_runtime_opts {
  *	looks at its other inboxes: so shares are weights. At most RK_MAX_SHARE; 0: what has come
  * @share_slots: the same in slots, 56 bytes each; what a turn leaves over, because the next message
  *	is longer, is added to the next. One of the two
+ * @shed_at: what comes on it is dropped by the receiver, an actor on cpu, while rk_runtime_shed()
+ *	is at this level or a higher one; 0: never
  */
 struct rk_link_opts {
 	size_t size;
@@ -121,6 +123,7 @@ struct rk_link_opts {
 	uint64_t low_slots;
 	uint32_t share_messages;
 	uint32_t share_slots;
+	uint32_t shed_at;
 };
 
 /**

@@ -167,6 +167,7 @@ struct rk_runtime {
 	struct rk_supervisor *supervisors;
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
+	uint32_t shed_level;	/* written by anyone, read by workers: relaxed */
 	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
 	uint64_t letters_found;
 	unsigned int live; /* tasks that have not finished */

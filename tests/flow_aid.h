@@ -55,7 +55,7 @@ AID struct rk_link_info link_of(const struct rk_link *link)
 
 AID uint64_t taken(const struct rk_actor_info *info)
 {
-	return info->received + info->dropped_expired;
+	return info->received + info->dropped_expired + info->dropped_shed;
 }
 
 /* Until the actor has taken @count messages from its inboxes, and handled them. */

@@ -189,6 +189,58 @@ static void senders_hear_of_levels_with_hysteresis(void **unused)
 	close_runtime(runtime);
 }
 
+/* --- Shedding --- */
+
+/* @count words, of which the last is @last. */
+static void send_more(struct rk_ring_tx *tx, uint32_t count, uint32_t last)
+{
+	for (uint32_t i = last + 1 - count; i <= last; i++)
+		send_word(tx, i, i * 3);
+}
+
+/* Level by level: what matters least goes first, and comes back last. */
+static void levels_shed_by_priority(void **state)
+{
+	enum { COUNT = 100 };
+	static const uint32_t shed_at[] = {0, 2, 1};
+	static const uint32_t levels[] = {0, 1, 2, 3, 1, 0};
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, *state, 0, 0);
+	struct rk_link_opts opts = slots(1024);
+	uint64_t handled = 0, shed[3] = {0};
+	struct rk_actor_info info;
+	struct rk_ring_tx *tx[3];
+	struct rk_ring_rx *rx;
+	struct rk_msg msg;
+
+	ok(rk_link_host_out(&rx, actor, &opts));
+	opts.dead_slots = 2048;
+	for (int i = 0; i < 3; i++) {
+		opts.shed_at = shed_at[i];
+		ok(rk_link_host_in(&tx[i], actor, &opts));
+	}
+	for (uint32_t round = 0; round < sizeof(levels) / sizeof(levels[0]); round++) {
+		rk_runtime_shed(runtime, levels[round]);
+		for (uint32_t i = 0; i < 3; i++) {
+			bool dropped_now = shed_at[i] && shed_at[i] <= levels[round];
+
+			send_more(tx[i], COUNT, (round + 1) * COUNT - 1);
+			shed[i] += dropped_now ? COUNT : 0;
+			handled += dropped_now ? 0 : COUNT;
+		}
+		await_taken(actor, (round + 1) * 3 * COUNT);
+		while (rk_ring_recv(rx, &msg, 1) > 0)
+			;
+		info = info_of(actor);
+		assert_int_equal(info.received, handled);
+		assert_int_equal(info.dropped_shed, shed[0] + shed[1] + shed[2]);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(link_of(rk_link_of_tx(tx[i])).dropped[RK_DROP_SHED], shed[i]);
+	assert_int_equal(rk_dead_letter_list(runtime, NULL, NULL, 0), info.dropped_shed);
+	close_runtime(runtime);
+}
+
 /* --- All at once --- */
 
 struct crowd {
@@ -452,6 +504,9 @@ static void impossible_policies_are_refused(void **state)
 	refuse(actor, &opts, -EINVAL);
 	assert_int_equal(rk_link_host_in(&tx, actor, &opts), -EINVAL);
 	opts = slots(RING);
+	opts.shed_at = 1;
+	refuse(actor, &opts, -EOPNOTSUPP);
+	opts = slots(RING);
 	opts.dead_slots = 4;
 	refuse(actor, &opts, -EINVAL);
 	opts.dead_slots = 24;
@@ -466,6 +521,7 @@ int main(void)
 		ON_BOTH(the_oldest_that_wait_are_dropped),
 		cmocka_unit_test(who_drops_does_not_wait),
 		cmocka_unit_test(senders_hear_of_levels_with_hysteresis),
+		ON_BOTH(levels_shed_by_priority),
 		cmocka_unit_test(dropping_under_load_keeps_order_and_count),
 		cmocka_unit_test(long_messages_make_room_among_the_old),
 		cmocka_unit_test(snapshots_count_what_waits),

@@ -231,10 +231,17 @@ static void stamp_received(struct rk_ctx *actor, struct rk_msg *msg)
 	rk_msg_set_clock(msg, stamp ? stamp : rk_hlc_now_at(actor->clock, physical));
 }
 
-/* Its deadline is over: it is dropped. */
-static bool is_late(struct rk_ctx *actor, const struct rk_msg *msg)
+/* It is shed, or its deadline is over: it is dropped. */
+static bool is_dropped(struct rk_ctx *actor, const struct rk_msg *msg)
 {
-	if (!cpu_flow_is_late(actor->flow_in[actor->from_inbox], msg))
+	struct cpu_flow_in *flow = actor->flow_in[actor->from_inbox];
+
+	if (actor->shedding) {
+		cpu_flow_shed(flow, msg);
+		cpu_count(&actor->counters.dropped_shed, 1);
+		return true;
+	}
+	if (!cpu_flow_is_late(flow, msg))
 		return false;
 	cpu_count(&actor->counters.dropped_expired, 1);
 	return true;
@@ -287,7 +294,7 @@ static bool handle_received(struct rk_ctx *actor)
 
 		if (!cpu_flush(actor))
 			return false;
-		if (actor->type->batch && handle_batch(actor))
+		if (actor->type->batch && !actor->shedding && handle_batch(actor))
 			continue;
 		actor->handled_cells += msg->slots;
 		cpu_count(&actor->counters.received_slots, msg->slots);
@@ -295,7 +302,8 @@ static bool handle_received(struct rk_ctx *actor)
 			cpu_cut_control(actor, msg);
 			continue;
 		}
-		if (rk_unlikely(msg->flags & RK_MSG_F_DEADLINE) && is_late(actor, msg))
+		if (rk_unlikely((msg->flags & RK_MSG_F_DEADLINE) | actor->shedding) &&
+		    is_dropped(actor, msg))
 			continue;
 		cpu_count(&actor->counters.received, 1);
 		if (rk_unlikely(actor->clock))
@@ -311,6 +319,9 @@ static int take_turn(struct rk_ctx *actor, uint32_t index)
 	struct cpu_flow_in *flow = actor->flow_in[index];
 	struct rk_ring_rx *rx = actor->inbox[index];
 
+	/* Relaxed: the level orders nothing. */
+	actor->shedding = rk_unlikely(flow->shed_at) &&
+			  flow->shed_at <= __atomic_load_n(actor->shed_level, __ATOMIC_RELAXED);
 	if (rk_unlikely(flow->share_slots | flow->share_messages))
 		return cpu_flow_take(flow, rx, actor->received, CPU_BATCH_CELLS);
 	return rk_ring_recv_batch(rx, actor->received, CPU_BATCH_CELLS);

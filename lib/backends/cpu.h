@@ -71,6 +71,7 @@ struct cpu_counters {
 	uint64_t dropped_full;
 	uint64_t dropped_old;
 	uint64_t dropped_expired;
+	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
@@ -114,6 +115,8 @@ struct rk_ctx {
 	uint32_t unguarded; /* the other end of a link is a device, or out of membarrier(2)'s reach
 			     */
 	bool holding;	    /* all sends wait, and may be forgotten: a call on trial */
+	bool shedding;	    /* what was taken is to be dropped */
+	const uint32_t *shed_level;
 	bool levels;	    /* it wants to hear how full an outbox is */
 	uint32_t phase;	    /* enum cpu_phase; written by the worker, read by anyone */
 	uint32_t obeyed;    /* control messages; likewise */

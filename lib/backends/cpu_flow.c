@@ -153,7 +153,7 @@ int cpu_flow_no_room(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk
 	}
 }
 
-/* --- Deadlines --- */
+/* --- What is not delivered --- */
 
 bool cpu_flow_is_late(struct cpu_flow_in *flow, const struct rk_msg *msg)
 {
@@ -163,6 +163,12 @@ bool cpu_flow_is_late(struct cpu_flow_in *flow, const struct rk_msg *msg)
 	cpu_count(&flow->expired, 1);
 	bury(&flow->dead, msg, RK_DROP_EXPIRED);
 	return true;
+}
+
+void cpu_flow_shed(struct cpu_flow_in *flow, const struct rk_msg *msg)
+{
+	cpu_count(&flow->shed, 1);
+	bury(&flow->dead, msg, RK_DROP_SHED);
 }
 
 /* --- Shares --- */

@@ -67,13 +67,17 @@ struct cpu_flow_out {
  * @share_slots: that it takes in one turn, before it looks at its other inboxes
  * @share_messages: the same; of the two, one is not 0 where the link has a share
  * @unused_slots: of its shares, because its next message is longer
+ * @shed_at: level from which what comes here is shed; 0: never
  * @expired: messages that came too late
+ * @shed: messages that were shed
  */
 struct cpu_flow_in {
 	uint32_t share_slots;
 	uint32_t share_messages;
 	uint32_t unused_slots;
+	uint32_t shed_at;
 	uint64_t expired;
+	uint64_t shed;
 	struct cpu_dead dead;
 };
 
@@ -102,6 +106,9 @@ void cpu_flow_drop_waiting(struct rk_ctx *ctx, struct cpu_outbox *box, enum rk_d
 
 /* Whether @msg has a deadline that is over; then it is counted, and a dead letter where wanted. */
 bool cpu_flow_is_late(struct cpu_flow_in *flow, const struct rk_msg *msg);
+
+/* @msg is shed: it is counted, and a dead letter where wanted. */
+void cpu_flow_shed(struct cpu_flow_in *flow, const struct rk_msg *msg);
 
 /*
  * Take a turn at an inbox that has a share: cells received; 0 when none is there; -EMSGSIZE when
