@@ -329,7 +329,9 @@ static int join(struct rk_link **out, struct rk_runtime *runtime, const struct e
 	while (runtime->taking)
 		runtime_give_way(runtime);
 	runtime->joining++;
-	result = create(&link, runtime, ends, opts, name);
+	result = tenant_links(ends->from, ends->to, opts, name);
+	if (!result)
+		result = create(&link, runtime, ends, opts, name);
 	if (link) {
 		/* The runtime's from here on, whatever happens: rk_runtime_close() frees it. */
 		link->in_port = ends->in_port;

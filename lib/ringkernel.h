@@ -24,6 +24,7 @@
 #include "rk_remote.h"
 #include "rk_runtime.h"
 #include "rk_supervisor.h"
+#include "rk_tenant.h"
 #include "rk_wake.h"
 #include "gpudirect/rk_region.h"
 #include "io/rk_io_ring.h"

@@ -25,6 +25,7 @@
 
 struct rk_runtime;
 struct rk_actor;
+struct rk_tenant;
 
 /* Who runs an actor. */
 enum rk_backend {
@@ -63,6 +64,7 @@ enum rk_where {
  * @parent: when that one has stopped, this one drains and stops; NULL: none
  * @state: what it goes on with, of its type's size; copied. It gets no RK_MSG_START then. NULL:
  *	zeros, and RK_MSG_START
+ * @tenant: whose it is (rk_tenant.h); NULL: the operator's
  */
 struct rk_actor_opts {
 	size_t size;
@@ -78,6 +80,7 @@ struct rk_actor_opts {
 	bool dormant;
 	struct rk_actor *parent;
 	const void *state;
+	struct rk_tenant *tenant;
 };
 
 enum rk_actor_state {
@@ -155,9 +158,10 @@ RK_BEGIN_DECLS
  * Owner: the runtime; @actor is valid until rk_runtime_close().
  * The first actor on a GPU opens it and launches its kernel; after that, spawning is a message.
  *
- * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -ENOMEM; -ENODEV without a
- * driver or with one too old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free
- * or the kernel does not fit; -EIO after the GPU failed; said in rk_errmsg().
+ * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -EACCES for a parent of another
+ * tenant, -EDQUOT beyond the budget of its own; -ENOMEM; -ENODEV without a driver or with one too
+ * old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free or the kernel does not
+ * fit; -EIO after the GPU failed; said in rk_errmsg().
  */
 RK_API int rk_actor_spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 			  const struct rk_actor_type *type, const struct rk_actor_opts *opts);

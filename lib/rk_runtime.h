@@ -222,7 +222,8 @@ RK_API int rk_runtime_close(struct rk_runtime *runtime);
  * Context: any thread, while both run; sleeps.
  * Owner: the runtime.
  * Return: 0; -EINVAL for a capacity, a backlog, levels or dead letters; -EOPNOTSUPP for a policy that
- * neither end can have; -ENOSPC for more than RK_MAX_LINKS; -EPIPE when an actor has stopped;
+ * neither end can have; -EACCES between two tenants, and -EDQUOT beyond the budget of one
+ * (rk_tenant.h); -ENOSPC for more than RK_MAX_LINKS; -EPIPE when an actor has stopped;
  * -ENOMEM; said in rk_errmsg().
  */
 RK_API int rk_link_actors(struct rk_link **link, struct rk_actor *from, struct rk_actor *to,

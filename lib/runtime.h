@@ -19,6 +19,7 @@
 struct rk_actor;
 struct rk_link;
 struct rk_supervisor;
+struct rk_tenant;
 struct actor_reload;
 
 /**
@@ -99,6 +100,7 @@ struct rk_actor {
 	unsigned int host_inboxes;
 	unsigned int outboxes;
 	unsigned int max_links;
+	struct rk_tenant *tenant; /* whose it is; NULL: the operator's */
 	struct rk_actor *parent; /* and its children */
 	struct rk_actor *children;
 	struct rk_actor *sibling;
@@ -167,6 +169,7 @@ struct rk_runtime {
 	struct rk_supervisor *supervisors;
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
+	struct rk_tenant *tenants;
 	uint32_t shed_level;	/* written by anyone, read by workers: relaxed */
 	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
 	uint64_t letters_found;
@@ -310,6 +313,21 @@ void supervisors_free(struct rk_runtime *runtime);
  */
 int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
 	      const char *name);
+
+/*
+ * Whether a tenant may have this actor, or these two this link; then it is charged. Mutex held. 0;
+ * -EACCES for what would join two; -EDQUOT when the budget does not last; -EINVAL; said.
+ */
+int tenant_spawns(const struct rk_runtime *runtime, const struct rk_actor_type *type,
+		  const struct rk_actor_opts *opts, const char *name);
+int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
+		 const struct rk_link_opts *opts, const char *name);
+
+/* The actor that was charged was not made. Mutex held; @tenant may be NULL. */
+void tenant_spawned_not(struct rk_tenant *tenant, const struct rk_actor_type *type);
+
+/* All of them, when nobody uses them any more. */
+void tenants_free(struct rk_runtime *runtime);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);
