@@ -76,6 +76,10 @@ static int check(const struct rk_runtime *runtime, const struct rk_actor_type *t
 	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
 		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
 			       type->name, opts->backend);
+	if (opts->backend == RK_BACKEND_CUDA && opts->slots_per_s)
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': %u slots a second: an actor on a GPU keeps no pace",
+			       opts->name ? opts->name : type->name, opts->slots_per_s);
 	if (opts->parent && opts->parent->runtime != runtime)
 		return rk_fail(EINVAL, "actor '%s': parent '%s' is of another runtime", type->name,
 			       opts->parent->name);
@@ -137,7 +141,7 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		return result;
 	result = create(actor, runtime, type, opts);
 	if (result)
-		tenant_spawned_not(opts->tenant, type);
+		tenant_spawned_not(type, opts);
 	return result;
 }
 

@@ -346,6 +346,7 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	}
 	cpu->ctx.owner = cpu;
 	cpu->ctx.clock = runtime->opts.clock;
+	cpu->ctx.pace.slots_per_s = opts->slots_per_s;
 	cpu->ctx.shed_level = &runtime->shed_level;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;

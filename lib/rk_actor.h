@@ -65,6 +65,8 @@ enum rk_where {
  * @state: what it goes on with, of its type's size; copied. It gets no RK_MSG_START then. NULL:
  *	zeros, and RK_MSG_START
  * @tenant: whose it is (rk_tenant.h); NULL: the operator's
+ * @slots_per_s: how fast it takes from its inboxes, at most, in slots of 56 bytes, but for a
+ *	hundredth of a second's, or 256, at once; 0: as fast as it can. RK_BACKEND_CPU only
  */
 struct rk_actor_opts {
 	size_t size;
@@ -81,6 +83,7 @@ struct rk_actor_opts {
 	struct rk_actor *parent;
 	const void *state;
 	struct rk_tenant *tenant;
+	uint32_t slots_per_s;
 };
 
 enum rk_actor_state {
@@ -159,7 +162,7 @@ RK_BEGIN_DECLS
  * The first actor on a GPU opens it and launches its kernel; after that, spawning is a message.
  *
  * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -EACCES for a parent of another
- * tenant, -EDQUOT beyond the budget of its own; -ENOMEM; -ENODEV without a driver or with one too
+ * tenant, -EDQUOT beyond the budget of its own; -EOPNOTSUPP for a pace on a GPU; -ENOMEM; -ENODEV without a driver or with one too
  * old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free or the kernel does not
  * fit; -EIO after the GPU failed; said in rk_errmsg().
  */

@@ -8,8 +8,10 @@
  * or way it was asked for, and so is a child whose parent is another's. Both are enforced where the
  * ring or the actor is made, so nothing of it costs a message anything.
  *
- * To a tenant are charged its actors' states and control rings, and the rings of all links with an
- * end at one of them, with their dead letters and backlogs; all of it lives as long as the runtime.
+ * A tenant's rate is dealt out to its actors, each of which keeps to its own part: so where there
+ * is a bound, each must name one. To a tenant are charged its actors' states and control rings, and
+ * the rings of all links with an end at one of them, with their dead letters and backlogs; all of
+ * it lives as long as the runtime.
  *
  * What keeps a handler from memory that it was not given is not this: handlers on cpu run in the
  * process of the host. Load no code that is not trusted.
@@ -24,11 +26,13 @@
  * @size: sizeof(struct rk_tenant_opts)
  * @name: for messages to people; copied
  * @memory_bytes: at most; 0: no bound
+ * @slots_per_s: at most, of all its actors together (struct rk_actor_opts); 0: no bound
  */
 struct rk_tenant_opts {
 	size_t size;
 	const char *name;
 	uint64_t memory_bytes;
+	uint64_t slots_per_s;
 };
 
 /**
@@ -36,18 +40,22 @@ struct rk_tenant_opts {
  * @name: lives as long as the runtime
  * @memory_bytes: taken
  * @memory_most_bytes: the bound; 0: none
+ * @slots_per_s: that its actors may take
+ * @slots_most_per_s: the bound; 0: none
  * @actors: spawned
  * @links: made
- * @refused_memory: actors and links that there was no budget for
+ * @refused_budget: actors and links that there was no budget for
  * @refused_links: links, and children, that would have joined it with another tenant
  */
 struct rk_tenant_info {
 	const char *name;
 	uint64_t memory_bytes;
 	uint64_t memory_most_bytes;
+	uint64_t slots_per_s;
+	uint64_t slots_most_per_s;
 	uint64_t actors;
 	uint64_t links;
-	uint64_t refused_memory;
+	uint64_t refused_budget;
 	uint64_t refused_links;
 };
 

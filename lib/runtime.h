@@ -323,8 +323,8 @@ int tenant_spawns(const struct rk_runtime *runtime, const struct rk_actor_type *
 int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
 		 const struct rk_link_opts *opts, const char *name);
 
-/* The actor that was charged was not made. Mutex held; @tenant may be NULL. */
-void tenant_spawned_not(struct rk_tenant *tenant, const struct rk_actor_type *type);
+/* The actor that was charged was not made. Mutex held. */
+void tenant_spawned_not(const struct rk_actor_type *type, const struct rk_actor_opts *opts);
 
 /* All of them, when nobody uses them any more. */
 void tenants_free(struct rk_runtime *runtime);

@@ -34,6 +34,7 @@ int rk_tenant_open(struct rk_tenant **out, struct rk_runtime *runtime,
 	}
 	tenant->runtime = runtime;
 	tenant->info.memory_most_bytes = opts->memory_bytes;
+	tenant->info.slots_most_per_s = opts->slots_per_s;
 	pthread_mutex_lock(&runtime->mutex);
 	tenant->next = runtime->tenants;
 	runtime->tenants = tenant;
@@ -67,7 +68,7 @@ static int charge(struct rk_tenant *tenant, uint64_t bytes, const char *what, co
 	struct rk_tenant_info *info = &tenant->info;
 
 	if (info->memory_most_bytes && bytes > info->memory_most_bytes - info->memory_bytes) {
-		info->refused_memory++;
+		info->refused_budget++;
 		return rk_fail(EDQUOT,
 			       "tenant '%s': %s '%s' takes %" PRIu64 " bytes: it has %" PRIu64
 			       " of %" PRIu64 " left",
@@ -77,6 +78,22 @@ static int charge(struct rk_tenant *tenant, uint64_t bytes, const char *what, co
 	}
 	info->memory_bytes += bytes;
 	return 0;
+}
+
+/* An actor without a pace of its own would take whatever there is. */
+static int check_rate(struct rk_tenant *tenant, uint32_t slots_per_s, const char *name)
+{
+	struct rk_tenant_info *info = &tenant->info;
+
+	if (!info->slots_most_per_s ||
+	    (slots_per_s && slots_per_s <= info->slots_most_per_s - info->slots_per_s))
+		return 0;
+	info->refused_budget++;
+	return rk_fail(EDQUOT,
+		       "tenant '%s': actor '%s': %u slots a second: name from 1 to the %" PRIu64
+		       " of %" PRIu64 " that are left",
+		       info->name, name, slots_per_s, info->slots_most_per_s - info->slots_per_s,
+		       info->slots_most_per_s);
 }
 
 /* Both are of one tenant, or one of them is of none. */
@@ -107,17 +124,23 @@ int tenant_spawns(const struct rk_runtime *runtime, const struct rk_actor_type *
 	if (tenant->runtime != runtime)
 		return rk_fail(EINVAL, "actor '%s': tenant '%s' is of another runtime", name,
 			       tenant->info.name);
-	result = charge(tenant, actor_bytes(type), "actor", name);
-	tenant->info.actors += !result;
-	return result;
+	result = check_rate(tenant, opts->slots_per_s, name);
+	if (!result)
+		result = charge(tenant, actor_bytes(type), "actor", name);
+	if (result)
+		return result;
+	tenant->info.slots_per_s += opts->slots_per_s;
+	tenant->info.actors++;
+	return 0;
 }
 
-void tenant_spawned_not(struct rk_tenant *tenant, const struct rk_actor_type *type)
+void tenant_spawned_not(const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
-	if (!tenant)
+	if (!opts->tenant)
 		return;
-	tenant->info.memory_bytes -= actor_bytes(type);
-	tenant->info.actors--;
+	opts->tenant->info.memory_bytes -= actor_bytes(type);
+	opts->tenant->info.slots_per_s -= opts->slots_per_s;
+	opts->tenant->info.actors--;
 }
 
 int tenant_links(const struct rk_actor *from, const struct rk_actor *to,

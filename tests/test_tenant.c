@@ -114,7 +114,7 @@ static void budgets_last_to_the_byte(void **state)
 		ok(rk_link_actors(NULL, actor[0], actor[1], &opts));
 		assert_int_equal(rk_link_host_out(&rx, actor[1], &opts), less == 2 ? -EDQUOT : 0);
 		info = info_of_tenant(tenant);
-		assert_int_equal(info.refused_memory, less == 2);
+		assert_int_equal(info.refused_budget, less == 2);
 		assert_int_equal(info.links, less == 2 ? 1 : 2);
 		assert_true(!most || info.memory_bytes <= info.memory_most_bytes);
 		if (!most)
@@ -129,6 +129,83 @@ static void budgets_last_to_the_byte(void **state)
 		close_runtime(runtime);
 	}
 	assert_true(most > 4 * SLOTS * RK_SLOT_BYTES + 2 * sizeof(struct test_state));
+}
+
+/* A tenant's rate is dealt out: each names its part, and together they have no more than there is.
+ */
+static void rates_are_dealt_out(void **state)
+{
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	const struct rk_tenant_opts most = {
+		.size = sizeof(most), .name = "red", .slots_per_s = 1000};
+	struct rk_actor_opts opts = opts_of(&cpu, 0);
+	struct rk_tenant *tenant;
+	struct rk_actor *actor;
+
+	(void)state;
+	ok(rk_tenant_open(&tenant, runtime, &most));
+	opts.tenant = tenant;
+	assert_int_equal(rk_actor_spawn(&actor, runtime, &relay_type, &opts), -EDQUOT);
+	opts.slots_per_s = 600;
+	ok(rk_actor_spawn(&actor, runtime, &relay_type, &opts));
+	assert_int_equal(rk_actor_spawn(&actor, runtime, &relay_type, &opts), -EDQUOT);
+	assert_non_null(strstr(rk_errmsg(), "from 1 to the 400 of 1000"));
+	opts.slots_per_s = 400;
+	ok(rk_actor_spawn(&actor, runtime, &relay_type, &opts));
+	assert_int_equal(info_of_tenant(tenant).slots_per_s, 1000);
+	assert_int_equal(info_of_tenant(tenant).actors, 2);
+	assert_int_equal(info_of_tenant(tenant).refused_budget, 2);
+	close_runtime(runtime);
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
+}
+
+/* However long it takes, it has never taken more than that time and a burst are worth; and all. */
+static void an_actor_keeps_its_pace(void **state)
+{
+	enum { RATE = 20000, BURST = 256, COUNT = 3000 };
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_link_opts link = slots(8192);
+	struct rk_actor_opts opts = opts_of(&cpu, 0);
+	struct rk_msg msg[3] = {{.type = TEST_ECHO, .slots = 3}};
+	uint64_t begun_ns, slots_sent = 0;
+	struct rk_actor_info info;
+	struct rk_actor *actor;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	uint32_t received = 0;
+
+	(void)state;
+	opts.slots_per_s = RATE;
+	begun_ns = monotonic_ns();
+	ok(rk_actor_spawn(&actor, runtime, &relay_type, &opts));
+	ok(rk_link_host_out(&rx, actor, &link));
+	ok(rk_link_host_in(&tx, actor, &link));
+	for (uint32_t i = 0; i < COUNT; i++) {
+		msg->tag = i;
+		msg->slots = i % 2 ? 3 : 1;
+		slots_sent += msg->slots;
+		send_msg(tx, msg);
+	}
+	finish_sending(tx);
+	while (receive(rx, msg, 3)) {
+		/* The time after the count: more of it than the actor had. */
+		info = info_of(actor);
+		assert_true(info.received_slots <=
+			    2 * BURST + (monotonic_ns() - begun_ns) * RATE / SECOND_NS);
+		assert_int_equal(msg->tag, received++);
+	}
+	ok(rk_runtime_wait(runtime, LONG_NS));
+	assert_int_equal(received, COUNT);
+	assert_int_equal(info_of(actor).received, COUNT);
+	assert_int_equal(info_of(actor).received_slots, slots_sent + 1); /* and RK_MSG_CLOSED */
+	close_runtime(runtime);
 }
 
 /* An actor that was not made, for another reason, is not charged. */
@@ -156,6 +233,8 @@ int main(void)
 		cmocka_unit_test(no_ring_joins_two_tenants),
 		cmocka_unit_test(no_parent_is_of_another_tenant),
 		cmocka_unit_test(budgets_last_to_the_byte),
+		cmocka_unit_test(rates_are_dealt_out),
+		cmocka_unit_test(an_actor_keeps_its_pace),
 		cmocka_unit_test(failures_cost_nothing),
 	};
 

@@ -340,6 +340,8 @@ static int take_inboxes(struct rk_ctx *actor)
 		struct rk_ring_rx *rx = actor->inbox[i];
 		int cells;
 
+		if (rk_unlikely(actor->pace.slots_per_s) && cpu_pace_waits(&actor->pace))
+			break;
 		actor->next_inbox = i + 1 < actor->inboxes ? i + 1 : 0;
 		if (rx->closed)
 			continue;
@@ -349,6 +351,7 @@ static int take_inboxes(struct rk_ctx *actor)
 		actor->received_cells = cells > 0 ? (uint32_t)cells : 0;
 		actor->handled_cells = 0;
 		actor->from_inbox = i;
+		actor->pace.left_slots -= actor->received_cells;
 		if (rx->closed) {
 			actor->inboxes_closed++;
 			/* The last credit: who wrote the ring from afar waits for it. */
@@ -399,7 +402,7 @@ static int take_messages(struct rk_ctx *actor)
 	if (rk_unlikely(actor->levels) && through)
 		tell_levels(actor);
 	taken = through ? take_inboxes(actor) : 0;
-	idle = through && !taken;
+	idle = through && !taken && cpu_pace_due_ns(&actor->pace) == UINT64_MAX;
 	ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
 	/* In a hurry nothing waits for room, so what was taken already is handled first. */
 	if ((cpu_hurry_of(actor) && handle_received(actor)) ||
@@ -445,11 +448,14 @@ static int poll_guarded(struct rk_task *task)
 	return worked;
 }
 
-/* A device wakes nobody: look again soon. */
+/* A device wakes nobody: look again soon. Nor does the time that an actor has to wait. */
 static uint64_t due_ns(const struct rk_task *task)
 {
-	return ((const struct rk_ctx *)task)->unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS
-							: UINT64_MAX;
+	const struct rk_ctx *actor = (const struct rk_ctx *)task;
+	uint64_t pace_ns = cpu_pace_due_ns(&actor->pace);
+	uint64_t nap_ns = actor->unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS : UINT64_MAX;
+
+	return pace_ns < nap_ns ? pace_ns : nap_ns;
 }
 
 static void finished(struct rk_task *task)

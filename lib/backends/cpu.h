@@ -115,6 +115,7 @@ struct rk_ctx {
 	uint32_t unguarded; /* the other end of a link is a device, or out of membarrier(2)'s reach
 			     */
 	bool holding;	    /* all sends wait, and may be forgotten: a call on trial */
+	struct cpu_pace pace;
 	bool shedding;	    /* what was taken is to be dropped */
 	const uint32_t *shed_level;
 	bool levels;	    /* it wants to hear how full an outbox is */

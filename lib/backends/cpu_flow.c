@@ -213,6 +213,42 @@ int cpu_flow_take(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg
 				    : take_slots(flow, rx, cells, room);
 }
 
+/* --- Pace --- */
+
+/* What it has not used for longer is lost: a hundredth of a second's, and a batch at least. */
+static int64_t burst_of(const struct cpu_pace *pace)
+{
+	return pace->slots_per_s / 100 > CPU_BATCH_CELLS ? pace->slots_per_s / 100
+							 : CPU_BATCH_CELLS;
+}
+
+bool cpu_pace_waits(struct cpu_pace *pace)
+{
+	uint64_t now = now_ns(), elapsed_ns = now - pace->counted_ns, earned;
+
+	/* A second fills any bucket, and its product fits a word. */
+	if (elapsed_ns > 1000000000) {
+		elapsed_ns = 1000000000;
+		pace->counted_ns = now - elapsed_ns;
+	}
+	earned = elapsed_ns * pace->slots_per_s / 1000000000;
+	pace->left_slots += (int64_t)earned;
+	if (pace->left_slots > burst_of(pace))
+		pace->left_slots = burst_of(pace);
+	/* What was not enough for a slot counts on. */
+	pace->counted_ns += earned * 1000000000 / pace->slots_per_s;
+	return pace->left_slots <= 0;
+}
+
+uint64_t cpu_pace_due_ns(const struct cpu_pace *pace)
+{
+	if (!pace->slots_per_s || pace->left_slots > 0)
+		return UINT64_MAX;
+	return pace->counted_ns +
+	       ((uint64_t)(1 - pace->left_slots) * 1000000000 + pace->slots_per_s - 1) /
+		       pace->slots_per_s;
+}
+
 /* --- Levels --- */
 
 bool cpu_flow_crossed(struct cpu_outbox *box, uint32_t index, struct rk_msg *event)
