@@ -110,6 +110,8 @@ static void settle(struct rk_link *link)
 
 static bool is_over(const struct rk_link *link)
 {
+	if (link->replay.awaited)
+		return false;
 	return actor_has_obeyed(link->from, link->replay.told) || actor_has_stopped(link->from);
 }
 
@@ -330,9 +332,11 @@ static int replay_on(struct rk_link *link, const struct rk_dead_filter *filter,
 		result = gather(link, filter, own);
 	if (result)
 		return result;
+	link->replay.awaited = true;
 	pthread_mutex_unlock(&link->runtime->mutex);
 	result = send_gathered(link, timeout_ns);
 	pthread_mutex_lock(&link->runtime->mutex);
+	link->replay.awaited = false;
 	if (result == -ETIMEDOUT) {
 		link->replay.told = link->from->told;
 		return result;

@@ -18,11 +18,13 @@ struct dead_end {
 	struct rk_msg front;
 };
 
-/* Letters on their way out again, by the sender's worker. */
+/* Letters on their way out again, by the sender's worker; under the mutex but for what is @order's.
+ */
 struct dead_replay {
 	struct letter *letters;
 	struct cpu_replay order;
-	uint32_t told; /* over when the sender has obeyed as many; see rk_actor.told */
+	bool awaited;  /* whoever asked for it waits, and sees to the rest */
+	uint32_t told; /* else over when the sender has obeyed as many; see rk_actor.told */
 };
 
 /* Make a ring of @slots between @worker and @host. 0; -EINVAL for @slots; -ENOMEM; said. */

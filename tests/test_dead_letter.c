@@ -5,6 +5,8 @@
  */
 #include "flow_aid.h"
 
+#include <sched.h>
+
 /* --- Letters, and memory for them --- */
 
 static void letters_that_find_no_room_are_counted(void **state)
@@ -130,6 +132,107 @@ static void letters_go_out_again(void **state)
 	expect_end(&line);
 	assert_int_equal(rk_dead_letter_replay(line.runtime, NULL, line.link, LONG_NS), -EPIPE);
 	close_runtime(line.runtime);
+}
+
+struct looker {
+	struct rk_runtime *runtime;
+	uint32_t done;
+};
+
+static void *look_all_the_time(void *argument)
+{
+	struct looker *looker = argument;
+	struct rk_dead_letter letters[100];
+
+	while (!__atomic_load_n(&looker->done, __ATOMIC_ACQUIRE)) {
+		int found = rk_dead_letter_list(looker->runtime, NULL, letters, 100);
+
+		assert_in_range(found, 0, 100 - RING);
+		for (int i = 1; i < found; i++)
+			assert_true(letters[i].number > letters[i - 1].number);
+	}
+	return NULL;
+}
+
+/* Somebody else looks all the while: what is on its way is no letter, and none goes twice. */
+static void letters_are_looked_at_while_they_go_out(void **state)
+{
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct line line = open_line(&cpu, &opts);
+	struct looker looker = {.runtime = line.runtime};
+	pthread_t looking;
+
+	(void)state;
+	send_count(&line, 100);
+	pthread_create(&looking, NULL, look_all_the_time, &looker);
+	expect_words(line.out, 0, RING);
+	for (uint32_t out = RING; out < 100;) {
+		int sent = rk_dead_letter_replay(line.runtime, NULL, NULL, LONG_NS);
+
+		assert_in_range(sent, 0, RING);
+		expect_words(line.out, out, (uint32_t)sent);
+		rk_ring_rx_credit(line.out);
+		out += (uint32_t)sent;
+	}
+	__atomic_store_n(&looker.done, 1, __ATOMIC_RELEASE);
+	pthread_join(looking, NULL);
+	assert_int_equal(letters_of(&line, NULL), 0);
+	expect_end(&line);
+	close_runtime(line.runtime);
+}
+
+static uint32_t held, let_go;
+
+/* Sends on what it gets, but holds on to one message until it is let go. */
+static void hold(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	(void)state;
+	if (msg->type == TEST_SPIN) {
+		__atomic_store_n(&held, 1, __ATOMIC_RELEASE);
+		while (!__atomic_load_n(&let_go, __ATOMIC_ACQUIRE))
+			sched_yield();
+	} else if (msg->type >= RK_MSG_PACKET) {
+		rk_send(ctx, 0, msg->type, msg->tag, rk_msg_payload(msg),
+			rk_msg_payload_bytes(msg));
+	}
+}
+
+static const struct rk_actor_type holder_type = {
+	.name = "holder", .summary = "sends on, or holds on", .handle = hold};
+
+/* Too late for who asked: but what went out went out once, and the rest is there again. */
+static void a_replay_that_comes_too_late_is_accounted_for(void **state)
+{
+	const struct placing holder = {.type = &holder_type};
+	const struct rk_link_opts opts = dropping(RK_FULL_DROP_NEWEST, LETTERS);
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	const struct rk_actor_opts with = opts_of(&holder, 0);
+	struct line line = {.runtime = runtime};
+
+	(void)state;
+	ok(rk_actor_spawn(&line.actor, runtime, &holder_type, &with));
+	ok(rk_link_host_out(&line.out, line.actor, &opts));
+	ok(rk_link_host_in(&line.in, line.actor, NULL));
+	line.link = rk_link_of_rx(line.out);
+	send_count(&line, 20);
+	assert_int_equal(letters_of(&line, NULL), 20 - RING);
+	expect_words(line.out, 0, RING);
+	rk_ring_rx_credit(line.out);
+	send_words(line.in, TEST_SPIN, 20, 0, 0);
+	while (!__atomic_load_n(&held, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_int_equal(rk_dead_letter_replay(runtime, NULL, NULL, 1000000), -ETIMEDOUT);
+	assert_int_equal(letters_of(&line, NULL), 0);
+	assert_int_equal(rk_dead_letter_replay(runtime, NULL, line.link, LONG_NS), -EBUSY);
+	__atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+	await_taken(line.actor, 21);
+	assert_int_equal(letters_of(&line, NULL), 20 - 2 * RING);
+	expect_words(line.out, RING, RING);
+	rk_ring_rx_credit(line.out);
+	assert_int_equal(rk_dead_letter_replay(runtime, NULL, NULL, LONG_NS), 20 - 2 * RING);
+	expect_words(line.out, 2 * RING, 20 - 2 * RING);
+	expect_end(&line);
+	close_runtime(runtime);
 }
 
 /* On another link: back into the inbox of the actor, by the thread that sends there. */
@@ -305,6 +408,8 @@ int main(void)
 		cmocka_unit_test(letters_of_the_end),
 		cmocka_unit_test(filters_choose),
 		ON_BOTH(letters_go_out_again),
+		cmocka_unit_test(letters_are_looked_at_while_they_go_out),
+		cmocka_unit_test(a_replay_that_comes_too_late_is_accounted_for),
 		cmocka_unit_test(letters_go_another_way),
 		cmocka_unit_test(extensions_lie_in_their_order),
 		ON_BOTH(what_is_late_is_not_handled),
