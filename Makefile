@@ -99,7 +99,7 @@ $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 # --- Device code: machine code where there is nvcc, and its text for NVRTC ---
 
 device_text := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.[ch]) lib/rk_base.h lib/rk_msg.h \
-	lib/rk_handler.h lib/rk_hlc.h lib/rk_frame.h lib/rk_pattern.h lib/ring/rk_slot.h
+	lib/rk_handler.h lib/rk_hlc.h lib/rk_frame.h lib/rk_io.h lib/rk_pattern.h lib/ring/rk_slot.h
 
 $(B)/kernels/%.fatbin: kernels/%.cu $(device_text) $(B)/config.mk
 	@mkdir -p $(@D)
@@ -172,7 +172,10 @@ $(B)/examples/l2fwd-gpu: examples/l2fwd-gpu.c $(B)/release/libringkernel-dpdk.a 
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(dpdk_flags) $(CFLAGS_ALL) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
 
-$(B)/ringkernel-bench-dpdk: $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c)) \
+$(B)/release/bench/dpdk/handlers.o: bench/dpdk/handlers.c
+$(B)/release/bench/dpdk/flag_list.o: bench/dpdk/flag_list.cu
+$(B)/ringkernel-bench-dpdk: \
+		$(patsubst %.c,$(B)/release/%.o,$(wildcard bench/dpdk/*.c) bench/gpu/module.c) \
 		$(B)/release/libringkernel-dpdk.a $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -o $@ $^ $(DPDK_LIBS) $(LIBS) $(LDFLAGS)
@@ -219,7 +222,8 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIC -shared $(if $(findstring old/,$*),-DFAKE_OLD) \
 		-o $@ $(filter tests/fake/$(patsubst lib%,%,$(firstword $(subst ., ,$(notdir $*))))%.c,$^)
-$(foreach build,release thread address,$(B)/$(build)/tests/test_gpu_region_fake): | $(fakes)
+$(foreach build,release thread address,$(addprefix $(B)/$(build)/tests/,test_gpu_region_fake \
+	test_remote_gpu)): | $(fakes)
 
 test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu \
 		$(B)/ringkernel-bench-life
@@ -243,9 +247,9 @@ test-kmod-debug:
 
 # Rings across hosts: the tests at length, and the bars against perftest and ucx_perftest.
 .PHONY: test-rdma bench-rdma
-test-rdma: all $(aids)
+test-rdma: all $(aids) $(B)/fake/libcuda.so.1
 	B=$(B) sh tests/rdma/run.sh long
-bench-rdma: all $(aids)
+bench-rdma: all $(aids) $(B)/fake/libcuda.so.1
 	B=$(B) sh tests/rdma/run.sh bars
 	B=$(B) sh tests/remote_ucx.sh bars
 

@@ -5,6 +5,8 @@
  * and what comes back is transmitted. Without a NIC:
  *
  *   l2fwd-gpu -l 0 --no-huge -m 64 --no-pci --vdev net_null0 --vdev net_null1 -- -p 3 -T 1
+ *
+ * With --gpu 0 the actors run on that GPU, and read long frames where the NIC wrote them.
  */
 #include "ports/dpdk/rk_dpdk.h"
 #include "actors.h"
@@ -24,7 +26,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORTS = 32, BURST = 32, DESCRIPTORS = 1024, RING_SLOTS = 4096, DRAIN_US = 100 };
+enum {
+	PORTS = 32,
+	BURST = 32,
+	DESCRIPTORS = 1024,
+	RING_SLOTS = 4096,
+	DRAIN_US = 100,
+	MBUFS = 16383,
+	HEADER_BYTES = 96, /* that a NIC splits off where the rest goes to memory of a GPU */
+};
 
 /**
  * struct port - a port, its actor, and what is on its way
@@ -48,14 +58,21 @@ static struct port ports[PORTS];
 static unsigned int port_count;
 static volatile bool stopping;
 static struct rk_dpdk_pool *pool;
+static struct rte_mempool *headers; /* NULL: frames are not split */
 static struct rk_runtime *runtime;
 
 static struct {
 	uint32_t mask;
 	unsigned int ports_per_lcore, period_s;
-	bool keep_macs, heads;
+	bool keep_macs, heads, block, gpu_mbufs;
+	int gpu; /* -1: actors run on CPUs */
 	uint64_t drop_udp_port, drop_tcp_port;
-} options = {.ports_per_lcore = 1, .period_s = 10};
+} options = {.ports_per_lcore = 1, .period_s = 10, .gpu = -1};
+
+static bool on_gpu(void)
+{
+	return options.gpu >= 0;
+}
 
 static void check(int result, const char *what)
 {
@@ -223,6 +240,54 @@ static int run(void *unused)
 	return 0;
 }
 
+/* --- Where frames lie --- */
+
+static int open_pool(bool in_gpu)
+{
+	const struct rk_dpdk_pool_opts opts = {.size = sizeof(opts),
+					       .mbufs = MBUFS,
+					       .cuda = on_gpu() && !in_gpu,
+					       .on_gpu = in_gpu,
+					       .gpu = options.gpu};
+
+	return rk_dpdk_pool_open(&pool, "l2fwd", &opts);
+}
+
+static int map_ports(void)
+{
+	int result = 0;
+
+	for (unsigned int i = 0; i < port_count && !result; i++)
+		result = rk_dpdk_pool_map(pool, ports[i].id);
+	return result;
+}
+
+/* In memory of the GPU if that is wanted and can be, else of the host. */
+static void open_pools(void)
+{
+	int result = -1;
+
+	if (options.gpu_mbufs) {
+		result = open_pool(true);
+		if (!result)
+			result = map_ports();
+		if (result) {
+			printf("mbufs are in memory of the host: %s\n", rk_errmsg());
+			rk_dpdk_pool_close(pool);
+		} else {
+			headers = rte_pktmbuf_pool_create("headers", MBUFS, 256, 0,
+							  RTE_PKTMBUF_HEADROOM + HEADER_BYTES,
+							  SOCKET_ID_ANY);
+		}
+	}
+	if (result) {
+		check(open_pool(false), "pool");
+		check(map_ports(), "DMA");
+	}
+	if (*rk_dpdk_pool_note(pool))
+		printf("pool: %s\n", rk_dpdk_pool_note(pool));
+}
+
 /* --- Setting up --- */
 
 static uint64_t mac_of(uint16_t id)
@@ -236,6 +301,26 @@ static uint64_t mac_of(uint16_t id)
 	return mac;
 }
 
+/* The headers to a pool of the host's, what follows to the GPU's; or all to one pool. */
+static int set_up_receive(const struct port *port, uint16_t descriptors,
+			  const struct rte_eth_dev_info *info)
+{
+	unsigned int socket = (unsigned int)rte_eth_dev_socket_id(port->id);
+	struct rte_eth_rxconf conf = info->default_rxconf;
+	union rte_eth_rxseg segments[2];
+
+	if (!headers)
+		return rte_eth_rx_queue_setup(port->id, 0, descriptors, socket, NULL,
+					      rk_dpdk_pool_mempool(pool));
+	memset(segments, 0, sizeof(segments));
+	segments[0].split = (struct rte_eth_rxseg_split){.mp = headers, .length = HEADER_BYTES};
+	segments[1].split = (struct rte_eth_rxseg_split){.mp = rk_dpdk_pool_mempool(pool)};
+	conf.offloads |= RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
+	conf.rx_seg = segments;
+	conf.rx_nseg = 2;
+	return rte_eth_rx_queue_setup(port->id, 0, descriptors, socket, &conf, NULL);
+}
+
 static void start_port(struct port *port)
 {
 	struct rte_eth_conf conf = {.rxmode = {.mq_mode = RTE_ETH_MQ_RX_NONE}};
@@ -244,7 +329,8 @@ static void start_port(struct port *port)
 	int result = rte_eth_dev_info_get(port->id, &info);
 
 	if (!result) {
-		conf.rxmode.offloads = (RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_SCATTER) &
+		conf.rxmode.offloads = (RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_SCATTER |
+					(headers ? RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT : 0)) &
 				       info.rx_offload_capa;
 		conf.txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS & info.tx_offload_capa;
 		result = rte_eth_dev_configure(port->id, 1, 1, &conf);
@@ -252,13 +338,10 @@ static void start_port(struct port *port)
 	if (!result)
 		result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
 	if (!result)
-		result = rte_eth_rx_queue_setup(port->id, 0, rx,
-						(unsigned int)rte_eth_dev_socket_id(port->id), NULL,
-						rk_dpdk_pool_mempool(pool));
+		result = set_up_receive(port, rx, &info);
 	if (!result)
 		result = rte_eth_tx_queue_setup(
 			port->id, 0, tx, (unsigned int)rte_eth_dev_socket_id(port->id), NULL);
-	check(rk_dpdk_pool_map(pool, port->id), "DMA");
 	if (!result)
 		result = rte_eth_dev_start(port->id);
 	if (result)
@@ -282,11 +365,17 @@ static void start_actor(struct port *port)
 			options.keep_macs ? 0 : UINT64_C(0x020000000000) + port->peer,
 		[RK_L2_DROP_UDP_PORT] = options.drop_udp_port,
 		[RK_L2_DROP_TCP_PORT] = options.drop_tcp_port,
-		[RK_L2_REGION] = (uint64_t)(uintptr_t)region->host_addr,
+		[RK_L2_REGION] = on_gpu() ? region->gpu_addr
+					  : (uint64_t)(uintptr_t)region->host_addr,
 		[RK_L2_REGION_BYTES] = region->bytes,
 	};
 	const struct rk_actor_opts actor_opts = {.size = sizeof(actor_opts),
 						 .worker = RK_ANY_WORKER,
+						 .backend = on_gpu() ? RK_BACKEND_CUDA
+								     : RK_BACKEND_CPU,
+						 .gpu = on_gpu() ? options.gpu : 0,
+						 .group = options.block ? RK_GROUP_BLOCK
+									: RK_GROUP_WARP,
 						 .args = args,
 						 .arg_count = RK_L2_ARGS};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = RING_SLOTS};
@@ -338,13 +427,15 @@ static void start_runtime(const cpu_set_t *allowed)
 
 	RTE_LCORE_FOREACH (lcore)
 		CPU_CLR((size_t)rte_lcore_to_cpu_id((int)lcore), &left);
-	for (int cpu = 0; cpu < CPU_SETSIZE && opts.workers < port_count; cpu++)
+	/* Where a GPU runs them there is one worker, which sleeps. */
+	for (int cpu = 0; cpu < CPU_SETSIZE && opts.workers < (on_gpu() ? 1 : port_count); cpu++)
 		if (CPU_ISSET((size_t)cpu, &left))
 			cpus[opts.workers++] = cpu;
 	opts.cpus = cpus;
 	opts.unpinned = !opts.workers;
 	if (!opts.workers) {
-		printf("no CPU is left for actors: they share those of the lcores\n");
+		if (!on_gpu())
+			printf("no CPU is left for actors: they share those of the lcores\n");
 		opts.workers = 1;
 		opts.cpus = NULL;
 	}
@@ -360,6 +451,9 @@ static void usage(const char *program)
 		 "  -T PERIOD              seconds between statistics, 0: at the end (default 10)\n"
 		 "  --no-mac-updating      leave the addresses\n"
 		 "  --heads                actors get the first 44 bytes of frames, which is faster\n"
+		 "  --gpu N                actors run on that GPU, each on a warp\n"
+		 "  --block                on a block: more frames a second, at some more latency\n"
+		 "  --gpu-mbufs            frames lie in memory of the GPU, if the NIC can\n"
 		 "  --drop-udp-port PORT   the actor drops datagrams to this port\n"
 		 "  --drop-tcp-port PORT   and segments to this one\n",
 		 program);
@@ -369,6 +463,9 @@ static void parse(int count, char **words)
 {
 	static const struct option longs[] = {{"no-mac-updating", no_argument, NULL, 'n'},
 					      {"heads", no_argument, NULL, 'h'},
+					      {"gpu", required_argument, NULL, 'g'},
+					      {"block", no_argument, NULL, 'b'},
+					      {"gpu-mbufs", no_argument, NULL, 'm'},
 					      {"drop-udp-port", required_argument, NULL, 'u'},
 					      {"drop-tcp-port", required_argument, NULL, 't'},
 					      {NULL, 0, NULL, 0}};
@@ -386,6 +483,12 @@ static void parse(int count, char **words)
 			options.keep_macs = true;
 		else if (option == 'h')
 			options.heads = true;
+		else if (option == 'g')
+			options.gpu = atoi(optarg);
+		else if (option == 'b')
+			options.block = true;
+		else if (option == 'm')
+			options.gpu_mbufs = true;
 		else if (option == 'u')
 			options.drop_udp_port = strtoul(optarg, NULL, 10);
 		else if (option == 't')
@@ -393,7 +496,8 @@ static void parse(int count, char **words)
 		else
 			usage(words[0]);
 	}
-	if (!options.mask || !options.ports_per_lcore)
+	if (!options.mask || !options.ports_per_lcore ||
+	    ((options.block || options.gpu_mbufs) && !on_gpu()))
 		usage(words[0]);
 }
 
@@ -418,16 +522,17 @@ static int finish(void)
 		free(ports[i].buffer);
 	}
 	rk_runtime_close(runtime);
-	out = rte_mempool_in_use_count(rk_dpdk_pool_mempool(pool));
+	out = rte_mempool_in_use_count(rk_dpdk_pool_mempool(pool)) +
+	      (headers ? rte_mempool_in_use_count(headers) : 0);
 	printf("mbufs not returned: %u\n", out);
 	check(rk_dpdk_pool_close(pool), "pool");
+	rte_mempool_free(headers);
 	rte_eal_cleanup();
 	return out ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-	const struct rk_dpdk_pool_opts pool_opts = {.size = sizeof(pool_opts), .mbufs = 16383};
 	cpu_set_t allowed;
 	int used;
 
@@ -439,9 +544,7 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	assign_ports();
-	check(rk_dpdk_pool_open(&pool, "l2fwd", &pool_opts), "pool");
-	if (*rk_dpdk_pool_note(pool))
-		printf("pool: %s\n", rk_dpdk_pool_note(pool));
+	open_pools();
 	start_runtime(&allowed);
 	for (unsigned int i = 0; i < port_count; i++)
 		start_port(&ports[i]);

@@ -17,6 +17,7 @@
 
 #include "gpu_ring.cuh"
 #include "rk_handler.h"
+#include "rk_io.h"
 
 #define RK_BLOCK_POLLS 2 /* of each warp of a block actor, one behind the other: 256 slots */
 #define RK_STAGING_CELLS 16
@@ -54,6 +55,7 @@ struct rk_gpu_desk {
 	uint32_t answered;
 	uint32_t event;	   /* what the whole group has to do for the last one: enum rk_gpu_event */
 	uint64_t event_at; /* the device address that it named */
+	struct rk_io *io;  /* the ring for its own I/O, or NULL */
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;
 	uint64_t share[2]; /* what the leader tells the group, in turns */
@@ -110,6 +112,20 @@ extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint
 {
 	/* The result is not asked for, so nobody waits for it. */
 	asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(sum), "l"(amount) : "memory");
+	(void)ctx;
+}
+
+extern "C" __device__ __forceinline__ int rk_any(struct rk_ctx *ctx, int said)
+{
+	if (ctx->lanes == RK_GPU_WARP_LANES)
+		return __any_sync(RK_FULL_WARP, said);
+	return __syncthreads_or(said);
+}
+
+extern "C" __device__ __forceinline__ void rk_acquire(const struct rk_ctx *ctx)
+{
+	/* Also drops what the first level of cache holds: a buffer is used for one frame after another. */
+	asm volatile("fence.acq_rel.sys;" ::: "memory");
 	(void)ctx;
 }
 
@@ -773,6 +789,9 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 		break;
 	case RK_MSG_STOP:
 		rk_begin_drain(desk);
+		break;
+	case RK_GPU_IO:
+		desk->io = (struct rk_io *)cell[1];
 		break;
 	case RK_GPU_BEGIN:
 	case RK_GPU_RESTORE:

@@ -30,6 +30,7 @@ enum rk_gpu_control {
 	RK_GPU_SPAWN = RK_MSG_USER, /* struct rk_gpu_spawn */
 	RK_GPU_INBOX,		    /* struct rk_gpu_ring */
 	RK_GPU_OUTBOX,		    /* struct rk_gpu_ring */
+	RK_GPU_IO,		    /* u64: device address of struct rk_io, for its own I/O */
 	RK_GPU_BEGIN,		    /* as RK_MSG_START, but from zeros, whatever it did before */
 	RK_GPU_RESTORE,		    /* u64: device address of the state to go on with */
 	RK_GPU_COPY,		    /* u64: device address for its state, and struct rk_gpu_copied */

@@ -14,6 +14,8 @@
 #define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
 #define RK_WATCH_POLLS 16   /* between two looks at what else there is, where polls are short */
 #define RK_BUSY_TURNS 64    /* and while messages come */
+#define RK_REAP_MOST 256	    /* completions between two looks at all else */
+#define RK_REAP_LOOKS 8	    /* for the next one */
 #define RK_LAST_POLLS 4	    /* of all inboxes, before an actor that is to stop does */
 #define RK_GATHER_POLLS 256 /* for the rest of a long message */
 #define RK_WARP_SLOTS (RK_BLOCK_POLLS * RK_POLL_SLOTS) /* of a warp that is part of a block */
@@ -248,15 +250,23 @@ static __device__ __noinline__ uint32_t rk_take_special(struct rk_gpu_desk *desk
 
 /*
  * What else to keep an eye on while one inbox is polled: lane 0 the host's word, lane 1 + i the first
- * word of the next slot of inbox i. Each is one load, and judged when the next is asked for, so that
+ * word of the next slot of inbox i, the lane behind those what the kernel has completed of the actor's
+ * own I/O. Each is one load, and judged when the next is asked for, so that
  * no message waits for it: by a warp, only while nothing comes.
  */
+enum rk_gpu_watched {
+	RK_WATCH_NOTHING,
+	RK_WATCH_HOST, /* a word like what is expected is no news */
+	RK_WATCH_SLOT, /* a word of its tag is */
+	RK_WATCH_IO,   /* as the first, by one half of the word: that of the address */
+};
+
 struct rk_gpu_watch {
 	uint64_t address;
-	uint64_t expected; /* lane 0: a word like this is no news; others: a word of this tag is */
+	uint64_t expected;
 	uint64_t seen;
 	uint32_t shared;
-	bool here; /* this lane has something to watch */
+	uint32_t what; /* enum rk_gpu_watched */
 };
 
 static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch,
@@ -265,16 +275,21 @@ static __device__ __forceinline__ void rk_watch_begin(struct rk_gpu_watch *watch
 {
 	const struct rk_gpu_rx *rx = &desk->rx[lane - 1];
 
-	watch->here = lane == 0;
+	watch->what = lane == 0 ? RK_WATCH_HOST : RK_WATCH_NOTHING;
 	watch->shared = RK_SHARED_NOT;
 	watch->address = desk->seat + offsetof(struct rk_gpu_seat, word);
 	watch->expected = watch->seen = desk->host_word;
 	if (lane >= 1 && lane <= desk->inboxes && lane - 1 != polled && !rx->closed) {
-		watch->here = true;
+		watch->what = RK_WATCH_SLOT;
 		watch->address = rk_slot_at(rx->slots, rx->position, rx->capacity_log2);
 		watch->expected = rk_tag_at(rx->position, rx->capacity_log2);
 		watch->seen = ~watch->expected;
 		watch->shared = rx->shared;
+	} else if (desk->io && lane == desk->inboxes + 1) {
+		watch->what = RK_WATCH_IO;
+		watch->address = (uint64_t)rk_io_word(desk->io, desk->io->cq_tail);
+		watch->expected = (uint64_t)desk->io->cq_next << 32 | desk->io->cq_next;
+		watch->seen = watch->expected;
 	}
 }
 
@@ -283,13 +298,15 @@ static __device__ __forceinline__ bool rk_watch_judge(const struct rk_gpu_watch 
 {
 	uint64_t differs = watch->seen ^ watch->expected;
 
-	return watch->here && (lane == 0 ? differs != 0 : !(differs & RK_WORD_TAG_MASK));
+	if (watch->what == RK_WATCH_IO)
+		return (uint32_t)(differs >> (watch->address & 4) * 8) != 0;
+	return watch->what && (lane == 0 ? differs != 0 : !(differs & RK_WORD_TAG_MASK));
 }
 
 static __device__ __forceinline__ void rk_watch_ask(struct rk_gpu_watch *watch, bool mixed)
 {
-	if (watch->here)
-		rk_load_word_of(&watch->seen, watch->address, watch->shared, mixed);
+	if (watch->what)
+		rk_load_word_of(&watch->seen, watch->address & ~7ull, watch->shared, mixed);
 }
 
 /* Judge what was asked for, and ask anew. One warp. */
@@ -569,6 +586,84 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
+	/*
+	 * Completions that are there, at most one for each lane of a warp. All lanes ask at once, for each
+	 * look across the bus takes a microsecond.
+	 */
+	static __device__ __forceinline__ uint32_t ask_completions(const struct rk_io *io,
+								   uint32_t lane,
+								   struct rk_words *words)
+	{
+		/* A21 */
+		uint32_t there = rk_io_load_acquire(rk_io_word(io, io->cq_tail)) - io->cq_next;
+
+		there = there < RK_GPU_WARP_LANES ? there : RK_GPU_WARP_LANES;
+		if (lane < there)
+			*words = rk_load_words((uint64_t)rk_io_completion(io, io->cq_next + lane));
+		return there;
+	}
+
+	/* Each a message; what the handler starts meanwhile, the kernel is told of at once. */
+	static __device__ __forceinline__ void take_completions(struct rk_gpu_desk *desk, uint32_t lane,
+								uint32_t count,
+								struct rk_words words)
+	{
+		struct rk_io *io = desk->io;
+
+		if (lane == 0) {
+			io->cq_next += count;
+			io->gathering = 1;
+			rk_io_store_read(rk_io_word(io, io->cq_head), io->cq_next);
+		}
+		for (uint32_t i = 0; i < count; i++) {
+			uint64_t name = __shfl_sync(RK_FULL_WARP, words.w0, i);
+			uint64_t result = __shfl_sync(RK_FULL_WARP, words.w1, i);
+
+			if (lane == 0)
+				desk->share[0] = rk_io_take(io, name, (int32_t)(uint32_t)result,
+							    &desk->control);
+			GROUP::sync();
+			if (desk->share[0])
+				tell(desk, lane, &desk->control);
+			if (lane == 0) {
+				desk->counters.received += desk->share[0];
+				desk->counters.received_slots += desk->share[0];
+			}
+			GROUP::sync();
+		}
+		if (lane == 0) {
+			io->gathering = 0;
+			rk_io_publish(io);
+		}
+	}
+
+	/*
+	 * Completions of the actor's own I/O; true if there was one. While something is in flight a few
+	 * looks more are cheaper than to go round.
+	 */
+	static __device__ __noinline__ bool reap(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		struct rk_words words = {0, 0};
+		uint32_t looks = 0, taken = 0, count;
+
+		while (looks < RK_REAP_LOOKS && taken < RK_REAP_MOST) {
+			if (lane < RK_GPU_WARP_LANES)
+				count = ask_completions(desk->io, lane, &words);
+			if (lane == 0)
+				desk->share[1] = count;
+			GROUP::sync();
+			count = (uint32_t)desk->share[1];
+			if (count)
+				take_completions(desk, lane, count, words);
+			taken += count;
+			looks = count ? 0 : looks + 1;
+			GROUP::sync();
+			if (desk->io->sq_next == desk->io->cq_next)
+				break;
+		}
+		return taken;
+	}
+
 	/* Asked to stop, or all inboxes closed; and nothing waits. */
 	static __device__ bool is_over(const struct rk_gpu_desk *desk)
 	{
@@ -802,6 +897,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = desk->dropping = 0;
 			desk->obeyed = desk->answered = 0;
+			desk->io = NULL;
 			desk->started = desk->spawn.kept;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
 				((uint64_t *)&desk->counters)[i] = 0;
@@ -832,6 +928,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			begin(desk, lane);
 		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
+			if (desk->io && desk->started && desk->phase != RK_GPU_DORMANT)
+				came |= reap(desk, lane);
 			if (lane == 0)
 				desk->share[0] = look_aside(desk);
 			GROUP::sync();

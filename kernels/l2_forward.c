@@ -16,7 +16,25 @@ enum {
 	PROTOCOL_TCP = 6,
 	PROTOCOL_UDP = 17,
 	EXTENSIONS_MAX = 8, /* IPv6 extension headers that are followed */
+	TALLY_MOST = 128,   /* frames that a tally holds */
+	REASON_BITS = 9,
+	KIND_BITS = 8,
 };
+
+/*
+ * What one lane counted: @verdicts has REASON_BITS for each enum rk_l2_drop, @kinds has KIND_BITS for
+ * each enum rk_l2_kind. Packed, they stay in registers.
+ */
+struct tally {
+	uint64_t verdicts;
+	uint64_t kinds;
+	uint64_t bytes;
+	uint32_t frames;
+};
+
+RK_STATIC_ASSERT(RK_L2_DROPS * REASON_BITS <= 64 && RK_L2_KINDS * KIND_BITS <= 64,
+		 "a word holds them");
+RK_STATIC_ASSERT(TALLY_MOST < 1 << KIND_BITS, "no count runs into the next");
 
 /*
  * A frame being read. @at moves over its headers, within the inline @bytes at @data; what follows
@@ -32,11 +50,17 @@ struct reading {
 	uint32_t addresses; /* where those of the pseudo header begin, and their length */
 	uint32_t addresses_bytes;
 	uint32_t protocol;
+	uint64_t kinds; /* as of struct tally */
 };
 
 static RK_DEVICE uint32_t get16(const uint8_t *at)
 {
 	return (uint32_t)at[0] << 8 | at[1];
+}
+
+static RK_DEVICE void note_kind(struct reading *r, enum rk_l2_kind kind)
+{
+	r->kinds += (uint64_t)1 << (KIND_BITS * (uint32_t)kind);
 }
 
 /*
@@ -51,14 +75,30 @@ static RK_DEVICE int has(const struct reading *r, uint32_t bytes, enum rk_l2_dro
 	return 0;
 }
 
+/* Sum of the big-endian 16-bit words of @bytes from @at on; four at once, so that no load waits. */
+static RK_DEVICE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
+{
+	uint64_t total = 0;
+	uint32_t i = 0;
+
+	for (; i + 8 <= bytes; i += 8)
+		total += (uint64_t)get16(at + i) + get16(at + i + 2) + get16(at + i + 4) +
+			 get16(at + i + 6);
+	for (; i + 2 <= bytes; i += 2)
+		total += get16(at + i);
+	return i < bytes ? total + ((uint32_t)at[i] << 8) : total;
+}
+
 /* One's complement sum of @bytes from position @from of the frame on. */
 static RK_DEVICE uint32_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
 {
-	uint64_t total = 0;
+	uint32_t near = from < r->bytes ? r->bytes - from : 0;
+	uint64_t total;
 
-	for (uint32_t i = 0; i < bytes; i++) {
-		uint32_t at = from + i;
-		uint32_t byte = at < r->bytes ? r->data[at] : r->rest[at - r->bytes];
+	near = near < bytes ? near : bytes;
+	total = sum_near(r->data + from, near);
+	for (uint32_t i = near; i < bytes; i++) {
+		uint32_t byte = r->rest[from + i - r->bytes];
 
 		total += i & 1 ? byte : byte << 8;
 	}
@@ -81,7 +121,7 @@ static RK_DEVICE enum rk_l2_drop check_l4(const struct reading *r, uint32_t byte
 	return total == 0xffff ? RK_L2_FORWARD : RK_L2_L4_CHECKSUM;
 }
 
-static RK_DEVICE enum rk_l2_drop read_udp(struct rk_l2_state *s, const struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_udp(const struct rk_l2_state *s, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t length;
@@ -90,7 +130,7 @@ static RK_DEVICE enum rk_l2_drop read_udp(struct rk_l2_state *s, const struct re
 		return RK_L2_MALFORMED;
 	if (!has(r, UDP_BYTES, &drop))
 		return drop;
-	s->counters.kinds[RK_L2_UDP]++;
+	note_kind(r, RK_L2_UDP);
 	length = get16(r->data + r->at + 4);
 	if (length < UDP_BYTES || length > r->end - r->at)
 		return RK_L2_MALFORMED;
@@ -102,7 +142,7 @@ static RK_DEVICE enum rk_l2_drop read_udp(struct rk_l2_state *s, const struct re
 	return drop;
 }
 
-static RK_DEVICE enum rk_l2_drop read_tcp(struct rk_l2_state *s, const struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_tcp(const struct rk_l2_state *s, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t head;
@@ -111,7 +151,7 @@ static RK_DEVICE enum rk_l2_drop read_tcp(struct rk_l2_state *s, const struct re
 		return RK_L2_MALFORMED;
 	if (!has(r, PORTS_BYTES, &drop))
 		return drop;
-	s->counters.kinds[RK_L2_TCP]++;
+	note_kind(r, RK_L2_TCP);
 	if (has(r, TCP_BYTES, &drop)) {
 		head = (uint32_t)(r->data[r->at + 12] >> 4) * 4;
 		if (head < TCP_BYTES || head > r->end - r->at)
@@ -124,7 +164,7 @@ static RK_DEVICE enum rk_l2_drop read_tcp(struct rk_l2_state *s, const struct re
 	return drop;
 }
 
-static RK_DEVICE enum rk_l2_drop read_l4(struct rk_l2_state *s, const struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_l4(const struct rk_l2_state *s, struct reading *r)
 {
 	if (r->protocol == PROTOCOL_UDP)
 		return read_udp(s, r);
@@ -133,7 +173,7 @@ static RK_DEVICE enum rk_l2_drop read_l4(struct rk_l2_state *s, const struct rea
 	return RK_L2_FORWARD;
 }
 
-static RK_DEVICE enum rk_l2_drop read_ipv4(struct rk_l2_state *s, struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_ipv4(const struct rk_l2_state *s, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
@@ -141,7 +181,7 @@ static RK_DEVICE enum rk_l2_drop read_ipv4(struct rk_l2_state *s, struct reading
 
 	if (!has(r, IPV4_BYTES, &drop))
 		return drop;
-	s->counters.kinds[RK_L2_IPV4]++;
+	note_kind(r, RK_L2_IPV4);
 	head = (uint32_t)(ip[0] & 15) * 4;
 	total = get16(ip + 2);
 	if (ip[0] >> 4 != 4 || head < IPV4_BYTES || total < head || total > r->frame_bytes - r->at)
@@ -156,7 +196,7 @@ static RK_DEVICE enum rk_l2_drop read_ipv4(struct rk_l2_state *s, struct reading
 	r->protocol = ip[9];
 	r->at += head;
 	if (get16(ip + 6) & 0x3fff) {
-		s->counters.kinds[RK_L2_FRAGMENT]++;
+		note_kind(r, RK_L2_FRAGMENT);
 		return RK_L2_FORWARD;
 	}
 	return read_l4(s, r);
@@ -168,7 +208,7 @@ static RK_DEVICE int is_extension(uint32_t protocol)
 	return protocol == 0 || protocol == 43 || protocol == 60;
 }
 
-static RK_DEVICE enum rk_l2_drop read_ipv6(struct rk_l2_state *s, struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_ipv6(const struct rk_l2_state *s, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
@@ -176,7 +216,7 @@ static RK_DEVICE enum rk_l2_drop read_ipv6(struct rk_l2_state *s, struct reading
 
 	if (!has(r, IPV6_BYTES, &drop))
 		return drop;
-	s->counters.kinds[RK_L2_IPV6]++;
+	note_kind(r, RK_L2_IPV6);
 	payload = get16(ip + 4);
 	if (ip[0] >> 4 != 6 || payload > r->frame_bytes - r->at - IPV6_BYTES)
 		return RK_L2_MALFORMED;
@@ -200,13 +240,13 @@ static RK_DEVICE enum rk_l2_drop read_ipv6(struct rk_l2_state *s, struct reading
 		r->at += bytes;
 	}
 	if (r->protocol == 44) {
-		s->counters.kinds[RK_L2_FRAGMENT]++;
+		note_kind(r, RK_L2_FRAGMENT);
 		return RK_L2_FORWARD;
 	}
 	return read_l4(s, r);
 }
 
-static RK_DEVICE enum rk_l2_drop read_frame(struct rk_l2_state *s, struct reading *r)
+static RK_DEVICE enum rk_l2_drop read_frame(const struct rk_l2_state *s, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t type, tags = 0;
@@ -224,17 +264,17 @@ static RK_DEVICE enum rk_l2_drop read_frame(struct rk_l2_state *s, struct readin
 		r->at += 4;
 	}
 	if (tags)
-		s->counters.kinds[tags == 1 ? RK_L2_VLAN : RK_L2_QINQ]++;
+		note_kind(r, tags == 1 ? RK_L2_VLAN : RK_L2_QINQ);
 	if (type == ETHERTYPE_IPV4)
 		return read_ipv4(s, r);
 	if (type == ETHERTYPE_IPV6)
 		return read_ipv6(s, r);
-	s->counters.kinds[RK_L2_OTHER]++;
+	note_kind(r, RK_L2_OTHER);
 	return RK_L2_FORWARD;
 }
 
 /* Find the bytes behind the inline ones; RK_L2_REFERENCE if they are not where they should be. */
-static RK_DEVICE enum rk_l2_drop reach_rest(const struct rk_l2_state *s,
+static RK_DEVICE enum rk_l2_drop reach_rest(const struct rk_ctx *ctx, const struct rk_l2_state *s,
 					    const struct rk_frame *frame, struct reading *r)
 {
 	uint64_t skip = frame->flags & RK_FRAME_F_SPLIT ? 0 : frame->inline_bytes;
@@ -245,42 +285,67 @@ static RK_DEVICE enum rk_l2_drop reach_rest(const struct rk_l2_state *s,
 	if (frame->offset > s->args[RK_L2_REGION_BYTES] ||
 	    bytes > s->args[RK_L2_REGION_BYTES] - frame->offset)
 		return RK_L2_REFERENCE;
+	rk_acquire(ctx);
 	r->rest = (const uint8_t *)(uintptr_t)(s->args[RK_L2_REGION] + frame->offset + skip);
 	return RK_L2_FORWARD;
 }
 
-static RK_DEVICE enum rk_l2_drop judge(struct rk_l2_state *s, const struct rk_frame *frame)
+static RK_DEVICE void begin_reading(struct reading *r, const uint8_t *data, uint32_t bytes,
+				    uint32_t frame_bytes)
+{
+	r->data = data;
+	r->rest = (const uint8_t *)0;
+	r->bytes = bytes;
+	r->frame_bytes = frame_bytes;
+	r->at = r->end = r->addresses = r->addresses_bytes = r->protocol = 0;
+	r->kinds = 0;
+}
+
+static RK_DEVICE enum rk_l2_drop read_all(const struct rk_l2_state *s, struct reading *r,
+					  uint8_t flags)
+{
+	if (flags & RK_FRAME_F_IP_BAD)
+		return RK_L2_IP_CHECKSUM;
+	if (flags & RK_FRAME_F_L4_BAD)
+		return RK_L2_L4_CHECKSUM;
+	return read_frame(s, r);
+}
+
+static RK_DEVICE void note(struct tally *tally, const struct reading *r, enum rk_l2_drop drop)
+{
+	tally->frames++;
+	tally->bytes += r->frame_bytes;
+	tally->kinds += r->kinds;
+	tally->verdicts += (uint64_t)1 << (REASON_BITS * (uint32_t)drop);
+}
+
+static RK_DEVICE enum rk_l2_drop judge(const struct rk_ctx *ctx, const struct rk_l2_state *s,
+				       const struct rk_frame *frame, struct tally *tally)
 {
 	struct reading r;
 	enum rk_l2_drop drop;
 
-	r.data = rk_frame_data(frame);
-	r.rest = (const uint8_t *)0;
-	r.bytes = frame->inline_bytes;
-	r.frame_bytes = frame->bytes;
-	r.at = r.end = r.addresses = r.addresses_bytes = r.protocol = 0;
-	drop = reach_rest(s, frame, &r);
-	if (!drop && frame->flags & RK_FRAME_F_IP_BAD)
-		drop = RK_L2_IP_CHECKSUM;
-	if (!drop && frame->flags & RK_FRAME_F_L4_BAD)
-		drop = RK_L2_L4_CHECKSUM;
-	return drop ? drop : read_frame(s, &r);
+	begin_reading(&r, rk_frame_data(frame), frame->inline_bytes, frame->bytes);
+	drop = reach_rest(ctx, s, frame, &r);
+	if (!drop)
+		drop = read_all(s, &r, frame->flags);
+	note(tally, &r, drop);
+	return drop;
 }
 
-static RK_DEVICE enum rk_l2_drop judge_head(struct rk_l2_state *s, const struct rk_frame_head *head)
+static RK_DEVICE enum rk_l2_drop judge_head(const struct rk_l2_state *s,
+					    const struct rk_frame_head *head, struct tally *tally)
 {
 	struct reading r;
+	enum rk_l2_drop drop;
 
-	r.data = head->data;
-	r.rest = (const uint8_t *)0;
-	r.bytes = head->bytes < RK_FRAME_HEAD_BYTES ? head->bytes : (uint32_t)RK_FRAME_HEAD_BYTES;
-	r.frame_bytes = head->bytes;
-	r.at = r.end = r.addresses = r.addresses_bytes = r.protocol = 0;
-	if (head->flags & RK_FRAME_F_IP_BAD)
-		return RK_L2_IP_CHECKSUM;
-	if (head->flags & RK_FRAME_F_L4_BAD)
-		return RK_L2_L4_CHECKSUM;
-	return read_frame(s, &r);
+	begin_reading(&r, head->data,
+		      head->bytes < RK_FRAME_HEAD_BYTES ? head->bytes :
+							  (uint32_t)RK_FRAME_HEAD_BYTES,
+		      head->bytes);
+	drop = read_all(s, &r, head->flags);
+	note(tally, &r, drop);
+	return drop;
 }
 
 static RK_DEVICE void put_mac(uint8_t *at, uint64_t mac)
@@ -305,19 +370,45 @@ static RK_DEVICE void rewrite(const struct rk_l2_state *s, uint8_t *data)
 		put_mac(data, s->args[RK_L2_DESTINATION_MAC]);
 }
 
-static RK_DEVICE void count_answer(struct rk_l2_state *s, enum rk_l2_drop drop)
+/* --- Counting --- */
+
+static RK_DEVICE void add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount)
 {
-	if (drop) {
-		s->counters.dropped[drop]++;
-		s->counters.dropped[RK_L2_FORWARD]++;
-	} else {
-		s->counters.forwarded++;
-	}
+	if (amount)
+		rk_add(ctx, sum, amount);
 }
 
-static RK_DEVICE void answer(struct rk_ctx *ctx, struct rk_l2_state *s, const struct rk_msg *msg,
-			     const struct rk_frame *frame, enum rk_l2_drop drop)
+/* What was judged is in the counters once it is known whether anybody took it. */
+static RK_DEVICE void count_tally(const struct rk_ctx *ctx, struct rk_l2_state *s,
+				  const struct tally *tally, int sent)
 {
+	struct rk_l2_counters *c = &s->counters;
+	uint64_t dropped = 0;
+
+	add(ctx, &c->frames, tally->frames);
+	add(ctx, &c->bytes, tally->bytes);
+	for (uint32_t i = 0; i < RK_L2_KINDS; i++)
+		add(ctx, &c->kinds[i], tally->kinds >> (KIND_BITS * i) & ((1u << KIND_BITS) - 1));
+	if (!sent) {
+		add(ctx, &c->sends_dropped, tally->frames);
+		return;
+	}
+	for (uint32_t i = 0; i < RK_L2_DROPS; i++) {
+		uint64_t frames =
+			tally->verdicts >> (REASON_BITS * i) & ((1u << REASON_BITS) - 1);
+
+		add(ctx, i ? &c->dropped[i] : &c->forwarded, frames);
+		dropped += i ? frames : 0;
+	}
+	add(ctx, &c->dropped[RK_L2_FORWARD], dropped);
+}
+
+/* --- One message: the leader's --- */
+
+static RK_DEVICE int answer(struct rk_ctx *ctx, struct rk_l2_state *s, const struct rk_msg *msg,
+			    const struct rk_frame *frame, struct tally *tally)
+{
+	enum rk_l2_drop drop = judge(ctx, s, frame, tally);
 	const uint64_t *from = (const uint64_t *)frame;
 	struct rk_frame *out = (struct rk_frame *)s->out;
 	uint32_t bytes = (uint32_t)sizeof(*frame) + (drop ? 0 : frame->inline_bytes);
@@ -332,38 +423,28 @@ static RK_DEVICE void answer(struct rk_ctx *ctx, struct rk_l2_state *s, const st
 		if (frame->inline_bytes >= ETHERNET_BYTES)
 			rewrite(s, (uint8_t *)(out + 1));
 	}
-	if (rk_send(ctx, 0, RK_FRAME, msg->tag, s->out, bytes))
-		count_answer(s, drop);
-	else
-		s->counters.sends_dropped++;
+	return rk_send(ctx, 0, RK_FRAME, msg->tag, s->out, bytes);
 }
 
 /* Decide on @head, and note the decision in it. */
-static RK_DEVICE enum rk_l2_drop mark_head(struct rk_l2_state *s, struct rk_frame_head *head)
+static RK_DEVICE void mark_head(const struct rk_l2_state *s, struct rk_frame_head *head,
+				struct tally *tally)
 {
-	enum rk_l2_drop drop = judge_head(s, head);
-
-	s->counters.frames++;
-	s->counters.bytes += head->bytes;
-	if (drop) {
+	if (judge_head(s, head, tally)) {
 		head->flags |= (uint8_t)RK_FRAME_F_DROP;
 	} else {
 		head->port ^= (uint8_t)s->args[RK_L2_PORT_XOR];
 		rewrite(s, head->data);
 	}
-	return drop;
 }
 
-static RK_DEVICE void answer_head(struct rk_ctx *ctx, struct rk_l2_state *s,
-				  const struct rk_msg *msg)
+static RK_DEVICE int answer_head(struct rk_ctx *ctx, const struct rk_l2_state *s,
+				 const struct rk_msg *msg, struct tally *tally)
 {
 	struct rk_frame_head head = *(const struct rk_frame_head *)rk_msg_payload(msg);
-	enum rk_l2_drop drop = mark_head(s, &head);
 
-	if (rk_send(ctx, 0, RK_FRAME_HEAD, msg->tag, &head, (uint32_t)sizeof(head)))
-		count_answer(s, drop);
-	else
-		s->counters.sends_dropped++;
+	mark_head(s, &head, tally);
+	return rk_send(ctx, 0, RK_FRAME_HEAD, msg->tag, &head, (uint32_t)sizeof(head));
 }
 
 /* A head fills its cell: one with an extension is none. */
@@ -372,46 +453,12 @@ static RK_DEVICE int is_head(const struct rk_msg *msg)
 	return msg->type == RK_FRAME_HEAD && msg->slots == 1 && !msg->flags;
 }
 
-/* Decide on @run heads and send them; what nobody takes was not decided. */
-static RK_DEVICE void send_heads(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_msg *msgs,
-				 uint32_t run)
-{
-	struct rk_l2_counters *c = &s->counters;
-	uint64_t before[RK_L2_DROPS], forwarded = c->forwarded;
-
-	for (uint32_t i = 0; i < RK_L2_DROPS; i++)
-		before[i] = c->dropped[i];
-	for (uint32_t i = 0; i < run; i++)
-		count_answer(s, mark_head(s, (struct rk_frame_head *)msgs[i].body));
-	if (!run || rk_send_batch(ctx, 0, msgs, run))
-		return;
-	for (uint32_t i = 0; i < RK_L2_DROPS; i++)
-		c->dropped[i] = before[i];
-	c->forwarded = forwarded;
-	c->sends_dropped += run;
-}
-
-RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
-				   uint32_t count)
-{
-	uint32_t at = 0;
-
-	while (at < count) {
-		uint32_t run = 0;
-
-		while (at + run < count && is_head(&msgs[at + run]))
-			run++;
-		send_heads(ctx, (struct rk_l2_state *)state, &msgs[at], run);
-		at += run;
-		if (at < count)
-			rk_l2_forward(ctx, state, &msgs[at++]);
-	}
-}
-
 RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
 {
 	struct rk_l2_state *s = (struct rk_l2_state *)state;
 	const struct rk_frame *frame;
+	struct tally tally = {0, 0, 0, 0};
+	int sent;
 
 	if (rk_lane(ctx))
 		return;
@@ -424,16 +471,75 @@ RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_ms
 	}
 	if (msg->type < RK_MSG_PACKET)
 		return;
-	if (is_head(msg)) {
-		answer_head(ctx, s, msg);
-		return;
-	}
 	frame = rk_frame_of(msg);
-	if (!frame) {
-		s->counters.messages_ignored++;
+	if (!is_head(msg) && !frame) {
+		rk_add(ctx, &s->counters.messages_ignored, 1);
 		return;
 	}
-	s->counters.frames++;
-	s->counters.bytes += frame->bytes;
-	answer(ctx, s, msg, frame, judge(s, frame));
+	sent = frame ? answer(ctx, s, msg, frame, &tally) : answer_head(ctx, s, msg, &tally);
+	count_tally(ctx, s, &tally, sent);
+}
+
+/* --- Many of one cell each: every lane its share --- */
+
+static RK_DEVICE int is_frame(const struct rk_msg *msg)
+{
+	return is_head(msg) || rk_frame_of(msg);
+}
+
+/* Decide on the frame in @msg, and note the decision in it. */
+static RK_DEVICE void mark(const struct rk_ctx *ctx, const struct rk_l2_state *s,
+			   struct rk_msg *msg, struct tally *tally)
+{
+	struct rk_frame *frame;
+
+	if (is_head(msg)) {
+		mark_head(s, (struct rk_frame_head *)msg->body, tally);
+		return;
+	}
+	frame = (struct rk_frame *)(uintptr_t)rk_frame_of(msg);
+	if (judge(ctx, s, frame, tally)) {
+		frame->verdict = RK_FRAME_DROP;
+		return;
+	}
+	frame->port ^= (uint16_t)s->args[RK_L2_PORT_XOR];
+	if (frame->inline_bytes >= ETHERNET_BYTES)
+		rewrite(s, (uint8_t *)(frame + 1));
+}
+
+/* Messages that are all frames. */
+static RK_DEVICE void forward_run(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_msg *msgs,
+				  uint32_t count)
+{
+	uint32_t most = TALLY_MOST * rk_lanes(ctx), part;
+
+	for (; count; msgs += part, count -= part) {
+		struct tally tally = {0, 0, 0, 0};
+
+		part = count < most ? count : most;
+		for (uint32_t i = rk_lane(ctx); i < part; i += rk_lanes(ctx))
+			mark(ctx, s, &msgs[i], &tally);
+		count_tally(ctx, s, &tally, rk_send_batch(ctx, 0, msgs, part) != 0);
+	}
+}
+
+RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
+				   uint32_t count)
+{
+	struct rk_l2_state *s = (struct rk_l2_state *)state;
+	int strange = 0;
+
+	for (uint32_t i = rk_lane(ctx); i < count; i += rk_lanes(ctx))
+		strange |= !is_frame(&msgs[i]);
+	if (!rk_any(ctx, strange)) {
+		forward_run(ctx, s, msgs, count);
+		return;
+	}
+	for (uint32_t at = 0, run; at < count; at += run + 1) {
+		for (run = 0; at + run < count && is_frame(&msgs[at + run]);)
+			run++;
+		forward_run(ctx, s, &msgs[at], run);
+		if (at + run < count && !rk_lane(ctx))
+			rk_add(ctx, &s->counters.messages_ignored, 1);
+	}
 }

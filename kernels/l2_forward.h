@@ -100,13 +100,13 @@ RK_BEGIN_DECLS
 RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_msg *msg);
 
 /**
- * rk_l2_forward_batch() - the same for heads that came in a row
+ * rk_l2_forward_batch() - the same for messages of one cell that came in a row
  * @ctx: the actor's context
  * @state: struct rk_l2_state
  * @msgs: one cell each
  * @count: messages
  *
- * Context: called by a backend on the host; one lane.
+ * Context: called by a backend, host or device; the lanes share them out.
  */
 RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs,
 				   uint32_t count);

@@ -27,7 +27,7 @@ extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *s
 	X(0, rk_echo, rk_echo_batch)   \
 	X(1, rk_count, nullptr)        \
 	X(2, rk_mdp3_book, nullptr)    \
-	X(3, rk_l2_forward, nullptr)   \
+	X(3, rk_l2_forward, rk_l2_forward_batch) \
 	X(4, rk_broadcast, rk_broadcast_batch) \
 	X(5, rk_partition, nullptr)    \
 	X(6, rk_topic_route, nullptr)

@@ -189,7 +189,9 @@ bool links_orphaned(struct rk_actor *actor)
 
 int link_free(struct rk_link *link)
 {
-	int in = rk_port_close(link->in_port), out = rk_port_close(link->out_port);
+	/* What a kernel that does not end may still touch stays until the process ends. */
+	bool held = link->runtime->gpu_held && link->to && link->to->gpu;
+	int in = held ? 0 : rk_port_close(link->in_port), out = rk_port_close(link->out_port);
 
 	link_memory_close(&link->memory);
 	dead_close(link);
@@ -226,7 +228,7 @@ static int open_ends(struct rk_link *link, const struct ends *ends, const struct
 static int lend(struct rk_link *link, struct rk_port *port)
 {
 	struct rk_ring *ring = &link->memory.ring;
-	int result = rk_port_lend(port, ring);
+	int result = rk_port_lend(port, ring, link_memory_region(&link->memory));
 
 	if (result <= 0)
 		return result;
@@ -282,6 +284,27 @@ static void join_wakes(struct rk_link *link, const struct ends *ends, struct rk_
 		link->rx.self = link->tx.consumer = rk_worker_wake(consumer);
 }
 
+/* A ring for an actor's own I/O is for one on a CPU, or on one GPU, which is told where it lies. */
+static int give_io(const struct ends *ends)
+{
+	struct rk_msg msg = {.type = RK_GPU_IO, .slots = 1};
+	int gpu = 0, here = ends->to && ends->to->gpu ? ends->to->gpu->gpu.ordinal : -1;
+	uint64_t gpu_io = 0;
+
+	if (!ends->in_port || !ends->to || !rk_port_own_io(ends->in_port, &gpu_io, &gpu))
+		return 0;
+	if (!gpu_io && here < 0)
+		return 0;
+	if (!gpu_io || gpu != here)
+		return rk_fail(EINVAL,
+			       "port '%s': its ring is for an actor on %s %d, and '%s' is not there: "
+			       "option gpu=N says for which GPU",
+			       rk_port_uri(ends->in_port), gpu_io ? "GPU" : "a CPU, not on GPU",
+			       gpu_io ? gpu : here, ends->to->name);
+	memcpy(msg.body, &gpu_io, sizeof(gpu_io));
+	return actor_tell(ends->to, &msg);
+}
+
 /* The consumer's side first, so that nothing is sent that nobody will receive. */
 static int give_ends(struct rk_link *link, const struct ends *ends, int port_worker)
 {
@@ -300,6 +323,8 @@ static int give_ends(struct rk_link *link, const struct ends *ends, int port_wor
 	}
 	if (!result && ends->from)
 		result = actor_give_end(ends->from, link, false);
+	if (!result)
+		result = give_io(ends);
 	if (!result && ends->in_port) {
 		link->in_task = (struct rk_task){.poll = poll_in,
 						 .due_ns = due_in,

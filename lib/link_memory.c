@@ -194,6 +194,13 @@ int link_memory_open(struct link_memory *memory, const struct rk_actor *from,
 				    on_host(memory, slots, name);
 }
 
+const struct rk_region *link_memory_region(const struct link_memory *memory)
+{
+	const struct cuda_gpu *gpu = memory->owner[SLOTS_PART];
+
+	return gpu ? gpu->memory[CUDA_NEAR].region : NULL;
+}
+
 void link_memory_close(struct link_memory *memory)
 {
 	for (int i = 0; i < 3; i++) {

@@ -35,4 +35,7 @@ int link_memory_open(struct link_memory *memory, const struct rk_actor *from,
 
 void link_memory_close(struct link_memory *memory);
 
+/* Of the GPU whose actor is the consumer, where the slots lie; NULL for a ring of the host's. */
+const struct rk_region *link_memory_region(const struct link_memory *memory);
+
 #endif

@@ -105,6 +105,29 @@ RK_API RK_DEVICE uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
  */
 RK_API RK_DEVICE void rk_add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount);
 
+/**
+ * rk_any() - whether any lane says so
+ * @ctx: the handler's context
+ * @said: by this lane
+ *
+ * What the lanes wrote before is seen by all after.
+ *
+ * Context: inside a handler, all lanes of the group, host or device.
+ * Return: not 0 if @said was not 0 in some lane; the same for all lanes.
+ */
+RK_API RK_DEVICE int rk_any(struct rk_ctx *ctx, int said);
+
+/**
+ * rk_acquire() - before reading memory that the message refers to
+ * @ctx: the handler's context
+ *
+ * A message is whole by itself; what it names in a region is not. What its sender wrote there, and
+ * published before it sent, is seen by what this lane loads after this call.
+ *
+ * Context: inside a handler, any lane, host or device.
+ */
+RK_API RK_DEVICE void rk_acquire(const struct rk_ctx *ctx);
+
 RK_END_DECLS
 
 /**

@@ -10,8 +10,12 @@
  *
  *   struct rk_io | submissions | completions and indices | slots | free places | buffers ...
  *
- * Two who may be on two threads: the handler submits, its leader alone; whoever delivers the
- * actor's messages reaps. Compiles for host and device. The ordered pairs:
+ * For a handler on a GPU the region is registered with it, and struct rk_io, slots and free places,
+ * which no kernel looks at, lie in memory of the GPU: each look across the bus costs a microsecond.
+ *
+ * Two who may be on two threads of a CPU: the handler submits, its leader alone; whoever delivers the
+ * actor's messages reaps. On a GPU both are one thread, and what only they share needs no order.
+ * Compiles for host and device. The ordered pairs:
  *   R20: the tail of the submissions, stored after they are written; A20 is the kernel's load.
  *   A21: the tail of the completions, loaded before they are read; R21 is the kernel's store.
  *   R22: the head of the completions, stored after they are read; A22 is the kernel's load.
@@ -64,16 +68,18 @@ struct rk_io_slot {
 RK_STATIC_ASSERT(sizeof(struct rk_io_slot) == 40, "slot layout 1");
 
 /**
- * struct rk_io - a ring; offsets are bytes from here
- * @host_base: where the process that made it sees this structure
+ * struct rk_io - a ring; offsets are bytes from @region, those of slots and free places from here
+ * @region: where the handler sees the queues and the buffers
+ * @host_base: where the process that made it sees that
  * @sq_head: of the indices that the kernel writes or reads
  * @slots: operations in flight at most; a power of two
  * @files: descriptors that may be named, from 0
  * @buffers: where the room for data begins
  * @ringer: address of a doorbell's word, 0: none; rung when the kernel's thread sleeps
  * @sq_next: submissions so far
+ * @gathering: they are told of together, by whoever set this: rk_io_publish()
  * @free_head: free places taken so far
- * @finished: the handler wants no more; R23, A23
+ * @finished: the handler wants no more; R23, A23; that of the structure which begins the region
  * @rings: of the doorbell
  * @cq_next: completions taken so far
  * @free_tail: places given back so far, and @slots
@@ -82,6 +88,7 @@ RK_STATIC_ASSERT(sizeof(struct rk_io_slot) == 40, "slot layout 1");
 struct rk_io {
 	/* The host's, written once. */
 	uint64_t magic;
+	uint64_t region;
 	uint64_t host_base;
 	uint64_t sqes, sq_head, sq_tail, sq_flags;
 	uint64_t cqes, cq_head, cq_tail;
@@ -93,6 +100,7 @@ struct rk_io {
 	/* Who submits. */
 	uint32_t sq_next __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	uint32_t free_head;
+	uint32_t gathering;
 	uint32_t finished;
 	uint64_t rings;
 
@@ -165,6 +173,23 @@ RK_HD uint32_t rk_io_load(const uint32_t *at)
 	return value;
 }
 
+/* R24 and R25, A24 and A25: between the leader and itself. */
+RK_HD void rk_io_store_own(uint32_t *at, uint32_t value)
+{
+	*at = value;
+}
+
+RK_HD uint32_t rk_io_load_own(const uint32_t *at)
+{
+	return *at;
+}
+
+/* R22: what was read has come, for it was used. */
+RK_HD void rk_io_store_read(uint32_t *at, uint32_t value)
+{
+	asm volatile("st.relaxed.sys.u32 [%0], %1;" : : "l"(at), "r"(value) : "memory");
+}
+
 RK_HD void rk_io_ring_bell(uint64_t *at, uint64_t value)
 {
 	asm volatile("st.release.sys.u64 [%0], %1;" : : "l"(at), "l"(value) : "memory");
@@ -179,13 +204,31 @@ RK_HD void rk_io_full_fence(void)
 
 RK_HD uint32_t rk_io_load_acquire(const uint32_t *at)
 {
-	/* A21, A23, A24, A25 */
+	/* A21, A23 */
 	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
 
 RK_HD void rk_io_store_release(uint32_t *at, uint32_t value)
 {
-	/* R20, R22, R23, R24, R25 */
+	/* R20, R23 */
+	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+RK_HD void rk_io_store_own(uint32_t *at, uint32_t value)
+{
+	/* R24, R25 */
+	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+RK_HD uint32_t rk_io_load_own(const uint32_t *at)
+{
+	/* A24, A25 */
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+RK_HD void rk_io_store_read(uint32_t *at, uint32_t value)
+{
+	/* R22 */
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
 }
 
@@ -209,9 +252,14 @@ RK_HD void rk_io_full_fence(void)
 
 /* --- Parts --- */
 
-RK_HD uint32_t *rk_io_word(struct rk_io *io, uint64_t offset)
+RK_HD uint8_t *rk_io_at(const struct rk_io *io, uint64_t offset)
 {
-	return (uint32_t *)((uint8_t *)io + offset);
+	return (uint8_t *)(uintptr_t)io->region + offset;
+}
+
+RK_HD uint32_t *rk_io_word(const struct rk_io *io, uint64_t offset)
+{
+	return (uint32_t *)rk_io_at(io, offset);
 }
 
 RK_HD struct rk_io_slot *rk_io_slot_at(struct rk_io *io, uint32_t index)
@@ -228,7 +276,7 @@ RK_HD uint32_t *rk_io_free_place(struct rk_io *io, uint32_t count)
 /* Where the handler sees byte @buffer of the buffers. */
 RK_HD uint8_t *rk_io_buffer(struct rk_io *io, uint64_t buffer)
 {
-	return (uint8_t *)io + io->buffers + buffer;
+	return rk_io_at(io, io->buffers + buffer);
 }
 
 /* --- Submitting --- */
@@ -236,9 +284,20 @@ RK_HD uint8_t *rk_io_buffer(struct rk_io *io, uint64_t buffer)
 /* The kernel's thread may have gone to sleep before it saw the tail: then someone must wake it. */
 RK_HD void rk_io_wake(struct rk_io *io)
 {
+	/* Without a bell whoever wakes looks by himself. */
+	if (!io->ringer)
+		return;
 	rk_io_full_fence();
-	if (io->ringer && rk_io_load(rk_io_word(io, io->sq_flags)) & RK_IO_NEED_WAKEUP)
+	if (rk_io_load(rk_io_word(io, io->sq_flags)) & RK_IO_NEED_WAKEUP)
 		rk_io_ring_bell((uint64_t *)(uintptr_t)io->ringer, ++io->rings);
+}
+
+/* Tell the kernel of all that was submitted. */
+RK_HD void rk_io_publish(struct rk_io *io)
+{
+	/* R20 */
+	rk_io_store_release(rk_io_word(io, io->sq_tail), io->sq_next);
+	rk_io_wake(io);
 }
 
 /**
@@ -266,7 +325,7 @@ RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64
 	    bytes > 0x7fffffffU)
 		return RK_IO_EINVAL;
 	/* A24 */
-	if (io->free_head == rk_io_load_acquire(&io->free_tail))
+	if (io->free_head == rk_io_load_own(&io->free_tail))
 		return 0;
 	index = *rk_io_free_place(io, io->free_head++);
 	slot = rk_io_slot_at(io, index);
@@ -278,10 +337,10 @@ RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64
 	slot->offset = offset;
 	slot->buffer = buffer;
 	/* R25 */
-	rk_io_store_release(&slot->live, slot->turn);
+	rk_io_store_own(&slot->live, slot->turn);
 
-	sqe = (uint64_t *)((uint8_t *)io + io->sqes +
-			   (uint64_t)(io->sq_next & (io->slots - 1)) * RK_IO_SQE_BYTES);
+	sqe = (uint64_t *)rk_io_at(io, io->sqes + (uint64_t)(io->sq_next & (io->slots - 1)) *
+							  RK_IO_SQE_BYTES);
 	sqe[0] = (uint64_t)op | (uint64_t)RK_IO_FIXED_FILE << 8 | (uint64_t)file << 32;
 	sqe[1] = offset;
 	sqe[2] = io->host_base + io->buffers + buffer;
@@ -290,9 +349,9 @@ RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64
 		sqe[3] |= (uint64_t)RK_IO_MSG_NOSIGNAL << 32;
 	sqe[4] = (uint64_t)slot->turn << 32 | index;
 	sqe[5] = sqe[6] = sqe[7] = 0;
-	/* R20 */
-	rk_io_store_release(rk_io_word(io, io->sq_tail), ++io->sq_next);
-	rk_io_wake(io);
+	io->sq_next++;
+	if (!io->gathering)
+		rk_io_publish(io);
 	return 1;
 }
 
@@ -326,7 +385,7 @@ RK_HD int rk_io_send(struct rk_io *io, uint32_t file, uint64_t buffer, uint32_t 
 RK_HD void rk_io_finish(struct rk_io *io)
 {
 	/* R23 */
-	rk_io_store_release(&io->finished, 1);
+	rk_io_store_release(rk_io_word(io, offsetof(struct rk_io, finished)), 1);
 }
 
 /* --- Completing --- */
@@ -335,8 +394,44 @@ RK_HD void rk_io_finish(struct rk_io *io)
 RK_HD int rk_io_explains(const struct rk_io_slot *slot, uint32_t turn, int32_t result)
 {
 	/* A25 */
-	return turn && rk_io_load_acquire(&slot->live) == turn &&
+	return turn && rk_io_load_own(&slot->live) == turn &&
 	       (result <= 0 || (uint32_t)result <= slot->bytes);
+}
+
+/* Completion @name with @result, which the kernel has been given back: its message, if it explains one. */
+RK_HD int rk_io_take(struct rk_io *io, uint64_t name, int32_t result, struct rk_msg *msg)
+{
+	uint32_t index = (uint32_t)name;
+	struct rk_io_done *done = (struct rk_io_done *)msg->body;
+	struct rk_io_slot *slot = rk_io_slot_at(io, index < io->slots ? index : 0);
+
+	if (index >= io->slots || !rk_io_explains(slot, (uint32_t)(name >> 32), result)) {
+		io->strange++;
+		return 0;
+	}
+	msg->type = RK_MSG_IO_DONE;
+	msg->flags = 0;
+	msg->slots = 1;
+	msg->tag = slot->tag;
+	done->result = result;
+	done->bytes = slot->bytes;
+	done->offset = slot->offset;
+	done->buffer = slot->buffer;
+	done->op = slot->op;
+	done->file = slot->file;
+	done->unused = 0;
+	rk_io_store_own(&slot->live, 0);
+	*rk_io_free_place(io, io->free_tail) = index;
+	/* R24 */
+	rk_io_store_own(&io->free_tail, io->free_tail + 1);
+	return 1;
+}
+
+/* Where completion number @count lies: its name, then its result. */
+RK_HD const uint64_t *rk_io_completion(const struct rk_io *io, uint32_t count)
+{
+	return (const uint64_t *)rk_io_at(io, io->cqes + (uint64_t)(count & (io->cq_entries - 1)) *
+								  RK_IO_CQE_BYTES);
 }
 
 /**
@@ -353,39 +448,13 @@ RK_HD int rk_io_reap(struct rk_io *io, struct rk_msg *msg)
 {
 	/* A21 */
 	while (io->cq_next != rk_io_load_acquire(rk_io_word(io, io->cq_tail))) {
-		const uint64_t *cqe =
-			(const uint64_t *)((uint8_t *)io + io->cqes +
-					   (uint64_t)(io->cq_next & (io->cq_entries - 1)) *
-						   RK_IO_CQE_BYTES);
+		const uint64_t *cqe = rk_io_completion(io, io->cq_next);
 		uint64_t name = cqe[0];
 		int32_t result = (int32_t)(uint32_t)cqe[1];
-		uint32_t index = (uint32_t)name;
-		struct rk_io_done *done = (struct rk_io_done *)msg->body;
-		struct rk_io_slot *slot;
 
-		/* R22 */
-		rk_io_store_release(rk_io_word(io, io->cq_head), ++io->cq_next);
-		slot = rk_io_slot_at(io, index < io->slots ? index : 0);
-		if (index >= io->slots || !rk_io_explains(slot, (uint32_t)(name >> 32), result)) {
-			io->strange++;
-			continue;
-		}
-		msg->type = RK_MSG_IO_DONE;
-		msg->flags = 0;
-		msg->slots = 1;
-		msg->tag = slot->tag;
-		done->result = result;
-		done->bytes = slot->bytes;
-		done->offset = slot->offset;
-		done->buffer = slot->buffer;
-		done->op = slot->op;
-		done->file = slot->file;
-		done->unused = 0;
-		rk_io_store_release(&slot->live, 0);
-		*rk_io_free_place(io, io->free_tail) = index;
-		/* R24 */
-		rk_io_store_release(&io->free_tail, io->free_tail + 1);
-		return 1;
+		rk_io_store_read(rk_io_word(io, io->cq_head), ++io->cq_next);
+		if (rk_io_take(io, name, result, msg))
+			return 1;
 	}
 	return 0;
 }

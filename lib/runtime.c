@@ -279,6 +279,8 @@ int rk_runtime_close(struct rk_runtime *runtime)
 	wait_for(runtime, nothing_lives, CLOSE_NS);
 	for (unsigned int i = 0; i < runtime->workers; i++)
 		rk_worker_close(runtime->worker[i]);
+	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)
+		runtime->gpu_held |= runtime->gpu[i] && !cuda_gpu_halt(runtime->gpu[i]);
 	for (link = runtime->links; link; link = next_link) {
 		int closed;
 

@@ -160,6 +160,7 @@ struct rk_runtime {
 	unsigned int next_worker; /* for the next actor that does not say where */
 	struct rk_runtime_opts opts;
 	struct cuda_gpu *gpu[RK_MAX_GPUS]; /* opened so far */
+	bool gpu_held; /* closing: a kernel does not end */
 
 	/* The mutex guards all below, the producers' ends of control rings, and workers' add. */
 	pthread_mutex_t mutex;

@@ -4,13 +4,15 @@
 # Port dpdk and l2fwd-gpu against peers in processes of their own: traffic (tests/dpdk/traffic.c),
 # dpdk-testpmd, the kernel. Over memif, tap, a capture file, and a veth pair between two network
 # namespaces. Peers are killed, links go down, actors stop: what was accepted is accounted for, and
-# every mbuf is back. FRAMES=n sets the length of the longest run.
+# every mbuf is back. FRAMES=n sets the length of the longest run. RK_ON='on gpu' runs all actors on
+# the first GPU.
 set -u
 B=${B:-build}
 FRAMES=${FRAMES:-200000}
 LIMIT=${LIMIT:-90} # seconds for them
+on=${RK_ON:-}
 rk=$B/ringkernel l2fwd=$B/examples/l2fwd-gpu traffic=$B/release/tests/dpdk/traffic
-number=0 status=0 pids=''
+number=0 status=0 pids='' gpu=${on:+--gpu 0}
 
 if ! grep -q 'RK_HAVE_DPDK 1' "$B/config.h"; then
 	echo "dpdk_peers: built without libdpdk: apt-get install libdpdk-dev dpdk"
@@ -59,6 +61,9 @@ start() { # log command...: in the background; its id is in $pid
 	pid=$!
 	pids="$pids $pid"
 }
+child_of() { # pid: of the one child that timeout has
+	cat "/proc/$1/task/$1/children" 2>/dev/null || ps -o pid= --ppid "$1"
+}
 end() { # pid: asks it to end, waits; its exit status
 	# timeout passes the signal on.
 	kill -TERM "$1" 2>/dev/null
@@ -84,9 +89,10 @@ port() { # devargs options: as a URI
 }
 
 # The memif driver of DPDK 22.11 has two faults that are no business of these tests: it corrupts its
-# pool where a frame takes several buffers, so they have 16 KiB; and when a peer goes it unmaps the
-# rings that the other thread may be polling. So whoever is served first ends last, and where a peer
-# is killed, a server that this crashed has another try.
+# pool where a frame takes several buffers, so they have 16 KiB; and when a peer goes, its thread for
+# interrupts unmaps the rings that rte_eth_rx_burst() may be reading on an lcore (SIGSEGV in eth_memif_rx;
+# 2 of 60 kills). So whoever is served first ends last, and where a peer is killed, a server that this
+# crashed has another try.
 
 # --- Every frame comes back, whole and in order; a peer killed in the middle; no mbuf is lost ---
 
@@ -96,7 +102,7 @@ serve() { # name argument...: l2fwd-gpu on a memif of that name
 	rm -f "$work/$name"
 	# shellcheck disable=SC2086 # lists of arguments
 	start server $l2fwd -l 0 $eal --vdev "$(memif server "$name"),bsize=16384" -- \
-		-p 1 -T 0 --no-mac-updating "$@"
+		-p 1 -T 0 --no-mac-updating $gpu "$@"
 	server=$pid
 	wait_for "$work/$name"
 }
@@ -146,7 +152,7 @@ for _ in 1 2 3; do
 	# shellcheck disable=SC2086
 	start victim $traffic -l 1 $eal --vdev "$(memif client v),bsize=16384" -- 100000000
 	sleep 1
-	kill -9 "$(cat "/proc/$pid/task/$pid/children")" 2>/dev/null
+	kill -9 "$(child_of "$pid" | tr -d ' ')" 2>/dev/null
 	wait "$pid" 2>/dev/null
 	exchange v 20000 9000 ,bsize=16384
 	end "$server"
@@ -163,7 +169,7 @@ verdict $? "l2fwd-gpu: received = given to actors = came back = sent + dropped; 
 
 # --- The same by URI, with echo: what goes by reference goes from one port to another ---
 
-start server $rk -j run workers 1 from "$(port "$(memif server b)" ,frames)" actor echo \
+start server $rk -j run workers 1 from "$(port "$(memif server b)" ,frames)" actor echo $on \
 	to "$(port "$(memif server b)" '')"
 server=$pid
 wait_for "$work/b"
@@ -188,11 +194,12 @@ case $feeds in
 *) feeds=,feeds=224.0.31.1:14310+224.0.32.1:15310 ;;
 esac
 
+book="actor mdp3_book,first_sequence=1,window_packets=256,gap_ns=1000000000 $on"
+# shellcheck disable=SC2086
 $rk run verify "$truth" from "$(port "net_pcap0,rx_pcap=$feed" "$feeds,idle=300,hwtime")" \
-	actor mdp3_book,first_sequence=1,window_packets=256,gap_ns=1000000000 to null: >"$work/books.log" 2>&1
+	$book to null: >"$work/books.log" 2>&1
 verdict $? "net_pcap: mdp3_book finds what the feed's maker wrote"
 
-book="actor mdp3_book,first_sequence=1,window_packets=256,gap_ns=1000000000"
 # shellcheck disable=SC2086
 start books $rk run verify "$truth" from "$(port "$(memif server c)" "$feeds,verify,idle=1500")" $book to null:
 books=$pid
@@ -218,7 +225,7 @@ if [ -r "$capture" ]; then
 END
 	real=,feeds=224.0.31.64:14340+224.0.32.64:15340
 	start books $rk run verify "$work/real.json" \
-		from "$(port "$(memif server d)" "$real,verify,idle=1500")" actor mdp3_book to null:
+		from "$(port "$(memif server d)" "$real,verify,idle=1500")" actor mdp3_book $on to null:
 	books=$pid
 	wait_for "$work/d"
 	$rk run from "pcap:$capture,rate=20000" to "$(port "$(memif client d)" "$real")" >"$work/feed.log" 2>&1
@@ -245,7 +252,7 @@ of_testpmd() { # RX or TX: packets of its port
 
 if command -v dpdk-testpmd >/dev/null; then
 	start sink $rk -j run workers 1 from "$(port "$(memif server e)" ',frames,idle=2000')" \
-		actor l2_forward to dpdk:net_null0
+		actor l2_forward $on to dpdk:net_null0
 	sink=$pid
 	wait_for "$work/e"
 	testpmd txonly 1 e --txpkts=64
@@ -258,7 +265,7 @@ if command -v dpdk-testpmd >/dev/null; then
 
 	start bounce $rk -j run workers 1 from "pcap:$feed,rate=5000" \
 		to "$(port "$(memif server f)" "$feeds")" -- \
-		from "$(port "$(memif server f)" ",frames,idle=2500")" actor l2_forward to null:
+		from "$(port "$(memif server f)" ",frames,idle=2500")" actor l2_forward $on to null:
 	bounce=$pid
 	wait_for "$work/f"
 	testpmd macswap 4 f
@@ -329,7 +336,7 @@ if [ "$(id -u)" = 0 ] && ip netns add "$net_a" 2>/dev/null && ip netns add "$net
 	}
 	# The link goes down for half a second and comes back: what got through is accounted for.
 	start sink ip netns exec "$net_b" $rk -j run \
-		from "$(port net_af_packet0,iface=rkv1 "$feeds,idle=2500")" actor count to null:
+		from "$(port net_af_packet0,iface=rkv1 "$feeds,idle=2500")" actor count $on to null:
 	sink=$pid
 	sleep 1
 	base=$(received)
@@ -357,10 +364,10 @@ fi
 # --- Telemetry ---
 
 if command -v dpdk-telemetry.py >/dev/null; then
-	start server $rk run workers 1 from "$(port net_null0,size=64 ,frames)" actor echo to dpdk:net_null1
+	start server $rk run workers 1 from "$(port net_null0,size=64 ,frames)" actor echo $on to dpdk:net_null1
 	server=$pid
 	sleep 0.5 # for timeout to start it
-	child=$(tr -d ' ' <"/proc/$pid/task/$pid/children")
+	child=$(child_of "$pid" | tr -d ' ')
 	wait_for "/var/run/dpdk/ringkernel-$child/dpdk_telemetry.v2"
 	sleep 0.5
 	for command in /ringkernel/info /ringkernel/queues /ringkernel/pools /ringkernel/stats,port0:0 \
@@ -384,7 +391,7 @@ if [ "$(id -u)" = 0 ] && echo $((had + 80)) >$pages 2>/dev/null && [ "$(cat $pag
 	mkdir "$work/huge" && mount -t hugetlbfs none "$work/huge" 2>/dev/null; then
 	start server $rk run workers 1 from "$(port net_null0,size=600 \
 		",frames,count=300000,eal=-l 0 --no-pci -m 64 --huge-dir $work/huge --file-prefix rkh$$ --log-level error")" \
-		actor echo to dpdk:net_null1
+		actor echo $on to dpdk:net_null1
 	wait "$pid"
 	result=$?
 	umount "$work/huge"

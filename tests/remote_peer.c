@@ -15,6 +15,8 @@
  * rate=N     messages a second, at most (send)
  * ms=N       give up after so long (default 60000)
  * local=N    slots of the ring behind the port (recv; default 1024)
+ * gpu=1      they lie in memory of a GPU (recv; the port is direct, and CUDA a stand-in, whose
+ *            addresses on the GPU are addresses here)
  *
  * Ends with a line "sent N ..." or "received N lost N ...", and 0 if all was as it should be. A
  * message's number is in its tag and in every byte; numbers rise by one, and a gap is a loss.
@@ -38,7 +40,7 @@ struct tally {
 	uint64_t done, lost, bad, next;
 };
 
-static uint64_t count, longest = 1, slow_us, rate, limit_ms = 60000, local = 1024;
+static uint64_t count, longest = 1, slow_us, rate, limit_ms = 60000, local = 1024, gpu;
 static struct rk_msg cells[RK_MSG_MAX_SLOTS * 2];
 static struct tally plain, *tally = &plain;
 
@@ -59,7 +61,8 @@ static bool read_options(int argc, char **argv)
 		const char *key;
 		uint64_t *value;
 	} keys[] = {{"count=", &count}, {"long=", &longest}, {"slow=", &slow_us},
-		    {"rate=", &rate},	{"ms=", &limit_ms},  {"local=", &local}};
+		    {"rate=", &rate},	{"ms=", &limit_ms},  {"local=", &local},
+		    {"gpu=", &gpu}};
 	enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 	for (; argc; argc--, argv++) {
@@ -160,6 +163,29 @@ struct ends {
 	struct rk_ring_rx rx;
 };
 
+/* With the slots in memory of a GPU, which is the consumer. */
+static int open_gpu_ends(struct ends *ends, struct rk_port *in)
+{
+	const struct rk_region_opts on_gpu = {.size = sizeof(on_gpu), .on_gpu = true};
+	const struct rk_region_opts on_host = {.size = sizeof(on_host), .cuda = true};
+	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
+	struct rk_ring_parts parts = {.size = sizeof(parts), .device = true, .slots_far = true};
+	struct rk_region *near, *host;
+	struct rk_ring ring, seen;
+
+	if (rk_region_open(&near, local * RK_SLOT_BYTES, &on_gpu) ||
+	    rk_region_open(&host, 2 * RK_PAGE_BYTES, &on_host))
+		return 1;
+	parts.slots = rk_region_info(near)->host_addr;
+	parts.credit = rk_region_take(host, sizeof(struct rk_ring_credit));
+	parts.sleep = rk_region_take(host, sizeof(struct rk_ring_sleep));
+	if (rk_ring_place(&ring, &parts, local, 0, "peer") || rk_port_lend(in, &ring, near) != 1)
+		return 1;
+	seen = ring;
+	seen.slots = (struct rk_slot *)(uintptr_t)rk_region_info(near)->gpu_addr;
+	return rk_ring_tx_open(&ends->tx, &ring) || rk_ring_rx_open(&ends->rx, &seen, &opts);
+}
+
 static int open_ends(struct ends *ends, struct rk_port *in)
 {
 	size_t bytes = rk_ring_bytes(local);
@@ -167,10 +193,12 @@ static int open_ends(struct ends *ends, struct rk_port *in)
 	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
 	struct rk_ring ring;
 
+	if (gpu)
+		return open_gpu_ends(ends, in);
 	if (!memory || rk_ring_format(&ring, memory, bytes, local, 0, "peer"))
 		return 1;
 	/* Where the port is `direct`, the peer writes this ring. */
-	if (rk_port_lend(in, &ring) < 0)
+	if (rk_port_lend(in, &ring, NULL) < 0)
 		return 1;
 	return rk_ring_tx_open(&ends->tx, &ring) || rk_ring_rx_open(&ends->rx, &ring, &opts);
 }
@@ -203,8 +231,10 @@ static int recv_all(struct rk_port *port)
 	struct ends ends;
 	int result = 0, got;
 
-	if (open_ends(&ends, port))
+	if (open_ends(&ends, port)) {
+		printf("ring: %s; %s\n", rk_errmsg(), rk_port_note(port));
 		return 1;
+	}
 	while (result >= 0 && now_ns() - open_ns < limit_ms * 1000000) {
 		result = rk_port_poll_in(port, &ends.tx, BATCH);
 		got = 0;

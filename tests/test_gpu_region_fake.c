@@ -4,7 +4,7 @@
  * says when it is absent or refuses, the self-test, and, by letting every call of a driver fail in
  * turn, that nothing is left behind on any way out.
  */
-#include "fake/fake.h"
+#include "fake_aid.h"
 #include "gpu_region_aid.h"
 #include "gpudirect/nvrtc.h"
 #include "gpudirect/rk_region_share.h"
@@ -15,9 +15,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct fake_cuda *fake;
-static struct fake_vulkan *vulkan;
 
 /* The stand-ins, in the state that a test begins with. */
 static int reset(void **unused)
@@ -297,8 +294,12 @@ static void what_can_be_exported_is_the_same_memory(void **unused)
 	rk_region_close(region);
 	opts.provider = "vulkan";
 	region = aid_open(4096, &opts);
-	assert_int_equal(rk_region_export(region), -EOPNOTSUPP);
-	expect_says(rk_errmsg(), "provider vulkan cannot be shared");
+	fd = rk_region_export(region);
+	assert_true(fd >= 0);
+	close(fd);
+	fake->fail_at = 2;
+	assert_int_equal(rk_region_export(region), -ENOMEM);
+	expect_says(rk_errmsg(), "vulkan: export");
 	rk_region_close(region);
 }
 
@@ -633,33 +634,6 @@ static void the_compiler_is_one_whose_code_the_driver_loads(void **unused)
 	expect_child(CHILD_COMPILER, getenv("LD_LIBRARY_PATH"), "12.8 libnvrtc.so.12");
 }
 
-/* Found beside the program: build/release/tests/.. -> build/fake. */
-static int run_again(char **arguments)
-{
-	char path[400], folder[512];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	if (length <= 0)
-		return 1;
-	path[length] = 0;
-	for (int i = 0; i < 3; i++)
-		*strrchr(path, '/') = 0;
-	snprintf(folder, sizeof(folder), "%s/fake", path);
-	setenv("LD_LIBRARY_PATH", folder, 1);
-	setenv("RK_TEST_AGAIN", "1", 1);
-	execv("/proc/self/exe", arguments);
-	return 1;
-}
-
-static void find_fakes(void)
-{
-	void *library = dlopen("libcuda.so.1", RTLD_NOW);
-
-	fake = library ? dlsym(library, "fake_cuda") : NULL;
-	library = dlopen("libvulkan.so.1", RTLD_NOW);
-	vulkan = library ? dlsym(library, "fake_vulkan") : NULL;
-}
-
 int main(int count, char **arguments)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, reset, settle)
@@ -685,15 +659,11 @@ int main(int count, char **arguments)
 		TEST(the_compiler_is_one_whose_code_the_driver_loads),
 	};
 
-	if (!getenv("RK_TEST_AGAIN"))
-		return run_again(arguments);
-	find_fakes();
+	fake_find(arguments);
 	if (count == 3 && !strcmp(arguments[1], "child"))
 		return run_child((enum child)atoi(arguments[2]));
-	if (!fake || !vulkan) {
-		puts("Bail out! no stand-ins for the drivers in build/fake");
-		return 1;
-	}
+	if (!fake || !vulkan)
+		return fake_missing();
 	alarm(300);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,7 +208,8 @@ static void test_hostile_completions(void **state)
 
 	(void)state;
 	memset(memory, 0, 65536);
-	*io = (struct rk_io){.sqes = SQES,
+	*io = (struct rk_io){.region = (uintptr_t)memory,
+			     .sqes = SQES,
 			     .sq_head = WORDS,
 			     .sq_tail = WORDS + 64,
 			     .sq_flags = WORDS + 128,

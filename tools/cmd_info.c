@@ -4,6 +4,7 @@
 #include "actors.h"
 #include "backends/cuda.h"
 #include "config.h"
+#include "gpudirect/gpu_order.h"
 #include "gpudirect/nvrtc.h"
 #include "ports/verbs_ways.h"
 #include "ring/rk_codec.h"
@@ -24,14 +25,19 @@
 #include <jansson.h>
 #endif
 
-enum { FACTS = 192, VALUE_BYTES = 160, REMEDY_BYTES = 400 };
+enum {
+	FACTS = 192,
+	VALUE_BYTES = 160,
+	REMEDY_BYTES = 400,
+	WORD_BYTES = 80,
+};
 
 /* Whether something is there, where that is the question. */
 enum fact_state { FACT_PLAIN, FACT_YES, FACT_NO };
 
 struct fact {
-	const char *group;
-	const char *name;
+	char group[WORD_BYTES];
+	char name[WORD_BYTES];
 	enum fact_state state;
 	char value[VALUE_BYTES];
 	char remedy[REMEDY_BYTES]; /* why not, and what to do; "" if there is nothing to do */
@@ -51,7 +57,9 @@ __attribute__((format(printf, 5, 6))) static struct fact *add(struct facts *fact
 	struct fact *fact = &facts->fact[facts->count < FACTS ? facts->count++ : FACTS - 1];
 	va_list args;
 
-	*fact = (struct fact){.group = group, .name = name, .state = state};
+	*fact = (struct fact){.state = state};
+	snprintf(fact->group, sizeof(fact->group), "%s", group);
+	snprintf(fact->name, sizeof(fact->name), "%s", name);
 	va_start(args, format);
 	vsnprintf(fact->value, sizeof(fact->value), format, args);
 	va_end(args);
@@ -227,20 +235,17 @@ static void add_uring(struct facts *facts)
 		       "%s", absent);
 }
 
-/* How RDMA devices come to know memory; rings of this version lie in host memory. */
+/* How each RDMA device comes to know memory. */
 static void add_rdma(struct facts *facts)
 {
+	char group[WORD_BYTES];
 	struct verbs_way way;
 
 	for (unsigned int i = 0; verbs_way_at(i, &way); i++) {
-		struct fact *fact = add(facts, "rdma", way.name, *way.absent ? FACT_NO : FACT_YES,
-					"%s", way.summary);
-
-		if (*way.absent)
-			advise(fact, "%s", way.absent);
-		else if (!way.used)
-			advise(fact, "this machine could; rings of version %s lie in host memory",
-			       rk_version());
+		snprintf(group, sizeof(group), "rdma%s%s", *way.device ? " " : "", way.device);
+		advise(add(facts, group, way.name, *way.absent ? FACT_NO : FACT_YES, "%s",
+			   way.summary),
+		       "%s", way.absent);
 	}
 }
 
@@ -260,6 +265,20 @@ static void add_kinds(struct facts *facts)
 
 /* --- GPUs --- */
 
+/* Can each RDMA device write into memory of the GPU? Tried, for no attribute tells. */
+static void add_trials(struct facts *facts, const char *group, const struct rk_region *near)
+{
+	struct verbs_way way;
+	char name[WORD_BYTES];
+
+	for (unsigned int i = 0; verbs_trial_at(i, near, &way); i++) {
+		snprintf(name, sizeof(name), "rdma_%s", way.device);
+		advise(add(facts, group, name, *way.absent ? FACT_NO : FACT_YES, "%s",
+			   way.summary),
+		       "%s", way.absent);
+	}
+}
+
 /* What only an open GPU tells: which memory the CPU reaches, and how near it is. */
 static void add_open_gpu(struct facts *facts, const char *group, int ordinal)
 {
@@ -275,6 +294,7 @@ static void add_open_gpu(struct facts *facts, const char *group, int ordinal)
 	advise(add(facts, group, "near_memory", near->on_gpu ? FACT_YES : FACT_NO, "%s",
 		   near->provider),
 	       "%s", near->note);
+	add_trials(facts, group, gpu->memory[CUDA_NEAR].region);
 	add(facts, group, "calibration", FACT_PLAIN,
 	    "%u multiprocessors to %u pages of it, cycles: least %u, median %u, most %u",
 	    gpu->calibration.sms, gpu->calibration.pages, gpu->calibration.least,
@@ -282,26 +302,38 @@ static void add_open_gpu(struct facts *facts, const char *group, int ordinal)
 	cuda_gpu_close(gpu);
 }
 
+/* What a NIC writes there: slots need no order, payloads that a message names do. */
+static void add_order(struct facts *facts, const char *group, const struct rk_cuda_gpu *gpu)
+{
+	static const char *const texts[] = {
+		[GPU_ORDER_OWN] = "of a NIC: ordered for its own kernels",
+		[GPU_ORDER_FLUSHED] = "of a NIC: unordered; the host flushes: rk_region_settle()",
+		[GPU_ORDER_NONE] = "of a NIC: unordered: slots only, no payloads by reference",
+	};
+
+	add(facts, group, "rdma_writes", FACT_PLAIN, "%s", texts[gpu_order_of(gpu)]);
+}
+
 static void add_gpu(struct facts *facts, int ordinal, bool open)
 {
-	static char group[CUDA_GPUS][16];
-	char name[64] = "unknown";
+	char group[WORD_BYTES], name[64] = "unknown";
 	struct rk_cuda_gpu gpu;
 
-	snprintf(group[ordinal], sizeof(group[ordinal]), "gpu%d", ordinal);
+	snprintf(group, sizeof(group), "gpu%d", ordinal);
 	if (rk_cuda_gpu_find(&gpu, ordinal)) {
-		advise(add(facts, group[ordinal], "name", FACT_NO, "%s", name), "%s", rk_errmsg());
+		advise(add(facts, group, "name", FACT_NO, "%s", name), "%s", rk_errmsg());
 		return;
 	}
 	gpu.cuda->device_name(name, sizeof(name), gpu.device);
-	add(facts, group[ordinal], "name", FACT_PLAIN, "%s", name);
-	add(facts, group[ordinal], "compute_capability", FACT_PLAIN, "%d.%d",
+	add(facts, group, "name", FACT_PLAIN, "%s", name);
+	add(facts, group, "compute_capability", FACT_PLAIN, "%d.%d",
 	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_COMPUTE_MAJOR),
 	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_COMPUTE_MINOR));
-	add(facts, group[ordinal], "multiprocessors", FACT_PLAIN, "%d",
+	add(facts, group, "multiprocessors", FACT_PLAIN, "%d",
 	    rk_cuda_gpu_attribute(&gpu, RK_CUDA_ATTR_MULTIPROCESSORS));
+	add_order(facts, group, &gpu);
 	if (open)
-		add_open_gpu(facts, group[ordinal], ordinal);
+		add_open_gpu(facts, group, ordinal);
 }
 
 static void add_gpus(struct facts *facts, bool open)
@@ -457,7 +489,7 @@ const struct tool_command cmd_info = {
 	.summary = "what this machine and build offer, and what to do about the rest",
 	.help = "info [gpu]\n"
 		"\n"
-		"  gpu   open each GPU too: which of its memory the CPU reaches, and how near that is\n"
-		"        to its multiprocessors, measured\n",
+		"  gpu   open each GPU too: which of its memory the CPU reaches, whether RDMA\n"
+		"        devices write it, and how near it is to its multiprocessors, measured\n",
 	.run = run,
 };

@@ -24,8 +24,9 @@ static json_t *port_json(const struct rk_port *port)
 	struct rk_port_stats stats;
 
 	rk_port_stats(port, &stats);
-	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:s}", "port", rk_port_uri(port), "messages",
-			 number(stats.messages), "bytes", number(stats.bytes), "ring_full",
+	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "port", rk_port_uri(port),
+			 "messages", number(stats.messages), "bytes", number(stats.bytes),
+			 "uncounted_slots", number(stats.uncounted_slots), "ring_full",
 			 number(stats.ring_full), "calls", number(stats.calls), "dropped",
 			 counters_json(&stats, report_port_drops), "note", rk_port_note(port));
 }

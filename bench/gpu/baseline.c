@@ -5,7 +5,6 @@
  * graph, streams that do not block, a driver that spins.
  */
 #include "gpu.h"
-#include "gpudirect/nvrtc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,105 +13,20 @@
 
 RK_SOURCE(baseline_text, "bench/gpu/baseline.cu");
 
-enum { LANES = 32, WORDS = 7, FLAG = 7, LINE = 64, WARM = 1000, LOG_BYTES = 500 };
+enum { LANES = 32, WORDS = 7, FLAG = 7, LINE = 64, WARM = 1000 };
 
 #define LEAVE UINT64_MAX
 
-/* --- The module --- */
-
-static int compile(const struct rk_nvrtc *nvrtc, const char *arch, void **image)
+int gpu_baseline_open(struct bench_module *baseline, int ordinal)
 {
-	const char *const options[] = {arch, "--std=c++17"};
-	struct rk_nvrtc_program *program = NULL;
-	char log[LOG_BYTES * 8] = "";
-	size_t bytes = 0;
-	int error = nvrtc->program_create(&program, baseline_text, "baseline.cu", 0, NULL, NULL);
-
-	if (error)
-		return rk_fail(EIO, "baseline.cu: NVRTC: %s", nvrtc->error_string(error));
-	error = nvrtc->compile(program, 2, options);
-	if (!error)
-		error = nvrtc->cubin_bytes(program, &bytes);
-	*image = error ? NULL : malloc(bytes);
-	if (!error)
-		error = *image ? nvrtc->cubin(program, *image) : RK_NVRTC_OUT_OF_MEMORY;
-	if (error && !nvrtc->log_bytes(program, &bytes) && bytes < sizeof(log))
-		nvrtc->log(program, log);
-	nvrtc->program_destroy(&program);
-	return error ? rk_fail(EINVAL, "baseline.cu: %s: %.*s", nvrtc->error_string(error),
-			       LOG_BYTES, log)
-		     : 0;
-}
-
-static int load(struct gpu_baseline *baseline)
-{
-	const struct rk_nvrtc *nvrtc;
-	void *image = NULL;
-	char arch[40];
-	int error, result = rk_nvrtc(&nvrtc);
-
-	if (result)
-		return result;
-	snprintf(arch, sizeof(arch), "--gpu-architecture=sm_%d%d",
-		 rk_cuda_gpu_attribute(&baseline->gpu, RK_CUDA_ATTR_COMPUTE_MAJOR),
-		 rk_cuda_gpu_attribute(&baseline->gpu, RK_CUDA_ATTR_COMPUTE_MINOR));
-	result = compile(nvrtc, arch, &image);
-	if (result) {
-		free(image);
-		return result;
-	}
-	error = baseline->gpu.cuda->module_load(&baseline->module, image, 0, NULL, NULL);
-	free(image);
-	if (!error)
-		error = baseline->gpu.cuda->stream_create(&baseline->stream,
-							  RK_CUDA_STREAM_NON_BLOCKING, 0);
-	return error ? rk_cuda_fail(baseline->gpu.cuda, error, "baseline.cu") : 0;
-}
-
-int gpu_baseline_open(struct gpu_baseline *baseline, int ordinal)
-{
-	int result;
-
-	*baseline = (struct gpu_baseline){.module = NULL};
-	result = rk_cuda_gpu_open(&baseline->gpu, ordinal);
-	if (result)
-		return result;
-	result = rk_cuda_enter(&baseline->gpu);
-	if (result) {
-		rk_cuda_gpu_close(&baseline->gpu);
-		return result;
-	}
-	result = load(baseline);
-	if (result)
-		gpu_baseline_close(baseline);
-	return result;
-}
-
-void gpu_baseline_close(struct gpu_baseline *baseline)
-{
-	const struct rk_cuda *cuda = baseline->gpu.cuda;
-
-	if (baseline->stream)
-		cuda->stream_destroy(baseline->stream);
-	if (baseline->module)
-		cuda->module_unload(baseline->module);
-	rk_cuda_leave(&baseline->gpu);
-	rk_cuda_gpu_close(&baseline->gpu);
-}
-
-int gpu_baseline_function(struct gpu_baseline *baseline, const char *name,
-			  struct rk_cuda_function **function)
-{
-	int error = baseline->gpu.cuda->module_function(function, baseline->module, name);
-
-	return error ? rk_cuda_fail(baseline->gpu.cuda, error, "baseline.cu: %s", name) : 0;
+	return bench_module_open(baseline, baseline_text, "baseline.cu", ordinal);
 }
 
 /* --- One trip of each kind --- */
 
 struct trip {
 	struct gpu_bench *bench;
-	struct gpu_baseline *baseline;
+	struct bench_module *baseline;
 	uint64_t *near; /* for the graph's input: of the GPU, where it can be mapped */
 	uint64_t near_gpu;
 	uint64_t *host; /* two lines of mapped host memory: request, answer */
@@ -229,7 +143,7 @@ static int report(struct trip *trip, const char *name, const char *bar, const st
 
 static int measure_launch(struct trip *trip, struct rk_hist *hist)
 {
-	int result = gpu_baseline_function(trip->baseline, "by_argument", &trip->function);
+	int result = bench_module_function(trip->baseline, "by_argument", &trip->function);
 
 	if (!result)
 		result = measure(trip, by_launch, trip->bench->options.trips / 10, hist);
@@ -260,7 +174,7 @@ static int make_graph(struct trip *trip)
 
 static int measure_graph(struct trip *trip, struct rk_hist *hist)
 {
-	int result = gpu_baseline_function(trip->baseline, "by_memory", &trip->function);
+	int result = bench_module_function(trip->baseline, "by_memory", &trip->function);
 
 	if (!result)
 		result = make_graph(trip);
@@ -276,7 +190,7 @@ static int measure_queue(struct trip *trip, struct rk_hist *hist)
 {
 	uint64_t request = trip->host_gpu, answer = trip->host_gpu + LINE;
 	void *arguments[] = {&request, &answer};
-	int result = gpu_baseline_function(trip->baseline, "by_queue", &trip->function), error;
+	int result = bench_module_function(trip->baseline, "by_queue", &trip->function), error;
 
 	if (result)
 		return result;
@@ -317,7 +231,7 @@ int gpu_row_baselines(struct gpu_bench *bench)
 	const struct rk_region_opts opts = {
 		.size = sizeof(opts), .cuda = true, .gpu = bench->options.gpu};
 	struct rk_region *region;
-	struct gpu_baseline baseline;
+	struct bench_module baseline;
 	struct trip trip = {.bench = bench, .baseline = &baseline};
 	int result = rk_region_open(&region, RK_PAGE_BYTES, &opts);
 
@@ -333,7 +247,7 @@ int gpu_row_baselines(struct gpu_bench *bench)
 		gpu_pin(bench);
 		result = measure_all(&trip);
 		gpu_unpin(bench);
-		gpu_baseline_close(&baseline);
+		bench_module_close(&baseline);
 	}
 	rk_region_close(region);
 	return result;

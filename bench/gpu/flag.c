@@ -10,7 +10,7 @@ enum { FLAG_CHUNKS = 300, FLAG_TRIPS = 500 };
 
 /* One side of the raw flag. */
 struct side {
-	struct gpu_baseline baseline;
+	struct bench_module baseline;
 	struct rk_cuda_function *function;
 	uint64_t flag;	/* memory of this GPU: what it polls */
 	uint64_t times; /* of each chunk, the first side's */
@@ -26,7 +26,7 @@ static int open_side(struct side *side, int ordinal)
 		return result;
 	side->open = true;
 	cuda = side->baseline.gpu.cuda;
-	result = gpu_baseline_function(&side->baseline, "bounce_flag", &side->function);
+	result = bench_module_function(&side->baseline, "bounce_flag", &side->function);
 	if (result)
 		return result;
 	error = cuda->mem_alloc(&side->flag, RK_PAGE_BYTES);
@@ -47,7 +47,7 @@ static void close_side(struct side *side)
 		side->baseline.gpu.cuda->mem_free(side->times);
 	if (side->flag)
 		side->baseline.gpu.cuda->mem_free(side->flag);
-	gpu_baseline_close(&side->baseline);
+	bench_module_close(&side->baseline);
 }
 
 static int join_sides(struct side *from, struct side *to)

@@ -10,6 +10,7 @@
 
 #include "actors.h"
 #include "bench/bench.h"
+#include "bench/gpu/module.h"
 #include "gpudirect/cuda.h"
 #include "gpudirect/rk_region.h"
 #include "rk_error.h"
@@ -139,18 +140,8 @@ uint64_t gpu_summed(const void *state); /* of gpu_sum */
 
 /* --- Baselines (baseline.c) --- */
 
-/* The module of baseline.cu on one GPU, and a stream. */
-struct gpu_baseline {
-	struct rk_cuda_gpu gpu;
-	struct rk_cuda_module *module;
-	struct rk_cuda_stream *stream;
-};
-
-/* 0; what rk_nvrtc() and CUDA refuse, said. The context is current between open and close. */
-int gpu_baseline_open(struct gpu_baseline *baseline, int ordinal);
-void gpu_baseline_close(struct gpu_baseline *baseline);
-int gpu_baseline_function(struct gpu_baseline *baseline, const char *name,
-			  struct rk_cuda_function **function);
+/* The module of baseline.cu: as bench_module_open(). */
+int gpu_baseline_open(struct bench_module *baseline, int ordinal);
 
 /* One way of a bare flag between two GPUs (flag.c). 0 or -errno, said. */
 int gpu_raw_flag(struct gpu_bench *bench, const int gpu[2], double *p50_ns);

@@ -125,7 +125,13 @@ struct cuda_gpu {
  */
 int cuda_gpu_open(struct cuda_gpu **gpu, const struct cuda_gpu_opts *opts);
 
-/* End the kernels (all actors have stopped, or are let go), free everything. */
+/*
+ * End the kernels: all actors have stopped, or are let go. The driver frees no memory that is
+ * registered with the GPU beside a kernel that runs. False when one does not end.
+ */
+bool cuda_gpu_halt(struct cuda_gpu *gpu);
+
+/* Free everything. */
 void cuda_gpu_close(struct cuda_gpu *gpu);
 
 /*
@@ -208,10 +214,10 @@ int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 /* Write what the host has to say to a seat. Callers take turns. */
 void cuda_seat_say(struct cuda_kernel *kernel, unsigned int index);
 
-/*
- * End all kernels, then free them: the driver frees no code beside a kernel that runs. True when all
- * have ended; otherwise nothing is freed.
- */
+/* End all kernels. True when all have ended. */
+bool cuda_kernels_end(struct cuda_gpu *gpu);
+
+/* End them, and free them if all have ended, for the driver frees no code beside one that runs. */
 bool cuda_kernels_close(struct cuda_gpu *gpu);
 
 /* The machine code of a module: in the library, or compiled for @type. 0 or -errno, said. */

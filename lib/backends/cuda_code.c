@@ -44,6 +44,7 @@ RK_SOURCE(text_wire, "kernels/mdp3_wire.h");
 RK_SOURCE(text_l2, "kernels/l2_forward.c");
 RK_SOURCE(text_l2_h, "kernels/l2_forward.h");
 RK_SOURCE(text_frame, "lib/rk_frame.h");
+RK_SOURCE(text_io, "lib/rk_io.h");
 RK_SOURCE(text_pattern, "lib/rk_pattern.h");
 RK_SOURCE(text_broadcast, "kernels/broadcast.c");
 RK_SOURCE(text_broadcast_h, "kernels/broadcast.h");
@@ -81,6 +82,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("rk_msg.h", text_msg)          \
 	X("rk_handler.h", text_handler)  \
 	X("rk_hlc.h", text_hlc)          \
+	X("rk_io.h", text_io)            \
 	X("ring/rk_slot.h", text_slot)   \
 	X("gpu_layout.h", text_layout)   \
 	X("gpu_lane.h", text_lane)       \

@@ -436,16 +436,28 @@ static void free_memory(struct cuda_gpu *gpu)
 	rk_region_close(gpu->memory[CUDA_NEAR].region);
 }
 
+static void end_watcher(struct cuda_gpu *gpu)
+{
+	if (!gpu->watching)
+		return;
+	pthread_mutex_lock(&gpu->mutex);
+	gpu->ending = true;
+	pthread_mutex_unlock(&gpu->mutex);
+	pthread_join(gpu->watcher, NULL);
+	gpu->watching = false;
+}
+
+bool cuda_gpu_halt(struct cuda_gpu *gpu)
+{
+	end_watcher(gpu);
+	return cuda_kernels_end(gpu);
+}
+
 void cuda_gpu_close(struct cuda_gpu *gpu)
 {
 	if (!gpu)
 		return;
-	if (gpu->watching) {
-		pthread_mutex_lock(&gpu->mutex);
-		gpu->ending = true;
-		pthread_mutex_unlock(&gpu->mutex);
-		pthread_join(gpu->watcher, NULL);
-	}
+	end_watcher(gpu);
 	/* What a kernel that does not end may still touch stays until the process ends. */
 	if (gpu->gpu.cuda && cuda_kernels_close(gpu)) {
 		free_memory(gpu);

@@ -489,18 +489,28 @@ int cuda_kernel_for(struct cuda_gpu *gpu, const struct rk_actor_type *type,
 	return open_kernel(gpu, shipped ? NULL : type, out);
 }
 
-bool cuda_kernels_close(struct cuda_gpu *gpu)
+bool cuda_kernels_end(struct cuda_gpu *gpu)
 {
-	struct cuda_kernel *kernel, *next;
 	bool ended = !rk_cuda_enter(&gpu->gpu);
 
 	if (!ended)
 		return false;
-	for (kernel = gpu->kernels; kernel; kernel = kernel->next)
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		if (kernel->seats)
 			tell_seats(kernel, true);
-	for (kernel = gpu->kernels; kernel; kernel = kernel->next)
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		ended &= !kernel->stream || await_end(kernel, END_NS);
+	rk_cuda_leave(&gpu->gpu);
+	return ended;
+}
+
+bool cuda_kernels_close(struct cuda_gpu *gpu)
+{
+	struct cuda_kernel *kernel, *next;
+	bool ended = cuda_kernels_end(gpu);
+
+	if (!ended || rk_cuda_enter(&gpu->gpu))
+		return false;
 	for (kernel = gpu->kernels; kernel && ended; kernel = next) {
 		next = kernel->next;
 		free_kernel(kernel);

@@ -80,6 +80,19 @@ void gpu_memory_free(struct gpu_memory *memory, const struct rk_cuda_gpu *gpu)
 	gpu->cuda->pages_release(memory->pages);
 }
 
+int gpu_memory_export(const struct rk_region *region)
+{
+	const struct rk_cuda *cuda = region->gpu.cuda;
+	const struct rk_region_info *info = &region->info;
+	int fd = -1;
+	int error = cuda->range_export(&fd, info->gpu_addr, info->bytes, RK_CUDA_RANGE_DMA_BUF_FD,
+				       0);
+
+	return error ? rk_cuda_fail(cuda, error, "%s: export %zu bytes", info->provider,
+				    info->bytes) :
+		       fd;
+}
+
 enum { PROOF_BYTES = 256 };
 
 /* Byte @i of the pattern for one direction at one place: no two alike, none zero. */

@@ -27,4 +27,7 @@ void gpu_memory_free(struct gpu_memory *memory, const struct rk_cuda_gpu *gpu);
  */
 int gpu_memory_prove(struct rk_region *region);
 
+/* CUDA's dma-buf of a region of its memory: a new descriptor, or -errno, said in rk_errmsg(). */
+int gpu_memory_export(const struct rk_region *region);
+
 #endif

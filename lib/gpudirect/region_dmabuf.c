@@ -27,31 +27,17 @@ static int probe(const struct rk_cuda_gpu *gpu)
 		       OLDEST_DRIVER % 1000 / 10);
 }
 
-static int export_memory(const struct rk_cuda *cuda, const struct gpu_memory *memory)
-{
-	int fd = -1;
-	int error =
-		cuda->range_export(&fd, memory->addr, memory->bytes, RK_CUDA_RANGE_DMA_BUF_FD, 0);
-
-	return error ? rk_cuda_fail(cuda, error, "dmabuf: export %zu bytes", memory->bytes) : fd;
-}
-
-static int export_dmabuf(const struct rk_region *region)
-{
-	return export_memory(region->gpu.cuda, region->own);
-}
-
 /* The mapping holds the dma-buf, and that the memory; so the descriptor can go at once. */
-static int map(struct rk_region *region, const struct gpu_memory *memory)
+static int map(struct rk_region *region)
 {
-	int fd = export_memory(region->gpu.cuda, memory), result = 0;
+	struct rk_region_info *info = &region->info;
+	int fd = gpu_memory_export(region), result = 0;
 
 	if (fd < 0)
 		return fd;
-	region->info.host_addr =
-		mmap(NULL, memory->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (region->info.host_addr == MAP_FAILED)
-		result = rk_fail(errno, "dmabuf: map %zu bytes: %m", memory->bytes);
+	info->host_addr = mmap(NULL, info->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (info->host_addr == MAP_FAILED)
+		result = rk_fail(errno, "dmabuf: map %zu bytes: %m", info->bytes);
 	close(fd);
 	return result;
 }
@@ -77,14 +63,14 @@ static int open_dmabuf(struct rk_region *region, size_t bytes, const struct rk_r
 	result = gpu_memory_alloc(memory, &region->gpu, bytes);
 	if (result)
 		goto err_own;
-	result = map(region, memory);
-	if (result)
-		goto err_memory;
 	region->own = memory;
 	region->info.bytes = memory->bytes;
 	region->info.page_bytes = memory->page_bytes;
-	region->info.locked = true;
 	region->info.gpu_addr = memory->addr;
+	result = map(region);
+	if (result)
+		goto err_memory;
+	region->info.locked = true;
 	region->info.on_gpu = true;
 	region->info.write_combined = true; /* cached on coherent systems, where a flush costs little */
 	madvise(region->info.host_addr, region->info.bytes, MADV_DONTFORK);
@@ -105,5 +91,5 @@ const struct rk_region_ops region_dmabuf_ops = {
 	.probe = probe,
 	.open = open_dmabuf,
 	.close = close_dmabuf,
-	.export = export_dmabuf,
+	.export = gpu_memory_export,
 };

@@ -150,5 +150,5 @@ const struct rk_region_ops region_vulkan_ops = {
 	.probe = probe,
 	.open = open_shared,
 	.close = close_shared,
-	.export = region_no_export,
+	.export = gpu_memory_export, /* the driver may refuse: it is not of its own allocating */
 };

@@ -7,7 +7,9 @@
  * the region or dies, every access by others raises SIGBUS; so link the two ends by a doorbell
  * (rk_doorbell.h) and stop when told.
  *
- * Memory of a GPU by `kmod` or `dmabuf` is exported likewise, for drivers to import.
+ * Memory of a GPU is exported likewise, for drivers to import: port verbs does, so that a NIC
+ * writes slots there. Slots validate themselves. Who lets a NIC write other things into such a
+ * region, and names them in a message, calls rk_region_settle() in between.
  */
 #ifndef RK_REGION_SHARE_H
 #define RK_REGION_SHARE_H
@@ -18,13 +20,27 @@ RK_BEGIN_DECLS
 
 /**
  * rk_region_export() - a descriptor of a region for others
- * @region: open, of provider `kmod` or `dmabuf`
+ * @region: open, of provider `kmod`, or on a GPU and not `pinned`
  *
  * Context: any thread; sleeps.
  * Owner: the caller closes the descriptor; send it by SCM_RIGHTS.
- * Return: the descriptor; -EOPNOTSUPP for another provider; -EMFILE; said in rk_errmsg().
+ * Return: the descriptor; -EOPNOTSUPP for another provider; -EMFILE; what CUDA says where it
+ * exports no such memory; said in rk_errmsg().
  */
 RK_API int rk_region_export(const struct rk_region *region);
+
+/**
+ * rk_region_settle() - let a GPU see what a NIC has written into its memory
+ * @region: that was written
+ *
+ * Between the NIC's completion and the message that names what it wrote. Of GPUs that order such
+ * writes by themselves (`ringkernel info`: rdma_writes) nothing is asked, nor where the memory is
+ * the host's.
+ *
+ * Context: any thread of the host; some microseconds where the driver is called.
+ * Return: 0; -EOPNOTSUPP where neither the GPU orders nor the host can; -EIO; said in rk_errmsg().
+ */
+RK_API int rk_region_settle(const struct rk_region *region);
 
 /**
  * rk_region_import() - map a region of another process

@@ -47,14 +47,14 @@ enum {
 
 /**
  * struct rk_io_ring - the host's side
- * @array: offset of the indirection of submissions, 0: the kernel needs none
+ * @device: memory of the GPU, with struct rk_io for the handler there, the slots and free places
  * @stopping: the waker shall end
  */
 struct rk_io_ring {
 	struct rk_region *region;
+	struct rk_region *device;
 	struct rk_io *io;
 	int fd;
-	uint32_t array;
 	struct rk_doorbells *bells;
 	struct rk_ringer ringer;
 	pthread_t waker;
@@ -184,7 +184,7 @@ static int start_waker(struct rk_io_ring *ring)
 	int error;
 
 	/* No error: without the module the waker looks by itself. */
-	if (rk_doorbells_open(&ring->bells, 1))
+	if (ring->device || rk_doorbells_open(&ring->bells, 1))
 		ring->bells = NULL;
 	else if (!rk_ringer_init(&ring->ringer, ring->bells, 0, 0))
 		ring->io->ringer = (uintptr_t)ring->ringer.word;
@@ -197,19 +197,56 @@ static int start_waker(struct rk_io_ring *ring)
 
 /* --- Opening and closing --- */
 
+static void free_all_places(struct rk_io *io)
+{
+	for (uint32_t i = 0; i < io->slots; i++)
+		*rk_io_free_place(io, i) = i;
+	io->free_tail = io->slots;
+}
+
+/* The same for a handler on the GPU, in its memory, which is written here and never read. */
+static int fill_device(struct rk_io_ring *ring, const struct rk_io_ring_opts *opts)
+{
+	const struct rk_region_opts on_gpu = {
+		.size = sizeof(on_gpu), .on_gpu = true, .gpu = opts->gpu};
+	size_t bytes = sizeof(struct rk_io) +
+		       (size_t)opts->slots * (sizeof(struct rk_io_slot) + sizeof(uint32_t));
+	struct rk_io *io = calloc(1, bytes);
+	int result;
+
+	if (!io)
+		return rk_fail(ENOMEM, "io_uring: no memory");
+	result = rk_region_open(&ring->device, bytes, &on_gpu);
+	if (!result) {
+		*io = *ring->io;
+		io->region = rk_region_info(ring->region)->gpu_addr;
+		io->slot_table = sizeof(*io);
+		io->free_places = io->slot_table + (uint64_t)io->slots * sizeof(struct rk_io_slot);
+		free_all_places(io);
+		memcpy(rk_region_info(ring->device)->host_addr, io, bytes);
+		/* Whoever tells the handler of it does so by a ring, whose stores come after these. */
+		__sync_synchronize();
+	}
+	free(io);
+	return result;
+}
+
 static int fill(struct rk_io_ring *ring, const int *fds, uint32_t count,
 		const struct rk_io_ring_opts *opts)
 {
 	struct layout at = lay_out(opts->slots, opts->buffers_bytes);
+	const struct rk_region_opts region = {
+		.size = sizeof(region), .cuda = opts->on_gpu, .gpu = opts->gpu};
 	uint8_t *memory;
 	struct rk_io *io;
 	int result;
 
-	result = rk_region_open(&ring->region, at.bytes, NULL);
+	result = rk_region_open(&ring->region, at.bytes, &region);
 	if (result)
 		return result;
 	memory = rk_region_take(ring->region, at.bytes);
 	io = ring->io = (struct rk_io *)memory;
+	io->region = (uintptr_t)memory;
 	result = set_up(ring, memory, &at, opts);
 	if (result)
 		return result;
@@ -222,11 +259,10 @@ static int fill(struct rk_io_ring *ring, const int *fds, uint32_t count,
 	io->buffers_bytes = opts->buffers_bytes;
 	io->slots = opts->slots;
 	io->files = count;
-	for (uint32_t i = 0; i < opts->slots; i++)
-		*rk_io_free_place(io, i) = i;
-	io->free_tail = opts->slots;
+	free_all_places(io);
 	io->magic = RK_IO_MAGIC;
-	return start_waker(ring);
+	result = opts->on_gpu ? fill_device(ring, opts) : 0;
+	return result ? result : start_waker(ring);
 }
 
 int rk_io_ring_open(struct rk_io_ring **out, const int *fds, uint32_t count,
@@ -266,6 +302,11 @@ int rk_io_ring_open(struct rk_io_ring **out, const int *fds, uint32_t count,
 struct rk_io *rk_io_ring_io(const struct rk_io_ring *ring)
 {
 	return ring->io;
+}
+
+uint64_t rk_io_ring_gpu_io(const struct rk_io_ring *ring)
+{
+	return ring->device ? rk_region_info(ring->device)->gpu_addr : 0;
 }
 
 const struct rk_region_info *rk_io_ring_region(const struct rk_io_ring *ring)
@@ -327,6 +368,7 @@ int rk_io_ring_close(struct rk_io_ring *ring)
 	rk_doorbells_close(ring->bells);
 	if (quiet)
 		rk_region_close(ring->region);
+	rk_region_close(ring->device);
 	free(ring);
 	return quiet ? 0
 		     : rk_fail(ETIMEDOUT,

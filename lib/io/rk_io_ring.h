@@ -6,7 +6,7 @@
  * A thread of the kernel (SQPOLL) carries the operations out and sleeps after a while without any.
  * The handler then needs someone who makes the one system call that wakes it: a small thread of
  * ours. It sleeps at a doorbell where the module is loaded and permitted, and looks every
- * RK_IO_NAP_US elsewhere.
+ * RK_IO_NAP_US elsewhere, and for a handler on a GPU, which would pay a look across the bus for it.
  */
 #ifndef RK_IO_RING_H
 #define RK_IO_RING_H
@@ -26,6 +26,9 @@
  * @idle_ms: the kernel's thread sleeps after so long without work; 0: 100
  * @on_cpu: pin the kernel's thread to @cpu
  * @cpu: if @on_cpu
+ * @on_gpu: for a handler on @gpu: the region is registered with it, and what the kernel does not look
+ *	at lies in its memory
+ * @gpu: if @on_gpu
  */
 struct rk_io_ring_opts {
 	size_t size;
@@ -34,6 +37,8 @@ struct rk_io_ring_opts {
 	uint32_t idle_ms;
 	bool on_cpu;
 	uint32_t cpu;
+	bool on_gpu;
+	int gpu;
 };
 
 struct rk_io_ring;
@@ -50,7 +55,8 @@ RK_BEGIN_DECLS
  * Context: any thread; sleeps.
  * Owner: rk_io_ring_close() frees @ring; the kernel keeps its own references to @fds.
  * Return: 0; -EINVAL for slots or a count that cannot be; -EOPNOTSUPP when this kernel has no such
- * rings (Linux 6.5) or no right to them; -ENOMEM; said in rk_errmsg().
+ * rings (Linux 6.5) or no right to them; -ENOMEM; with on_gpu what rk_region_open() returns for memory
+ * of a GPU; said in rk_errmsg().
  */
 RK_API int rk_io_ring_open(struct rk_io_ring **ring, const int *fds, uint32_t count,
 			   const struct rk_io_ring_opts *opts);
@@ -60,9 +66,18 @@ RK_API int rk_io_ring_open(struct rk_io_ring **ring, const int *fds, uint32_t co
  * @ring: open
  *
  * Context: any thread.
- * Return: begins the region; a device sees it where it has mapped that.
+ * Return: for a handler on a CPU; with on_gpu it is for looking at the queues only.
  */
 RK_API struct rk_io *rk_io_ring_io(const struct rk_io_ring *ring);
+
+/**
+ * rk_io_ring_gpu_io() - what a handler on a GPU works on
+ * @ring: open
+ *
+ * Context: any thread.
+ * Return: device address of struct rk_io; 0 without on_gpu.
+ */
+RK_API uint64_t rk_io_ring_gpu_io(const struct rk_io_ring *ring);
 
 /**
  * rk_io_ring_region() - where it lies, to be registered with a device

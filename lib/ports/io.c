@@ -4,7 +4,8 @@
  *
  * Its first message, RK_MSG_IO_OPEN, tells the actor of the ring. From then on the actor submits,
  * and this port brings the completions: on the cpu backend, whose actors look at nothing but their
- * inboxes. It ends when the actor has called rk_io_finish().
+ * inboxes. An actor on a GPU (option gpu) takes them by itself. It ends when the actor has called
+ * rk_io_finish().
  */
 #include "io/rk_io_ring.h"
 #include "ports/file.h"
@@ -21,8 +22,8 @@
 struct io_in {
 	struct rk_port port;
 	struct rk_io_ring *ring;
-	uint64_t slots, buffers_bytes, idle_ms, cpu;
-	bool direct, write, on_cpu, held, over;
+	uint64_t slots, buffers_bytes, idle_ms, cpu, gpu;
+	bool direct, write, on_cpu, on_gpu, held, over;
 	int fd;
 	struct rk_msg message;
 };
@@ -54,6 +55,12 @@ static int set_cpu(struct rk_port *port, const char *value)
 	return port_parse_count("cpu", value, 0, 65535, &io_of(port)->cpu);
 }
 
+static int set_gpu(struct rk_port *port, const char *value)
+{
+	io_of(port)->on_gpu = true;
+	return port_parse_count("gpu", value, 0, 15, &io_of(port)->gpu);
+}
+
 static int set_direct(struct rk_port *port, const char *value)
 {
 	(void)value;
@@ -71,6 +78,7 @@ static int set_write(struct rk_port *port, const char *value)
 static const struct port_option options[] = {
 	{"qd", false, set_depth},   {"buffers", false, set_buffers}, {"idle", false, set_idle},
 	{"write", true, set_write}, {"cpu", false, set_cpu},	     {"direct", true, set_direct},
+	{"gpu", false, set_gpu},
 	{NULL, false, NULL},
 };
 
@@ -110,7 +118,9 @@ static int io_open(struct rk_port *port, const char *what)
 				       .buffers_bytes = in->buffers_bytes,
 				       .idle_ms = (uint32_t)in->idle_ms,
 				       .on_cpu = in->on_cpu,
-				       .cpu = (uint32_t)in->cpu};
+				       .cpu = (uint32_t)in->cpu,
+				       .on_gpu = in->on_gpu,
+				       .gpu = (int)in->gpu};
 	struct rk_io_open about = {0};
 	struct rk_io *io;
 	int result;
@@ -122,7 +132,7 @@ static int io_open(struct rk_port *port, const char *what)
 	if (result)
 		return result;
 	io = rk_io_ring_io(in->ring);
-	about.io = (uintptr_t)io;
+	about.io = in->on_gpu ? rk_io_ring_gpu_io(in->ring) : (uintptr_t)io;
 	about.buffers_bytes = io->buffers_bytes;
 	about.slots = io->slots;
 	about.files = io->files;
@@ -149,7 +159,7 @@ static int io_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget)
 	/* Before the completions are looked for: then none comes later. */
 	finished = rk_io_ring_finished(in->ring);
 	while (moved < (int)budget &&
-	       (in->held || rk_io_reap(rk_io_ring_io(in->ring), &in->message))) {
+	       (in->held || (!in->on_gpu && rk_io_reap(rk_io_ring_io(in->ring), &in->message)))) {
 		in->held = rk_ring_send(tx, &in->message) <= 0;
 		if (in->held) {
 			port_count(&port->stats.ring_full, !tx->closed);
@@ -173,6 +183,14 @@ static uint64_t io_due_ns(const struct rk_port *port)
 	return in->over || in->held ? 0 : clock_ns(CLOCK_MONOTONIC) + RK_IO_NAP_US * 1000ULL;
 }
 
+static uint64_t io_gpu_io(const struct rk_port *port, int *gpu)
+{
+	const struct io_in *in = (const struct io_in *)port;
+
+	*gpu = (int)in->gpu;
+	return in->on_gpu ? rk_io_ring_gpu_io(in->ring) : 0;
+}
+
 /* Only now is the actor gone for sure, and nobody reads the buffers any more. */
 static int io_close(struct rk_port *port)
 {
@@ -193,6 +211,7 @@ static const struct port_ops io_in = {
 	.flush = port_no_flush,
 	.fd = port_no_fd,
 	.due_ns = io_due_ns,
+	.gpu_io = io_gpu_io,
 	.close = io_close,
 };
 
@@ -202,6 +221,7 @@ static const struct port_ops io_in = {
 	"idle=MS            the kernel's thread sleeps after so long (default 100)\n"    \
 	"cpu=N              where the kernel's thread runs\n"                            \
 	"write              the actor may write the file too\n"                          \
+	"gpu=N              for an actor on that GPU\n"                                  \
 	"direct             past the page cache (O_DIRECT)"
 
 const struct port_kind port_io = {

@@ -181,9 +181,17 @@ int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_direction 
 	return make(port, ops, uri, what, feed);
 }
 
-int rk_port_lend(struct rk_port *port, const struct rk_ring *ring)
+int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu)
 {
-	return port->ops->lend ? port->ops->lend(port, ring) : 0;
+	if (!port->ops->gpu_io)
+		return 0;
+	*gpu_io = port->ops->gpu_io(port, gpu);
+	return 1;
+}
+
+int rk_port_lend(struct rk_port *port, const struct rk_ring *ring, const struct rk_region *region)
+{
+	return port->ops->lend ? port->ops->lend(port, ring, region) : 0;
 }
 
 void rk_port_take_back(struct rk_port *port, struct rk_ring_tx *tx)

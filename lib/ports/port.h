@@ -6,6 +6,7 @@
 #ifndef PORT_H
 #define PORT_H
 
+#include "gpudirect/rk_region.h"
 #include "ports/frame.h"
 #include "ports/rk_port.h"
 #include "clock.h"
@@ -16,7 +17,7 @@
 enum {
 	PORT_MAX_FEEDS = 16,
 	PORT_BATCH = 64, /* datagrams that go through together */
-	PORT_NOTE_BYTES = 256,
+	PORT_NOTE_BYTES = 512,
 	/* In front of a datagram's bytes: header, time, struct rk_packet. */
 	PORT_HEAD_BYTES = RK_MSG_HEADER_BYTES + 8 + sizeof(struct rk_packet),
 	PORT_MAX_BYTES = RK_MSG_MAX_SLOTS * RK_CELL_BYTES - PORT_HEAD_BYTES,
@@ -58,19 +59,23 @@ struct port_option {
  * @flush: rk_port_flush()
  * @fd: rk_port_fd()
  * @due_ns: rk_port_due_ns()
+ * @gpu_io: device address of the ring for an actor's own I/O on GPU @gpu; 0: it is for no GPU's; NULL:
+ *        the kind has no such ring
  * @close: releases everything but the structure, also after a failed open; returns rk_port_close()
  */
 struct port_ops {
 	size_t bytes;
 	const struct port_option *options;
 	int (*open)(struct rk_port *port, const char *what);
-	int (*lend)(struct rk_port *port, const struct rk_ring *ring);
+	int (*lend)(struct rk_port *port, const struct rk_ring *ring,
+		    const struct rk_region *region);
 	void (*take_back)(struct rk_port *port, struct rk_ring_tx *tx);
 	int (*poll_in)(struct rk_port *port, struct rk_ring_tx *tx, uint32_t budget);
 	int (*write)(struct rk_port *port, const struct rk_msg *msg);
 	int (*flush)(struct rk_port *port);
 	int (*fd)(const struct rk_port *port);
 	uint64_t (*due_ns)(const struct rk_port *port);
+	uint64_t (*gpu_io)(const struct rk_port *port, int *gpu);
 	int (*close)(struct rk_port *port);
 };
 

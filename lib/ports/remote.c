@@ -96,8 +96,19 @@ void remote_note(struct remote_end *end, struct rk_port *port)
 {
 	if (!end->why_new)
 		return;
-	memcpy(port->note, end->why, sizeof(port->note));
+	snprintf(port->note, sizeof(port->note), "%s%s%s", end->memory,
+		 *end->memory && *end->why ? "; " : "", end->why);
 	end->why_new = false;
+}
+
+int remote_hear(const struct remote_transport *transport, struct remote_conn *conn)
+{
+	int result = transport->progress(conn);
+
+	/* A broken connection may have brought a last word before. */
+	if (conn->heard_bytes)
+		return 1;
+	return result;
 }
 
 static uint64_t beat_of(const struct remote_end *end)
@@ -119,7 +130,7 @@ void remote_joined(struct remote_end *end, struct remote_conn *conn,
 	end->line_sent_ns = 0;
 	end->transport->aim_line(conn, &peer->line);
 	if (end->peers++) {
-		char last[PORT_NOTE_BYTES];
+		char last[REMOTE_WHY_BYTES];
 
 		memcpy(last, end->why, sizeof(last));
 		remote_say(end, "connected %" PRIu64 " times; before: %.180s", end->peers, last);
@@ -187,7 +198,7 @@ uint64_t remote_keep(struct remote_end *end)
 int remote_check_alone(struct remote_end *end)
 {
 	uint64_t alone_ns = end->alone_since_ns ? now_ns() - end->alone_since_ns : 0;
-	char last[PORT_NOTE_BYTES];
+	char last[REMOTE_WHY_BYTES];
 
 	if (end->dead || !end->retry_ms || alone_ns < end->retry_ms * REMOTE_MS)
 		return end->dead;
@@ -213,14 +224,12 @@ const struct port_kind *remote_kind_load(struct remote_kind *kind)
 	pthread_mutex_lock(&mutex);
 	if (!kind->kind.in) {
 		kind->in = remote_in_ops;
-		kind->in.open = kind->in_open;
 		kind->out = remote_out_ops;
-		kind->out.open = kind->out_open;
 		kind->kind.in = &kind->in;
 		kind->kind.out = &kind->out;
 	}
 	kind->kind.about.absent = NULL;
-	if (kind->ready()) {
+	if (kind->transport->ready()) {
 		snprintf(kind->absent, sizeof(kind->absent), "%s", rk_errmsg());
 		kind->kind.about.absent = kind->absent;
 	}

@@ -30,6 +30,7 @@ enum {
 	REMOTE_VERSION = 1,
 	REMOTE_NAME_BYTES = 64,
 	REMOTE_TEXT_BYTES = 192,
+	REMOTE_WHY_BYTES = 240, /* two of them make a note */
 	REMOTE_MAX_TIMEOUT_MS = 3600000,
 	REMOTE_MIN_TIMEOUT_MS = 20,
 	REMOTE_MAX_SLOTS_LOG2 = 24, /* of a ring: 1 GiB of slots */
@@ -101,6 +102,18 @@ enum { REMOTE_RUN_BYTES = 120 * RK_SLOT_BYTES, REMOTE_MAX_RUNS = 16 };
 struct remote_conn;
 struct remote_listener;
 
+/* Memory of ours that a peer is to write. */
+struct remote_memory {
+	void *addr; /* as this process sees it */
+	uint64_t bytes;
+	const struct rk_region *region; /* where it lies; NULL: in host memory */
+};
+
+static inline bool remote_is_on_gpu(const struct remote_memory *memory)
+{
+	return memory->region && rk_region_info(memory->region)->on_gpu;
+}
+
 /**
  * struct remote_transport - one way to reach another host; nothing in it waits
  * @name: of the kind of port
@@ -110,17 +123,19 @@ struct remote_listener;
  * @accept: the next connection: 1; 0 none now; -errno the listener is dead
  * @unlisten: close the listener; its connections are closed already
  * @listen_fd: readable when @accept should be called; -1 none
+ * @reach: can peers that come in there write @memory? 0, and in @how by what, if that is news; or
+ *	-errno and why not
  * @connect: begin to connect; 0 or -errno
  * @up: go on connecting: 1 connected; 0 not yet; -errno failed or gone, with a text
  * @tell: send a hello, once; 0 or -errno
- * @hear: the peer's hello: its bytes; 0 not yet; -errno
  * @offer_slots: the ring's slots, for the peer to write; sets @window
  * @offer_line: @line, for the peer to write; sets @window
  * @aim: from now on slots come from @slots and go to @to; 0 or -errno
  * @aim_line: lines go to @to
  * @put: send slots; @position is the ring's behind them. Returns runs taken, or -errno
  * @put_line: send a line: 1; 0 no room now; -errno
- * @progress: move what can be moved, and raise conn->completed; 0, or -errno the connection is gone
+ * @progress: move what can be moved, raise conn->completed and set conn->heard_bytes; 0, or -errno
+ *	the connection is gone
  * @close: whatever was begun; waits a little for what was sent. Frees it
  */
 struct remote_transport {
@@ -131,11 +146,12 @@ struct remote_transport {
 	int (*accept)(struct remote_listener *listener, struct remote_conn **out);
 	void (*unlisten)(struct remote_listener *listener);
 	int (*listen_fd)(const struct remote_listener *listener);
+	int (*reach)(struct remote_listener *listener, const struct remote_memory *memory,
+		     char how[REMOTE_TEXT_BYTES]);
 	int (*connect)(struct remote_conn **out, const struct sockaddr_in *address);
 	int (*up)(struct remote_conn *conn);
 	int (*tell)(struct remote_conn *conn, const struct remote_hello *hello);
-	int (*hear)(struct remote_conn *conn, void *hello, size_t room);
-	int (*offer_slots)(struct remote_conn *conn, struct rk_slot *slots, uint64_t bytes,
+	int (*offer_slots)(struct remote_conn *conn, const struct remote_memory *memory,
 			   struct remote_window *window);
 	int (*offer_line)(struct remote_conn *conn, struct remote_line *line,
 			  struct remote_window *window);
@@ -152,6 +168,8 @@ struct remote_transport {
 struct remote_conn {
 	uint64_t completed; /* position up to which the staging ring was read for good */
 	uint64_t capacity;  /* slots of the ring, for how often a completion is asked for */
+	const void *heard;  /* the peer's hello, once there are */
+	size_t heard_bytes;
 };
 
 /**
@@ -174,6 +192,7 @@ struct remote_conn {
  * @peers: connections there were
  * @dead: -errno once the port is dead
  * @stopping: being closed
+ * @memory: what the ring's memory is, and why it is no nearer to its consumer; for people
  * @why: what happened last, for people
  * @why_new: the port's note is to be written again
  */
@@ -200,11 +219,12 @@ struct remote_end {
 	uint64_t peers;
 	int dead;
 	bool stopping;
-	char why[PORT_NOTE_BYTES];
+	char memory[REMOTE_WHY_BYTES];
+	char why[REMOTE_WHY_BYTES];
 	bool why_new;
 };
 
-/* --- hello.c --- */
+/* --- remote_hello.c --- */
 
 /* A hello of @kind with what every one has. */
 void remote_hello_init(struct remote_hello *hello, enum remote_hello_kind kind);
@@ -239,8 +259,12 @@ uint64_t remote_id(void);
 void remote_say(struct remote_end *end, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Copy the last thing said into the port's note. The port's thread, mutex held. */
+/* Copy what is to be said into the port's note. The port's thread, mutex held. */
 void remote_note(struct remote_end *end, struct rk_port *port);
+
+/* The peer's hello: 1 it is there, in conn->heard; 0 not yet; -errno, with a text, it never will.
+ */
+int remote_hear(const struct remote_transport *transport, struct remote_conn *conn);
 
 /* The connection is greeted: lines go both ways from now on. Mutex held. */
 void remote_joined(struct remote_end *end, struct remote_conn *conn,
@@ -296,26 +320,25 @@ int remote_door_enter(struct remote_door **door, struct remote_guest *guest);
 /* Nobody calls @guest any more when this returns; the last one closes the door. */
 void remote_door_leave(struct remote_door *door, struct remote_guest *guest);
 
-/* --- remote_in.c, remote_out.c: a kind's operations, made by each transport --- */
+/* remote_transport.reach() of who comes in there. */
+int remote_door_reach(struct remote_door *door, const struct remote_memory *memory,
+		      char how[REMOTE_TEXT_BYTES]);
 
-int remote_in_open(struct rk_port *port, const char *what,
-		   const struct remote_transport *transport);
-int remote_out_open(struct rk_port *port, const char *what,
-		    const struct remote_transport *transport);
+/* --- A kind of port made of a transport --- */
+
 extern const struct port_ops remote_in_ops, remote_out_ops;
 
 /**
- * struct remote_kind - a kind of port made of a transport
- * @kind: what is filled in
- * @in_open: remote_in_open() of the transport
- * @out_open: remote_out_open() of it
- * @ready: of the transport
+ * struct remote_kind - what a transport's file fills in, and what becomes of it
+ * @kind: its table row; a transport says @kind.about
+ * @transport: moves its messages
+ * @in: the operations of remote_in.c; each port finds its kind by them
+ * @out: those of remote_out.c
+ * @absent: why it is absent, when it is
  */
 struct remote_kind {
 	struct port_kind kind;
-	int (*in_open)(struct rk_port *port, const char *what);
-	int (*out_open)(struct rk_port *port, const char *what);
-	int (*ready)(void);
+	const struct remote_transport *transport;
 	struct port_ops in, out;
 	char absent[REMOTE_TEXT_BYTES];
 };
@@ -331,7 +354,7 @@ const struct port_kind *remote_kind_load(struct remote_kind *kind);
 	"slots=N        in: of the ring, a power of two (default 4096)\n"                     \
 	"nap=US         in: look at least so often when idle; 0 always (default 50)\n"        \
 	"stay           in: when a producer is done, wait for the next\n"                     \
-	"direct         in: the peer writes the consumer's own ring; messages are not counted\n" \
+	"direct         in: the peer writes the consumer's own ring, on a GPU too\n"          \
 	"linger=MS      out: at close, wait so long for the peer to take the rest\n"          \
 	"               (default 5000)"
 

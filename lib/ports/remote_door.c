@@ -65,12 +65,11 @@ static int no_such_name(const struct remote_door *door, const char *name)
 }
 
 /* A hello is there: give the connection to the guest that is asked for, or refuse it. */
-static void answer(struct remote_door *door, struct remote_conn *conn, const uint8_t *data,
-		   size_t bytes)
+static void answer(struct remote_door *door, struct remote_conn *conn)
 {
 	struct remote_guest *guest = door->guests;
 	struct remote_hello ask;
-	int result = remote_hello_check(data, bytes, false, &ask);
+	int result = remote_hello_check(conn->heard, conn->heard_bytes, false, &ask);
 
 	while (!result && guest && strcmp(guest->end->name, ask.name))
 		guest = guest->next;
@@ -83,15 +82,14 @@ static void answer(struct remote_door *door, struct remote_conn *conn, const uin
 /* Returns true while it still waits. */
 static bool hear(struct remote_door *door, struct waiting *waiting)
 {
-	uint8_t data[sizeof(struct remote_hello) + 1];
 	int heard = door->transport->up(waiting->conn);
 
 	if (heard >= 0)
-		heard = door->transport->hear(waiting->conn, data, sizeof(data));
+		heard = remote_hear(door->transport, waiting->conn);
 	if (!heard && now_ns() < waiting->until_ns)
 		return true;
 	if (heard > 0)
-		answer(door, waiting->conn, data, (size_t)heard);
+		answer(door, waiting->conn);
 	else
 		door->transport->close(waiting->conn);
 	waiting->conn = NULL;
@@ -259,4 +257,15 @@ void remote_door_leave(struct remote_door *door, struct remote_guest *guest)
 		close_door(door);
 	}
 	pthread_mutex_unlock(&doors_mutex);
+}
+
+int remote_door_reach(struct remote_door *door, const struct remote_memory *memory,
+		      char how[REMOTE_TEXT_BYTES])
+{
+	int result;
+
+	pthread_mutex_lock(&door->mutex);
+	result = door->transport->reach(door->listener, memory, how);
+	pthread_mutex_unlock(&door->mutex);
+	return result;
 }

@@ -4,8 +4,8 @@
  *
  * The peer writes into the ring; the port's thread takes messages out and sends credit back, every
  * 1/8 ring or when idle. A producer that comes back goes on in its ring; a new one gets a ring of
- * its own, which is read when the old one is empty. With `direct` the consumer's own ring is lent
- * instead, and nothing is copied here: remote_lent.c.
+ * its own, which is read when the old one is empty; the keeper sees to both: remote_in_meet.c. With
+ * `direct` the consumer's own ring is lent instead, and nothing is copied here: remote_lent.c.
  */
 #include "ports/remote_in.h"
 
@@ -78,153 +78,16 @@ static const struct port_option options[] = {
 	{"stay", true, set_stay},     {NULL, false, NULL},
 };
 
-/* --- The keeper: a producer asks --- */
-
-static void free_inlet(struct inlet *inlet)
-{
-	if (inlet)
-		rk_region_close(inlet->region);
-	free(inlet);
-}
-
-static int make_inlet(struct inlet **out, uint64_t session, uint64_t slots, const char *name)
-{
-	const struct rk_region_opts region_opts = {.size = sizeof(region_opts), .provider = "host"};
-	/* A device writes there: it gains nothing from a line touched. */
-	const struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = true};
-	struct inlet *inlet = calloc(1, sizeof(*inlet));
-	size_t bytes = rk_ring_bytes(slots);
-	int result;
-
-	if (!inlet)
-		return rk_fail(ENOMEM, "no memory for a ring");
-	inlet->session = session;
-	inlet->id = remote_id();
-	result = rk_region_open(&inlet->region, bytes, &region_opts);
-	if (!result)
-		result = rk_ring_format(&inlet->ring, rk_region_info(inlet->region)->host_addr,
-					bytes, slots, 0, name);
-	if (!result)
-		result = rk_ring_rx_open(&inlet->rx, &inlet->ring, &opts);
-	if (result)
-		free_inlet(inlet);
-	else
-		*out = inlet;
-	return result;
-}
-
-/* May this producer have the ring now? 0, or -EBUSY and a text for it. Mutex held. */
-static int admit(struct remote_in *in, const struct remote_hello *ask)
-{
-	bool same = in->bound && in->bound->session == ask->session;
-
-	if (in->end.dead || in->end.stopping)
-		return rk_fail(EBUSY, "its port is closed");
-	if (in->direct && !in->lent)
-		return rk_fail(EBUSY, "nobody has linked its port yet");
-	if (in->end.conn && !same)
-		return rk_fail(EBUSY, "another producer is connected");
-	if (in->next && !same)
-		return rk_fail(EBUSY, "what the last producer sent is still being read");
-	return 0;
-}
-
-int remote_in_welcome(struct remote_in *in, struct remote_conn *conn, struct inlet *inlet,
-		      const struct remote_hello *ask)
-{
-	const struct remote_transport *transport = in->end.transport;
-	struct remote_hello hello;
-	int result;
-
-	remote_hello_init(&hello, REMOTE_WELCOME);
-	hello.session = ask->session;
-	hello.ring = inlet->id;
-	hello.consumed = remote_in_consumed(inlet);
-	hello.capacity_log2 = inlet->ring.capacity_log2;
-	hello.timeout_ms = (uint32_t)in->end.timeout_ms;
-	memcpy(hello.name, in->end.name, sizeof(hello.name));
-	result = transport->offer_slots(conn, inlet->ring.slots,
-					(uint64_t)RK_SLOT_BYTES << inlet->ring.capacity_log2,
-					&hello.slots);
-	if (!result)
-		result = transport->offer_line(conn, in->end.inbox, &hello.line);
-	if (!result)
-		result = transport->tell(conn, &hello);
-	if (result)
-		return result;
-	in->bound = inlet;
-	in->credit_sent = in->end.outbox.consumed = hello.consumed;
-	in->end.outbox.closed = 0;
-	remote_joined(&in->end, conn, ask);
-	return 0;
-}
-
-/* The last connection is nobody's any more: after this, nothing writes into the rings. */
-static void hang_up(struct remote_in *in)
-{
-	if (in->end.conn) {
-		rk_fail(ECONNRESET, "the producer connected again");
-		remote_parted(&in->end);
-	}
-	remote_sweep(&in->end);
-}
-
-static int meet(struct remote_guest *guest, struct remote_conn *conn,
-		const struct remote_hello *ask)
-{
-	struct remote_in *in =
-		(struct remote_in *)((char *)guest - offsetof(struct remote_in, guest));
-	struct inlet *inlet = NULL;
-	int result;
-
-	pthread_mutex_lock(&in->end.mutex);
-	result = admit(in, ask);
-	if (result)
-		goto out;
-	hang_up(in);
-	if (in->lent) {
-		result = remote_lent_meet(in, conn, ask);
-		goto out;
-	}
-	if (in->bound && in->bound->session == ask->session && in->bound->id == ask->ring) {
-		result = remote_in_welcome(in, conn, in->bound, ask);
-		goto out;
-	}
-	result = make_inlet(&inlet, ask->session, in->slots, in->port.uri);
-	if (!result)
-		result = remote_in_welcome(in, conn, inlet, ask);
-	if (result) {
-		free_inlet(inlet);
-		goto out;
-	}
-	/* One that was offered and not known to its producer was never written to. */
-	free_inlet(in->next);
-	in->next = inlet;
-out:
-	pthread_mutex_unlock(&in->end.mutex);
-	return result;
-}
-
-static uint64_t keep(struct remote_guest *guest)
-{
-	struct remote_in *in =
-		(struct remote_in *)((char *)guest - offsetof(struct remote_in, guest));
-	struct remote_end *end = &in->end;
-	uint64_t due_ns = UINT64_MAX;
-
-	pthread_mutex_lock(&end->mutex);
-	remote_sweep(end);
-	free_inlet(in->old);
-	in->old = NULL;
-	if (end->conn)
-		due_ns = remote_keep(end);
-	if (!end->conn)
-		remote_check_alone(end);
-	pthread_mutex_unlock(&end->mutex);
-	return due_ns;
-}
-
 /* --- The port's thread --- */
+
+uint64_t remote_in_release(struct remote_in *in, const struct inlet *inlet)
+{
+	uint64_t consumed = remote_in_consumed(inlet);
+
+	if (in->lent)
+		remote_lent_count(in, consumed);
+	return consumed;
+}
 
 /* Tell the peer what was consumed, when that is worth a line. Mutex held. */
 static void give_credit(struct remote_in *in)
@@ -236,10 +99,15 @@ static void give_credit(struct remote_in *in)
 
 	if (closed)
 		rk_ring_rx_credit(&inlet->rx);
-	consumed = remote_in_consumed(inlet);
+	consumed = remote_in_release(in, inlet);
 	fresh = consumed - in->credit_sent;
 	if (!fresh && closed == end->outbox.closed)
 		return;
+	/* Something came since the last look: do not read the clock, it may be a system call. */
+	if (fresh < inlet->rx.credit_due && !closed && consumed != in->consumed_seen) {
+		in->consumed_seen = consumed;
+		return;
+	}
 	now = now_ns();
 	if (fresh < inlet->rx.credit_due && !closed && now - end->line_sent_ns < IDLE_CREDIT_NS)
 		return;
@@ -451,8 +319,10 @@ static uint64_t in_due_ns(const struct rk_port *port)
 
 /* --- Opening and closing --- */
 
-int remote_in_open(struct rk_port *port, const char *what, const struct remote_transport *transport)
+static int in_open(struct rk_port *port, const char *what)
 {
+	const struct remote_kind *kind =
+		(const void *)((const char *)port->ops - offsetof(struct remote_kind, in));
 	struct remote_in *in = in_of(port);
 	int result = port_parse_feeds("address", what, &in->end.hosts);
 
@@ -463,9 +333,9 @@ int remote_in_open(struct rk_port *port, const char *what, const struct remote_t
 				 "direct,stay: a ring that its producer closed stays closed: "
 				 "leave one of them out");
 	if (!result)
-		result = transport->ready();
+		result = kind->transport->ready();
 	if (!result)
-		result = remote_make(&in->end, transport);
+		result = remote_make(&in->end, kind->transport);
 	if (result)
 		return result;
 	in->slots = in->slots ? in->slots : DEFAULT_SLOTS;
@@ -473,7 +343,8 @@ int remote_in_open(struct rk_port *port, const char *what, const struct remote_t
 	in->cells = calloc(REMOTE_IN_CELLS, RK_CELL_BYTES);
 	if (!in->cells)
 		return rk_fail(ENOMEM, "no memory");
-	in->guest = (struct remote_guest){.end = &in->end, .meet = meet, .keep = keep};
+	in->guest = (struct remote_guest){
+		.end = &in->end, .meet = remote_in_meet, .keep = remote_in_keep};
 	return remote_door_enter(&in->door, &in->guest);
 }
 
@@ -508,7 +379,7 @@ void remote_in_leave(struct remote_in *in)
 		rk_ring_refuse(&in->inlet->rx, RK_CLOSE_STOPPED);
 	if (in->inlet && in->bound == in->inlet) {
 		rk_ring_rx_credit(&in->inlet->rx);
-		end->outbox.consumed = remote_in_consumed(in->inlet);
+		end->outbox.consumed = remote_in_release(in, in->inlet);
 		end->outbox.closed = in->inlet->rx.closed;
 	} else {
 		end->outbox.closed = RK_CLOSE_STOPPED;
@@ -529,9 +400,9 @@ static int in_close(struct rk_port *port)
 		remote_in_leave(in);
 		remote_sweep(&in->end);
 	}
-	free_inlet(in->old);
-	free_inlet(in->next);
-	free_inlet(in->inlet);
+	remote_in_free(in->old);
+	remote_in_free(in->next);
+	remote_in_free(in->inlet);
 	remote_unmake(&in->end);
 	free(in->cells);
 	return 0;
@@ -540,6 +411,7 @@ static int in_close(struct rk_port *port)
 const struct port_ops remote_in_ops = {
 	.bytes = sizeof(struct remote_in),
 	.options = options,
+	.open = in_open,
 	.lend = remote_lent_lend,
 	.take_back = remote_lent_take_back,
 	.poll_in = in_poll,

@@ -2,42 +2,18 @@
 /*
  * The producer's end of a ring across hosts.
  *
- * The port's thread writes messages into the staging ring and puts its slots; the keeper connects.
- * When the peer offers a ring that is not the one known, the keeper makes a staging ring for it and
- * the port's thread moves over; what the old ring held unconfirmed is counted, never sent twice.
+ * The port's thread writes messages into the staging ring and puts its slots; the keeper connects
+ * (remote_out_keep.c). When the peer offers a ring that is not the one known, the keeper makes a
+ * staging ring for it and the port's thread moves over; what the old ring held unconfirmed is
+ * counted, never sent twice.
  */
-#include "ports/remote_stage.h"
+#include "ports/remote_out.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_LINGER_MS = 5000, GATHER = 32, RETRY_MS = 100, PAUSE_NS = 200000 };
-
-/**
- * struct remote_out - an output
- * @stage: where the port's thread writes; NULL before the first peer
- * @next: made by the keeper for a new ring, to be moved to; guarded by the mutex
- * @old: moved away from, for the keeper to free; guarded by the mutex
- * @gathered: messages written and not put yet
- */
-struct remote_out {
-	struct rk_port port;
-	struct remote_end end;
-	struct remote_stage *stage;
-	struct remote_stage *next;
-	struct remote_stage *old;
-	uint32_t gathered;
-	uint64_t session;
-	uint64_t linger_ms;
-	bool linger_given;
-	bool started;
-	bool draining;
-	bool lost;	   /* what was unconfirmed when the port died is counted */
-	unsigned int host; /* of @end.hosts, to be asked */
-	pthread_t keeper;
-};
+enum { DEFAULT_LINGER_MS = 5000, GATHER = 32 };
 
 static struct remote_out *out_of(struct rk_port *port)
 {
@@ -78,7 +54,7 @@ static const struct port_option options[] = {
 static void lose(struct remote_out *out, struct remote_stage *stage)
 {
 	uint64_t consumed = __atomic_load_n(&out->end.inbox->consumed, __ATOMIC_RELAXED), lost;
-	char last[PORT_NOTE_BYTES];
+	char last[REMOTE_WHY_BYTES];
 
 	/* Relaxed: nothing is written where it frees room. */
 	if (!out->next && consumed - stage->credit <= stage->reached - stage->credit)
@@ -104,200 +80,6 @@ static void move_over(struct remote_out *out)
 	out->next = NULL;
 	out->gathered = 0;
 	pthread_cond_signal(&out->end.changed);
-}
-
-/* --- The keeper: connecting --- */
-
-/* Say hello as soon as @conn is up: 1 said; 0 not yet; -errno. */
-static int greet(struct remote_out *out, struct remote_conn *conn, struct remote_hello *ask)
-{
-	const struct remote_transport *transport = out->end.transport;
-	int result = transport->up(conn);
-
-	if (result <= 0)
-		return result;
-	result = transport->offer_line(conn, out->end.inbox, &ask->line);
-	if (!result)
-		result = transport->tell(conn, ask);
-	return result ? result : 1;
-}
-
-/* False when it is time to give up. */
-static bool pause_until(struct remote_out *out, uint64_t until_ns)
-{
-	uint64_t now = now_ns();
-	bool go_on;
-
-	pthread_mutex_lock(&out->end.mutex);
-	if (!out->end.stopping)
-		remote_wait(&out->end, now + PAUSE_NS);
-	go_on = !out->end.stopping && now < until_ns;
-	pthread_mutex_unlock(&out->end.mutex);
-	return go_on;
-}
-
-/* Greet and wait for the answer. Mutex not held. 0 or -errno. */
-static int converse(struct remote_out *out, struct remote_conn *conn, struct remote_hello *ask,
-		    struct remote_hello *welcome)
-{
-	uint64_t until_ns = now_ns() + 2 * out->end.timeout_ms * REMOTE_MS;
-	uint8_t answer[sizeof(*welcome) + 1];
-	int told = 0, heard = 0;
-
-	while (!heard) {
-		if (!told) {
-			told = greet(out, conn, ask);
-			heard = told < 0 ? told : 0;
-		} else {
-			/* In this order: an answer may be there from one that has left since. */
-			heard = out->end.transport->hear(conn, answer, sizeof(answer));
-			if (!heard && out->end.transport->up(conn) < 0)
-				heard = -ENOTCONN;
-		}
-		if (!heard && !pause_until(out, until_ns))
-			return rk_fail(ETIMEDOUT, "%s within %" PRIu64 " ms",
-				       told ? "connected, and no answer" : "no connection",
-				       2 * out->end.timeout_ms);
-	}
-	return heard < 0 ? heard : remote_hello_check(answer, (size_t)heard, true, welcome);
-}
-
-/* Agree on the positions and begin to send. Mutex held. */
-static int join(struct remote_out *out, struct remote_conn *conn, struct remote_stage *stage,
-		const struct remote_hello *welcome)
-{
-	int result = 0;
-
-	if (stage == out->stage)
-		result = remote_stage_resume(stage, welcome);
-	if (result)
-		return result;
-	conn->completed = welcome->consumed;
-	conn->capacity = 1ULL << stage->ring.capacity_log2;
-	result = out->end.transport->aim(conn, stage->ring.slots, &welcome->slots);
-	if (result)
-		return result;
-	if (stage != out->stage)
-		out->next = stage;
-	remote_joined(&out->end, conn, welcome);
-	return 0;
-}
-
-static void fill_ask(struct remote_out *out, struct remote_hello *ask)
-{
-	remote_hello_init(ask, REMOTE_ASK);
-	ask->session = out->session;
-	ask->timeout_ms = (uint32_t)out->end.timeout_ms;
-	memcpy(ask->name, out->end.name, sizeof(ask->name));
-	pthread_mutex_lock(&out->end.mutex);
-	/* What the last peer wrote there must not be taken for the next one's. */
-	__atomic_store_n(&out->end.inbox->closed, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&out->end.inbox->consumed, out->stage ? out->stage->credit : 0,
-			 __ATOMIC_RELAXED);
-	ask->ring = out->stage ? out->stage->id : 0;
-	pthread_mutex_unlock(&out->end.mutex);
-}
-
-/* One attempt at one host. Mutex not held. */
-static int attempt(struct remote_out *out)
-{
-	struct sockaddr_in address = remote_address(out->end.hosts.at[out->host]);
-	struct remote_hello ask, welcome;
-	struct remote_conn *conn = NULL;
-	struct remote_stage *stage = NULL;
-	int result;
-
-	fill_ask(out, &ask);
-	result = out->end.transport->connect(&conn, &address);
-	if (!result)
-		result = converse(out, conn, &ask, &welcome);
-	if (!result && welcome.session != out->session)
-		result = rk_fail(EPROTO, "hello: an answer to another session");
-	if (!result && welcome.ring != ask.ring)
-		result = remote_stage_make(&stage, &welcome, out->port.uri);
-	if (!result) {
-		pthread_mutex_lock(&out->end.mutex);
-		if (stage) /* nothing has been put there yet, so nothing can be consumed */
-			__atomic_store_n(&out->end.inbox->consumed, welcome.consumed,
-					 __ATOMIC_RELAXED);
-		result = join(out, conn, stage ? stage : out->stage, &welcome);
-		pthread_mutex_unlock(&out->end.mutex);
-	}
-	if (result) {
-		remote_stage_free(stage);
-		if (conn)
-			out->end.transport->close(conn);
-	}
-	return result;
-}
-
-/* The next host, unless the one that has our ring may yet come back. Mutex held. */
-static void try_next(struct remote_out *out)
-{
-	struct remote_end *end = &out->end;
-
-	if (!out->stage || now_ns() - end->alone_since_ns > end->timeout_ms * REMOTE_MS)
-		out->host = (out->host + 1) % end->hosts.count;
-}
-
-static void connect_again(struct remote_out *out)
-{
-	struct remote_end *end = &out->end;
-	int result;
-
-	pthread_mutex_unlock(&end->mutex);
-	result = attempt(out);
-	pthread_mutex_lock(&end->mutex);
-	if (!result)
-		return;
-	remote_say(end, "%.200s", rk_errmsg());
-	try_next(out);
-	if (!end->stopping)
-		remote_wait(end, now_ns() + RETRY_MS * REMOTE_MS);
-}
-
-/*
- * The connection is gone: did its consumer say before that it takes nothing more? The port's thread
- * may have had nothing to send meanwhile. Mutex held.
- */
-static void heed_last_word(struct remote_out *out)
-{
-	/* Relaxed: the reason publishes nothing but itself. */
-	uint64_t closed = __atomic_load_n(&out->end.inbox->closed, __ATOMIC_RELAXED);
-
-	if (!closed || closed == RK_CLOSE_DONE || out->end.dead)
-		return;
-	remote_say(&out->end, "the peer takes nothing more, reason %" PRIu64, closed);
-	out->end.dead = -EPIPE;
-}
-
-static void *keep(void *argument)
-{
-	struct remote_out *out = argument;
-	struct remote_end *end = &out->end;
-
-	pthread_mutex_lock(&end->mutex);
-	while (!end->stopping && !end->dead) {
-		remote_sweep(end);
-		remote_stage_free(out->old);
-		out->old = NULL;
-		if (end->conn) {
-			uint64_t due_ns = remote_keep(end);
-
-			if (end->conn && !end->stopping)
-				remote_wait(end, due_ns);
-			continue;
-		}
-		heed_last_word(out);
-		/* A ring prepared for a peer that is gone, and never moved to. */
-		remote_sweep(end);
-		remote_stage_free(out->next);
-		out->next = NULL;
-		if (!remote_check_alone(end))
-			connect_again(out);
-	}
-	pthread_mutex_unlock(&end->mutex);
-	return NULL;
 }
 
 /* --- The port's thread --- */
@@ -469,22 +251,23 @@ static int out_flush(struct rk_port *port)
 
 /* --- Opening and closing --- */
 
-int remote_out_open(struct rk_port *port, const char *what,
-		    const struct remote_transport *transport)
+static int out_open(struct rk_port *port, const char *what)
 {
+	const struct remote_kind *kind =
+		(const void *)((const char *)port->ops - offsetof(struct remote_kind, out));
 	struct remote_out *out = out_of(port);
 	int result = port_parse_feeds("address", what, &out->end.hosts);
 
 	if (!result)
-		result = transport->ready();
+		result = kind->transport->ready();
 	if (!result)
-		result = remote_make(&out->end, transport);
+		result = remote_make(&out->end, kind->transport);
 	if (result)
 		return result;
 	out->session = remote_id();
 	out->linger_ms = out->linger_given ? out->linger_ms : DEFAULT_LINGER_MS;
 	out->end.alone_since_ns = now_ns();
-	result = pthread_create(&out->keeper, NULL, keep, out);
+	result = pthread_create(&out->keeper, NULL, remote_out_keep, out);
 	if (result)
 		return rk_fail(result, "a thread for its connection: %s", strerror(result));
 	out->started = true;
@@ -555,6 +338,7 @@ static int out_close(struct rk_port *port)
 const struct port_ops remote_out_ops = {
 	.bytes = sizeof(struct remote_out),
 	.options = options,
+	.open = out_open,
 	.poll_in = port_no_poll_in,
 	.write = out_write,
 	.flush = out_flush,

@@ -28,6 +28,7 @@
 #define RK_PORT_H
 
 #include "rk_base.h"
+#include "gpudirect/rk_region.h"
 #include "ring/rk_ring.h"
 
 enum rk_port_direction {
@@ -41,6 +42,8 @@ enum rk_port_direction {
  * @bytes: of payload moved
  * @ring_full: times an input found its ring full and held back
  * @calls: system calls made to move messages; 0 for files
+ * @uncounted_slots: of messages that a peer wrote into memory of a GPU, which are not in
+ *	@messages: to tell them apart takes a read across the bus each
  * @dropped_foreign: not UDP over IPv4, a fragment, or for none of the feeds
  * @dropped_malformed: headers that contradict each other
  * @dropped_truncated: cut short in the capture or by the receive buffer
@@ -58,6 +61,7 @@ struct rk_port_stats {
 	uint64_t bytes;
 	uint64_t ring_full;
 	uint64_t calls;
+	uint64_t uncounted_slots;
 	uint64_t dropped_foreign;
 	uint64_t dropped_malformed;
 	uint64_t dropped_truncated;
@@ -114,19 +118,34 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
 			uint16_t feed);
 
 /**
+ * rk_port_own_io() - whether the port is a ring for an actor's own I/O (rk_io.h), and whose
+ * @port: an input
+ * @gpu_io: out: device address of struct rk_io; 0: the ring is for actors on CPUs
+ * @gpu: out: ordinal of the GPU whose actor it is for
+ *
+ * Context: any thread.
+ * Return: 1 with @gpu_io and @gpu; 0 it is no such port.
+ */
+RK_API int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu);
+
+/**
  * rk_port_lend() - let the outside write a ring itself
  * @port: an input, before its first poll
  * @ring: that rk_port_poll_in() would fill; new, and without a producer that sends. Its consumer's
  *	end must not touch slots (struct rk_ring_rx_opts), nor sleep without a nap
+ * @region: where its slots lie, if in one that GPUs reach; else NULL
  *
- * Where it is taken, rk_port_poll_in() moves no messages, and counts none: it carries credit back,
- * and is called as before. Control messages of the outside are then in the ring, too.
+ * Where it is taken, rk_port_poll_in() moves no messages: it carries credit back, and is called as
+ * before. It counts them once the consumer is done with them; on a GPU it counts slots alone.
+ * Control messages of the outside are then in the ring, too. Where a device cannot write them the
+ * port's note says why.
  *
- * Context: one thread; never sleeps.
- * Owner: the ring stays the caller's and must outlive @port.
+ * Context: one thread; sleeps, where memory of a GPU is registered with a device.
+ * Owner: ring and region stay the caller's and must outlive @port.
  * Return: 1 taken; 0 the port fills it by itself, as most do; -ENOMEM, said in rk_errmsg().
  */
-RK_API int rk_port_lend(struct rk_port *port, const struct rk_ring *ring);
+RK_API int rk_port_lend(struct rk_port *port, const struct rk_ring *ring,
+			const struct rk_region *region);
 
 /**
  * rk_port_take_back() - end what rk_port_lend() began

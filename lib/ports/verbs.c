@@ -129,7 +129,7 @@ static void complete(struct verbs_conn *conn, const struct ibv_wc *wc)
 	if (wc->status) {
 		verbs_gone(conn, "%s", conn->lib->ibv_wc_status_str(wc->status));
 	} else if (wc->opcode == IBV_WC_RECV) {
-		conn->heard_bytes = wc->byte_len;
+		conn->conn.heard_bytes = wc->byte_len;
 	} else {
 		const struct verbs_signal *signal =
 			&conn->signals[conn->signal_tail++ % VERBS_DEPTH];
@@ -155,47 +155,34 @@ int verbs_progress(struct remote_conn *remote)
 	return conn->state == VERBS_GONE ? verbs_gone(conn, "%s", "") : 0;
 }
 
-static int hear(struct remote_conn *remote, void *hello, size_t room_bytes)
-{
-	struct verbs_conn *conn = conn_of(remote);
-	size_t bytes;
-
-	/* A broken connection may have brought a last word before. */
-	if (verbs_progress(remote) && !conn->heard_bytes)
-		return -ENOTCONN;
-	bytes = conn->heard_bytes < room_bytes ? conn->heard_bytes : room_bytes;
-	memcpy(hello, conn->buffers->heard, bytes);
-	return (int)bytes;
-}
-
 /* --- Memory --- */
 
-static int offer(struct verbs_conn *conn, struct ibv_mr **mr, void *addr, uint64_t bytes,
-		 struct remote_window *window)
+static int offer(struct verbs_conn *conn, const struct remote_memory *memory,
+		 struct verbs_memory *registered, struct remote_window *window)
 {
-	*mr = conn->lib->ibv_reg_mr(conn->pd, addr, bytes,
-				    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-	if (!*mr)
-		return rk_fail(errno, "ibv_reg_mr of %llu bytes: %s: see `ulimit -l`",
-			       (unsigned long long)bytes, strerror(errno));
-	*window = (struct remote_window){(uintptr_t)addr, bytes, (*mr)->rkey};
-	return 0;
+	int result = verbs_register(conn->lib, conn->pd, memory, registered);
+
+	if (!result)
+		*window = (struct remote_window){registered->addr, memory->bytes,
+						 registered->mr->rkey};
+	return result;
 }
 
-static int offer_slots(struct remote_conn *remote, struct rk_slot *slots, uint64_t bytes,
+static int offer_slots(struct remote_conn *remote, const struct remote_memory *memory,
 		       struct remote_window *window)
 {
 	struct verbs_conn *conn = conn_of(remote);
 
-	return offer(conn, &conn->slots_mr, slots, bytes, window);
+	return offer(conn, memory, &conn->slots, window);
 }
 
 static int offer_line(struct remote_conn *remote, struct remote_line *line,
 		      struct remote_window *window)
 {
+	const struct remote_memory memory = {.addr = line, .bytes = sizeof(*line)};
 	struct verbs_conn *conn = conn_of(remote);
 
-	return offer(conn, &conn->line_mr, line, sizeof(*line), window);
+	return offer(conn, &memory, &conn->line, window);
 }
 
 static int aim(struct remote_conn *remote, struct rk_slot *slots, const struct remote_window *to)
@@ -232,10 +219,10 @@ static const struct remote_transport transport = {
 	.accept = verbs_accept,
 	.unlisten = verbs_unlisten,
 	.listen_fd = verbs_listen_fd,
+	.reach = verbs_reach,
 	.connect = verbs_connect,
 	.up = verbs_up,
 	.tell = tell,
-	.hear = hear,
 	.offer_slots = offer_slots,
 	.offer_line = offer_line,
 	.aim = aim,
@@ -246,23 +233,11 @@ static const struct remote_transport transport = {
 	.close = verbs_close,
 };
 
-static int verbs_in_open(struct rk_port *port, const char *what)
-{
-	return remote_in_open(port, what, &transport);
-}
-
-static int verbs_out_open(struct rk_port *port, const char *what)
-{
-	return remote_out_open(port, what, &transport);
-}
-
 static struct remote_kind kind = {
 	.kind.about = {"verbs",
 		       "in: a ring that a remote host writes by RDMA; out: writes such a ring",
 		       REMOTE_OPTIONS, NULL},
-	.in_open = verbs_in_open,
-	.out_open = verbs_out_open,
-	.ready = ready,
+	.transport = &transport,
 };
 
 static const struct port_kind *load(void)

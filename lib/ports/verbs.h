@@ -13,7 +13,7 @@
 #define VERBS_H
 
 #include "ports/remote.h"
-#include "ports/verbs_lib.h"
+#include "ports/verbs_memory.h"
 
 #if RK_HAVE_VERBS
 
@@ -39,7 +39,8 @@ struct verbs_conn {
 	struct rdma_cm_id *id;
 	struct ibv_pd *pd;
 	struct ibv_cq *cq;
-	struct ibv_mr *hello_mr, *slots_mr, *line_mr, *stage_mr;
+	struct ibv_mr *hello_mr, *stage_mr;
+	struct verbs_memory slots, line;
 	enum verbs_state state;
 	char gone[REMOTE_TEXT_BYTES]; /* why, in VERBS_GONE */
 	uint32_t inline_bytes;
@@ -55,7 +56,6 @@ struct verbs_conn {
 	struct verbs_signal signals[VERBS_DEPTH];
 	uint32_t signal_head, signal_tail;
 
-	uint32_t heard_bytes;
 	/* Registered, and touched by the device. */
 	struct verbs_buffers {
 		struct remote_hello told;
@@ -76,6 +76,8 @@ int verbs_listen(struct remote_listener **out, const struct sockaddr_in *address
 int verbs_accept(struct remote_listener *listener, struct remote_conn **out);
 void verbs_unlisten(struct remote_listener *listener);
 int verbs_listen_fd(const struct remote_listener *listener);
+int verbs_reach(struct remote_listener *listener, const struct remote_memory *memory,
+		char how[REMOTE_TEXT_BYTES]);
 int verbs_connect(struct remote_conn **out, const struct sockaddr_in *address);
 int verbs_up(struct remote_conn *conn);
 void verbs_close(struct remote_conn *conn);

@@ -61,6 +61,7 @@ static int make(struct verbs_conn **out, const struct verbs_lib *lib)
 		return result;
 	}
 	memset(conn->buffers, 0, RK_PAGE_BYTES);
+	conn->conn.heard = conn->buffers->heard;
 	*out = conn;
 	return 0;
 }
@@ -219,7 +220,7 @@ void verbs_close(struct remote_conn *remote)
 {
 	struct verbs_conn *conn = conn_of(remote);
 	const struct verbs_lib *lib = conn->lib;
-	struct ibv_mr *const mrs[] = {conn->hello_mr, conn->slots_mr, conn->line_mr,
+	struct ibv_mr *const mrs[] = {conn->hello_mr, conn->slots.mr, conn->line.mr,
 				      conn->stage_mr};
 
 	settle(conn);
@@ -329,6 +330,27 @@ void verbs_unlisten(struct remote_listener *remote)
 int verbs_listen_fd(const struct remote_listener *listener)
 {
 	return ((const struct verbs_listener *)listener)->channel->fd;
+}
+
+int verbs_reach(struct remote_listener *remote, const struct remote_memory *memory,
+		char how[REMOTE_TEXT_BYTES])
+{
+	const struct verbs_listener *listener = (const struct verbs_listener *)remote;
+	const struct verbs_lib *lib = listener->lib;
+	struct ibv_device **devices;
+	int count = 0, result = 0;
+
+	if (!remote_is_on_gpu(memory))
+		return 0;
+	if (listener->id->verbs)
+		return verbs_try(lib, listener->id->verbs->device, memory, how);
+	/* Peers may come in by any of them. */
+	devices = lib->ibv_get_device_list(&count);
+	for (int i = 0; devices && i < count && !result; i++)
+		result = verbs_try(lib, devices[i], memory, how);
+	if (devices)
+		lib->ibv_free_device_list(devices);
+	return result;
 }
 
 #endif

@@ -569,6 +569,52 @@ static void test_heads_travel_alone(void **unused)
 	assert_int_equal(stats.oerrors, 0);
 }
 
+/* Nothing comes back: the mbuf is free as soon as the ring has its head, and stays when it has not. */
+static void test_heads_without_a_way_back(void **unused)
+{
+	struct rk_dpdk_queue_opts opts = {
+		.size = sizeof(opts), .to_actor = &to.tx, .heads = true};
+	struct rk_dpdk_stats stats;
+	uint32_t given = 0;
+
+	(void)unused;
+	aid_ring_open(&to, 64);
+	aid_ring_open(&from, 64);
+	assert_int_equal(rk_dpdk_queue_open(&queue, "q", &opts), 0);
+	for (uint32_t round = 0; round < 20; round++) {
+		struct rte_mbuf *mbufs[48];
+		uint16_t taken;
+
+		for (uint32_t i = 0; i < 48; i++)
+			mbufs[i] = aid_frame(i & 1 ? mempool : plain, i % 9 ? 60 + i * 40 : 9000, i);
+		mbufs[7]->pkt_len = 0; /* tells nothing: counted, and freed */
+		taken = rk_dpdk_enqueue_burst(queue, mbufs, 48);
+		assert_int_equal(taken, 48);
+		assert_int_equal(rte_mempool_in_use_count(mempool), 0);
+		assert_int_equal(rte_mempool_in_use_count(plain), 0);
+		given += taken - 1U;
+		for (uint32_t i = 0; i < 48; i++) {
+			if (i == 7)
+				continue;
+			assert_int_equal(take_head()->bytes, i % 9 ? 60 + i * 40 : 9000);
+		}
+		rk_ring_rx_credit(&to.rx);
+	}
+	for (uint32_t i = 0; i < 70; i++) {
+		struct rte_mbuf *mbuf = aid_frame(plain, 60, i);
+
+		if (rk_dpdk_enqueue_burst(queue, &mbuf, 1))
+			given++;
+		else
+			rte_pktmbuf_free(mbuf);
+	}
+	stats = close_queue();
+	assert_int_equal(stats.ipackets, given);
+	assert_int_equal(given, 20 * 47 + 64);
+	assert_int_equal(stats.rx_undersize_errors, 20);
+	assert_true(stats.rx_ring_full > 0);
+}
+
 static void test_heads_are_lent_once(void **unused)
 {
 	struct rk_dpdk_stats stats;
@@ -755,6 +801,7 @@ int main(void)
 		cmocka_unit_test(test_an_empty_pool_delays_and_loses_none),
 		cmocka_unit_test(test_conservation_at_random),
 		cmocka_unit_test(test_heads_travel_alone),
+		cmocka_unit_test(test_heads_without_a_way_back),
 		cmocka_unit_test(test_heads_are_lent_once),
 		cmocka_unit_test(test_heads_at_random),
 		cmocka_unit_test(test_latencies_are_sampled),

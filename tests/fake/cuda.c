@@ -142,6 +142,12 @@ CUDA int cuDeviceGetAttribute(int *value, int attribute, int device)
 	case RK_CUDA_ATTR_HOST_REGISTER:
 		*value = !fake_cuda.no_host_register;
 		return 0;
+	case RK_CUDA_ATTR_RDMA_ORDERING:
+		*value = fake_cuda.ordering;
+		return 0;
+	case RK_CUDA_ATTR_RDMA_FLUSH:
+		*value = fake_cuda.flushing;
+		return 0;
 	case RK_CUDA_ATTR_RDMA:
 	case RK_CUDA_ATTR_DMA_BUF:
 		*value = 1;
@@ -437,6 +443,22 @@ CUDA int cuMemGetHandleForAddressRange(void *handle, uint64_t addr, size_t bytes
 	(void)type;
 	(void)flags;
 	LOCKED(range_export(handle, addr, bytes));
+}
+
+static int flush(void)
+{
+	TURN();
+	if (!depth)
+		return 201;
+	fake_cuda.flushes++;
+	return 0;
+}
+
+CUDA int cuFlushGPUDirectRDMAWrites(int target, int scope)
+{
+	if (target != RK_CUDA_FLUSH_CURRENT_CONTEXT || scope != RK_CUDA_FLUSH_TO_OWNER)
+		return RK_CUDA_INVALID_VALUE;
+	LOCKED(flush());
 }
 
 /* --- Memory of others --- */

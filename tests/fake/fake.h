@@ -20,6 +20,9 @@ struct fake_cuda {
 	bool no_dma_buf_mmap;	 /* attribute 152 says no */
 	bool no_host_register;	 /* attribute 99 says no */
 	bool dma_buf_of_nothing; /* exported descriptors are of other memory */
+	int ordering; /* attribute 118: how far writes of a NIC are ordered */
+	int flushing; /* attribute 117: who may flush them */
+	int flushes;  /* that were asked for */
 	int init_error;
 	/* The call with this number, counted down, fails with @fail_with. 0: none does. */
 	int fail_at;

@@ -11,7 +11,7 @@ B=${B:-$root/build}
 mode=${1:-short}
 out=$B/rdma
 number=0 failed=0
-mkdir -p "$out/data"
+mkdir -p "$out/data/fake"
 
 skip() {
 	echo "ok 1 - rdma # SKIP $1"
@@ -50,6 +50,7 @@ if [ ! -e "$out/data/truth.json" ]; then
 	"$B/ringkernel" gen packets=20000 loss_a=0.01 loss_b=0.01 to "$out/data/feed.pcap" \
 		truth "$out/data/truth.json" >"$out/gen.log" || skip "no feed: see $out/gen.log"
 fi
+cp "$B/fake/libcuda.so.1" "$out/data/fake" || skip "no stand-in for CUDA: make test builds it"
 sh "$here/initramfs.sh" "$out/image.cpio" "$version" "$out/data" "$B/ringkernel" \
 	"$B/release/tests/remote_peer" /sbin/ip "$(command -v rdma)" "$(command -v tc)" \
 	ib_write_lat ib_write_bw >"$out/image.log" 2>&1 || skip "no image: see $out/image.log"
@@ -120,8 +121,9 @@ two() { # cases messages
 	report "guest 2 of 2" "$out/two-2.log" $second
 }
 
-everything=info,wrong_peers,names,both_ways,back_pressure,kill_consumer,kill_producer
+everything=info,wrong_peers,names,gpu_memory,both_ways,back_pressure,kill_consumer,kill_producer
 across=two_plain,two_netem,two_down,two_actors
+direct=two_netem_direct,two_down_direct,two_actors_direct
 case $mode in
 short)
 	limit=240
@@ -131,7 +133,7 @@ short)
 long)
 	limit=900
 	one "${CASES:-$everything,bars}" 3000000
-	two "${CASES2:-$across}" 1000000
+	two "${CASES2:-$across,$direct}" 1000000
 	;;
 bars)
 	limit=240

@@ -144,6 +144,10 @@ uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 			 struct rte_mbuf **mbufs, uint32_t count, void *cells, uint64_t now_ns,
 			 uint32_t *messages, uint64_t *bytes);
 
+/* The same without loans: nothing comes back. Returns messages; all of @mbufs are to be freed. */
+uint32_t dpdk_heads_show(struct rk_dpdk_stats *stats, struct rte_mbuf **mbufs, uint32_t count,
+			 void *cells, uint64_t *bytes);
+
 /* Fetch into the cache what the messages behind @msg, of @count heads with it, are about. */
 void dpdk_heads_fetch(const struct dpdk_heads *heads, const struct rk_msg *msg, uint32_t count);
 

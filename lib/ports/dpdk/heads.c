@@ -85,16 +85,15 @@ static uint8_t flags_of(const struct rte_mbuf *mbuf)
 	       (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD ? RK_FRAME_F_L4_BAD : 0);
 }
 
-static void build(struct rk_msg *msg, const struct loan *loan)
+static void build(struct rk_msg *msg, const struct rte_mbuf *mbuf, uint32_t tag)
 {
 	struct rk_frame_head *head = (struct rk_frame_head *)msg->body;
-	const struct rte_mbuf *mbuf = loan->mbuf;
-	const uint8_t *data = loan->data;
+	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 
 	msg->type = RK_FRAME_HEAD;
 	msg->flags = 0;
 	msg->slots = 1;
-	msg->tag = loan->tag;
+	msg->tag = tag;
 	head->bytes = (uint16_t)rte_pktmbuf_pkt_len(mbuf);
 	head->port = (uint8_t)mbuf->port;
 	head->flags = flags_of(mbuf);
@@ -106,8 +105,8 @@ static void build(struct rk_msg *msg, const struct loan *loan)
 	}
 }
 
-/* Counts and frees a frame that no head can tell of; false if it is not such a one. */
-static bool refuse(struct rk_dpdk_stats *stats, struct rte_mbuf *mbuf)
+/* Counts a frame that no head can tell of; false if it is not such a one. */
+static bool refuse(struct rk_dpdk_stats *stats, const struct rte_mbuf *mbuf)
 {
 	uint32_t bytes = rte_pktmbuf_pkt_len(mbuf);
 
@@ -115,8 +114,16 @@ static bool refuse(struct rk_dpdk_stats *stats, struct rte_mbuf *mbuf)
 		return false;
 	port_count(bytes ? &stats->rx_oversize_errors : &stats->rx_undersize_errors, 1);
 	port_count(&stats->ierrors, 1);
-	rte_pktmbuf_free(mbuf);
 	return true;
+}
+
+/* The data of the frame behind the next few is fetched into the cache. */
+static void fetch_ahead(struct rte_mbuf **mbufs, uint32_t at, uint32_t count)
+{
+	enum { AHEAD = 4 };
+
+	if (at + AHEAD < count)
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[at + AHEAD], void *));
 }
 
 uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
@@ -129,22 +136,38 @@ uint32_t dpdk_heads_lend(struct dpdk_heads *heads, struct rk_dpdk_stats *stats,
 	for (; done < count && free; done++) {
 		struct loan *loan;
 
-		if (done + 4 < count)
-			rte_prefetch0(rte_pktmbuf_mtod(mbufs[done + 4], void *));
-		if (refuse(stats, mbufs[done]))
+		fetch_ahead(mbufs, done, count);
+		if (refuse(stats, mbufs[done])) {
+			rte_pktmbuf_free(mbufs[done]);
 			continue;
+		}
 		loan = &heads->loan[heads->stack[--free]];
 		loan->mbuf = mbufs[done];
 		loan->data = rte_pktmbuf_mtod(mbufs[done], uint8_t *);
 		loan->time_ns = now_ns;
 		loan->tag += USE;
-		build(msg++, loan);
+		build(msg++, mbufs[done], loan->tag);
 		*bytes += rte_pktmbuf_pkt_len(mbufs[done]);
 	}
 	*messages = (uint32_t)(msg - (struct rk_msg *)cells);
 	/* Relaxed: telemetry looks. */
 	__atomic_store_n(&heads->free, free, __ATOMIC_RELAXED);
 	return done;
+}
+
+uint32_t dpdk_heads_show(struct rk_dpdk_stats *stats, struct rte_mbuf **mbufs, uint32_t count,
+			 void *cells, uint64_t *bytes)
+{
+	struct rk_msg *msg = cells;
+
+	for (uint32_t i = 0; i < count; i++) {
+		fetch_ahead(mbufs, i, count);
+		if (refuse(stats, mbufs[i]))
+			continue;
+		build(msg++, mbufs[i], 0);
+		*bytes += rte_pktmbuf_pkt_len(mbufs[i]);
+	}
+	return (uint32_t)(msg - (struct rk_msg *)cells);
 }
 
 void dpdk_heads_fetch(const struct dpdk_heads *heads, const struct rk_msg *msg, uint32_t count)

@@ -64,7 +64,10 @@ static int take_memory(struct rk_dpdk_pool *pool, uint32_t mbufs,
 {
 	const struct rk_region_opts region_opts = {.size = sizeof(region_opts),
 						   .numa_node = opts->numa_node,
-						   .on_node = opts->on_node};
+						   .on_node = opts->on_node,
+						   .cuda = opts->cuda,
+						   .gpu = opts->gpu,
+						   .on_gpu = opts->on_gpu};
 	const struct rk_region_info *info;
 
 	pool->region = opts->region;
@@ -77,7 +80,11 @@ static int take_memory(struct rk_dpdk_pool *pool, uint32_t mbufs,
 	}
 	info = rk_region_info(pool->region);
 	add_note(pool, "%s", info->note);
-	pool->base = info->host_addr;
+	if (info->on_gpu && physical())
+		return rk_fail(EOPNOTSUPP,
+			       "memory of a GPU has no physical addresses here: --iova-mode=va");
+	/* A NIC is told the GPU's own address: the CPU's mapping is no memory to its driver. */
+	pool->base = info->on_gpu ? (uint8_t *)(uintptr_t)info->gpu_addr : info->host_addr;
 	pool->bytes = info->bytes;
 	pool->page_bytes = info->page_bytes;
 	if (buffers_in(pool, pool->bytes) < mbufs)
@@ -234,15 +241,33 @@ int rk_dpdk_pool_open(struct rk_dpdk_pool **out, const char *name,
 	return 0;
 }
 
+/* Frames may be received into memory of a GPU if a NIC writes them, and their headers elsewhere. */
+static int check_gpu(const struct rk_dpdk_pool *pool, uint16_t port_id,
+		     const struct rte_eth_dev_info *info)
+{
+	if (!rk_region_info(pool->region)->on_gpu ||
+	    info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT)
+		return 0;
+	return rk_fail(EOPNOTSUPP,
+		       "pool '%s': port %u, %s: it does not split frames, so the CPU would have to "
+		       "read their headers in memory of the GPU: give host memory registered with "
+		       "CUDA",
+		       pool->name, port_id, info->driver_name);
+}
+
 int rk_dpdk_pool_map(struct rk_dpdk_pool *pool, uint16_t port_id)
 {
 	struct rte_eth_dev_info info;
+	int result;
 
 	if (rte_eth_dev_info_get(port_id, &info))
 		return rk_fail(ENODEV, "pool '%s': there is no port %u", pool->name, port_id);
 	if (pool->mapped_count == sizeof(pool->mapped) / sizeof(pool->mapped[0]))
 		return rk_fail(ENOSPC, "pool '%s': mapped for %u ports, the most there may be",
 			       pool->name, pool->mapped_count);
+	result = check_gpu(pool, port_id, &info);
+	if (result)
+		return result;
 	/* Virtual devices have no DMA, and say that they do not support it. */
 	if (physical() || !rte_dev_dma_map(info.device, pool->base,
 					   (uint64_t)(uintptr_t)pool->base, pool->bytes)) {
@@ -250,7 +275,7 @@ int rk_dpdk_pool_map(struct rk_dpdk_pool *pool, uint16_t port_id)
 			pool->mapped[pool->mapped_count++] = port_id;
 		return 0;
 	}
-	if (rte_errno == ENOTSUP)
+	if (rte_errno == ENOTSUP && !rk_region_info(pool->region)->on_gpu)
 		return 0;
 	return rk_fail(rte_errno, "pool '%s': rte_dev_dma_map for port %u: %s", pool->name, port_id,
 		       rte_strerror(rte_errno));

@@ -30,7 +30,8 @@ struct rk_dpdk_queue {
 	struct rk_ring_rx *from;
 	struct dpdk_encoder encoder;
 	struct dpdk_decoder decoder;
-	struct dpdk_heads *heads; /* NULL: whole frames */
+	struct dpdk_heads *heads; /* of heads that come back; else NULL */
+	bool heads_alone;	  /* and of those that do not */
 	struct rk_dpdk_stats stats;
 	struct rk_hist *latency[RK_DPDK_LATENCIES];
 	struct dpdk_watched watched;
@@ -99,9 +100,8 @@ static int check(const char *name, const struct rk_dpdk_queue_opts *opts, uint32
 	if (opts->from_actor && !opts->pool)
 		return rk_fail(EINVAL, "queue '%s': from_actor without a pool for what comes back",
 			       name);
-	if (opts->heads && (!opts->to_actor || !opts->from_actor))
-		return rk_fail(EINVAL, "queue '%s': heads: their frames come back: give both rings",
-			       name);
+	if (opts->heads && !opts->to_actor)
+		return rk_fail(EINVAL, "queue '%s': heads: none are given without to_actor", name);
 	if (inline_bytes > most)
 		return rk_fail(EINVAL, "queue '%s': inline_bytes %u: at most %u", name,
 			       inline_bytes, most);
@@ -131,11 +131,12 @@ static int prepare(struct rk_dpdk_queue *queue, const char *name,
 		if (result)
 			return rk_fail(-result, "queue '%s': no memory for latencies", name);
 	}
-	if (opts->heads) {
+	queue->heads_alone = opts->heads && !opts->from_actor;
+	if (opts->heads && opts->from_actor) {
 		queue->heads = dpdk_heads_open(1ULL << queue->to->capacity_log2);
 		if (!queue->heads)
 			return rk_fail(ENOMEM, "queue '%s': no memory for its loans", name);
-	} else if (queue->to && !opts->copy) {
+	} else if (queue->to && !opts->copy && !opts->heads) {
 		queue->encoder.owner = dpdk_owner_new();
 		if (!queue->encoder.owner)
 			return rk_fail(ENOSPC, "queue '%s': %d queues are open: close one", name,
@@ -212,6 +213,19 @@ static void build_heads(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, ui
 	batch->cells = batch->messages;
 }
 
+/* The same of heads that do not come back: their mbufs go to @spent. */
+static void build_heads_alone(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint32_t count,
+			      uint32_t room, struct batch *batch, struct rte_mbuf **spent,
+			      uint32_t *spent_count)
+{
+	batch->done = count < room ? count : room;
+	batch->messages = dpdk_heads_show(&queue->stats, mbufs, batch->done, queue->gather,
+					  &batch->bytes);
+	batch->cells = batch->messages;
+	memcpy(spent, mbufs, batch->done * sizeof(*spent));
+	*spent_count = batch->done;
+}
+
 /* Build as many of @mbufs as @room cells take; mbufs that are done with go to @spent. */
 static void build(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
 		  uint32_t room, uint64_t now_ns, struct batch *batch, struct rte_mbuf **spent,
@@ -256,6 +270,8 @@ static uint16_t enqueue(struct rk_dpdk_queue *queue, struct rte_mbuf **mbufs, ui
 	room = queue->room < DPDK_GATHER_CELLS ? (uint32_t)queue->room : DPDK_GATHER_CELLS;
 	if (queue->heads)
 		build_heads(queue, mbufs, count, room, now_ns, &batch);
+	else if (queue->heads_alone)
+		build_heads_alone(queue, mbufs, count, room, &batch, spent, &spent_count);
 	else
 		build(queue, mbufs, count, room, now_ns, &batch, spent, &spent_count);
 	if (batch.lent)

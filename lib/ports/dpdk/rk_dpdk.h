@@ -54,9 +54,13 @@ struct rk_dpdk_queue;
  * @mbufs: how many; 0: 8191
  * @cache: mbufs that each lcore keeps at hand; 0: 256, or what the pool allows
  * @data_room_bytes: of a buffer, headroom included; 0: RTE_MBUF_DEFAULT_BUF_SIZE
- * @region: the buffers' memory; NULL: the pool opens one of its own
+ * @region: the buffers' memory; NULL: the pool opens one of its own, by what follows
  * @numa_node: of the mbufs and of the pool's own region, if @on_node
  * @on_node: else any
+ * @cuda: actors on GPUs read frames by reference
+ * @gpu: whose memory it is, if @on_gpu
+ * @on_gpu: the buffers take what a NIC that splits frames puts behind the headers, and nothing else:
+ *	the CPU cannot read them
  */
 struct rk_dpdk_pool_opts {
 	size_t size;
@@ -66,6 +70,9 @@ struct rk_dpdk_pool_opts {
 	struct rk_region *region;
 	int numa_node;
 	bool on_node;
+	bool cuda;
+	int gpu;
+	bool on_gpu;
 };
 
 /**
@@ -76,8 +83,9 @@ struct rk_dpdk_pool_opts {
  * @pool: for frames that come back inline; not needed without @from_actor
  * @inline_bytes: see above; 0: RK_DPDK_INLINE_BYTES, at most RK_MSG_MAX_SLOTS cells
  * @copy: lend no mbufs: every frame goes inline
- * @heads: give heads alone; needs both rings. At most as many frames are on loan as the ring to the
- *	actor has slots, and 65536; then enqueuing takes fewer
+ * @heads: give heads alone. With @from_actor at most as many frames are on loan as the ring to the
+ *	actor has slots, and 65536; then enqueuing takes fewer. Without it no frame comes back, and
+ *	each is freed as soon as the ring has its head: for actors that count, measure or watch
  * @index: told to the actor as struct rk_frame::queue
  */
 struct rk_dpdk_queue_opts {
@@ -164,10 +172,12 @@ RK_API int rk_dpdk_pool_open(struct rk_dpdk_pool **pool, const char *name,
  * @pool: open
  * @port_id: of an ethdev port that will use it
  *
- * A virtual device needs no mapping; then this does nothing.
+ * A virtual device needs no mapping; then this does nothing. A pool in memory of a GPU can be mapped
+ * for a NIC alone, and only for one that splits frames.
  *
  * Context: any thread, before the port is started; sleeps.
- * Return: 0; -ENODEV for no such port; -ENOSPC for more than 32; the errno of rte_dev_dma_map(), said
+ * Return: 0; -ENODEV for no such port; -ENOSPC for more than 32; -EOPNOTSUPP for one that cannot
+ * receive into memory of a GPU; the errno of rte_dev_dma_map(), said
  * in rk_errmsg().
  */
 RK_API int rk_dpdk_pool_map(struct rk_dpdk_pool *pool, uint16_t port_id);
@@ -195,7 +205,8 @@ RK_API struct rte_mempool *rk_dpdk_pool_mempool(const struct rk_dpdk_pool *pool)
  * @pool: open
  *
  * Context: any thread; never sleeps.
- * Return: lives as long as @pool. Handlers find a frame at its host_addr + struct rk_frame::offset.
+ * Return: lives as long as @pool. Handlers find a frame at its host_addr + struct rk_frame::offset, on
+ * a GPU at its gpu_addr + that; they call rk_acquire() before they read it.
  */
 RK_API const struct rk_region *rk_dpdk_pool_region(const struct rk_dpdk_pool *pool);
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/* Figures over the rounds, and bars at the end. */
+#include "bench.h"
+#include "rk_error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BARS_MOST = 32 };
+
+struct bar {
+	const char *name;
+	double value;
+	char sense;
+	double goal;
+	bool skipped;
+};
+
+static struct bar bars[BARS_MOST];
+static unsigned int bar_count;
+
+void check(int result, const char *what)
+{
+	if (result >= 0)
+		return;
+	fprintf(stderr, "ringkernel-bench-dpdk: %s: %s\n", what, rk_errmsg());
+	exit(1);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(const struct series *series)
+{
+	struct series sorted = *series;
+
+	qsort(sorted.value, sorted.count, sizeof(double), compare);
+	return sorted.count ? sorted.value[sorted.count / 2] : 0;
+}
+
+void add(struct series *series, double value)
+{
+	series->value[series->count++] = value;
+}
+
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	if (options.json)
+		return;
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	fflush(stdout);
+}
+
+void judge(const char *name, double value, char sense, double goal)
+{
+	bars[bar_count++] =
+		(struct bar){.name = name, .value = value, .sense = sense, .goal = goal};
+}
+
+void judge_not(const char *name, char sense, double goal)
+{
+	bars[bar_count++] =
+		(struct bar){.name = name, .sense = sense, .goal = goal, .skipped = true};
+}
+
+static void print_json(const struct bar *bar, bool met, bool first)
+{
+	printf("%s{\"name\": \"%s\", \"value\": ", first ? "{\"bars\": [" : ", ", bar->name);
+	if (bar->skipped)
+		printf("null");
+	else
+		printf("%.3f", bar->value);
+	printf(", \"goal\": %.3f, \"met\": %s}", bar->goal,
+	       bar->sense == '-' || bar->skipped ? "null"
+	       : met				 ? "true"
+						 : "false");
+}
+
+void print_bars(void)
+{
+	for (unsigned int i = 0; i < bar_count; i++) {
+		const struct bar *bar = &bars[i];
+		bool met = bar->sense == 'g' ? bar->value >= bar->goal : bar->value <= bar->goal;
+		const char *relation = bar->sense == 'g' ? ">=" : "<=";
+
+		if (options.json)
+			print_json(bar, met, !i);
+		else if (bar->skipped)
+			printf("bar %s - %s%.2f skipped\n", bar->name, relation, bar->goal);
+		else if (bar->sense == '-')
+			printf("bar %s %.2f - -\n", bar->name, bar->value);
+		else
+			printf("bar %s %.2f %s%.2f %s\n", bar->name, bar->value, relation,
+			       bar->goal, met ? "met" : "missed");
+	}
+	if (options.json)
+		puts("]}");
+}
