@@ -43,7 +43,6 @@ struct rk_tenant_opts {
  * @slots_per_s: that its actors may take
  * @slots_most_per_s: the bound; 0: none
  * @actors: spawned
- * @links: made
  * @refused_budget: actors and links that there was no budget for
  * @refused_links: links, and children, that would have joined it with another tenant
  */
@@ -54,7 +53,6 @@ struct rk_tenant_info {
 	uint64_t slots_per_s;
 	uint64_t slots_most_per_s;
 	uint64_t actors;
-	uint64_t links;
 	uint64_t refused_budget;
 	uint64_t refused_links;
 };

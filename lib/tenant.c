@@ -153,10 +153,8 @@ int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
 	if (!tenant || result)
 		return result;
 	/* What is no capacity is refused when the ring is laid. */
-	result = charge(tenant,
-			rk_ring_bytes(slots) + 2 * rk_ring_bytes(opts->dead_slots) +
-				opts->backlog_slots * RK_CELL_BYTES,
-			"link", name);
-	tenant->info.links += !result;
-	return result;
+	return charge(tenant,
+		      rk_ring_bytes(slots) + 2 * rk_ring_bytes(opts->dead_slots) +
+			      opts->backlog_slots * RK_CELL_BYTES,
+		      "link", name);
 }
