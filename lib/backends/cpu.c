@@ -353,7 +353,7 @@ static int take_inboxes(struct rk_ctx *actor)
 		struct rk_ring_rx *rx = actor->inbox[i];
 		int cells;
 
-		if (rk_unlikely(actor->pace.slots_per_s) && cpu_pace_waits(&actor->pace))
+		if (rk_unlikely(actor->pace.slots_per_s) && cpu_pace_holds(&actor->pace))
 			break;
 		actor->next_inbox = i + 1 < actor->inboxes ? i + 1 : 0;
 		if (rx->closed)
@@ -415,7 +415,7 @@ static int take_messages(struct rk_ctx *actor)
 	if (rk_unlikely(actor->levels) && through)
 		tell_levels(actor);
 	taken = through ? take_inboxes(actor) : 0;
-	idle = through && !taken && cpu_pace_due_ns(&actor->pace) == UINT64_MAX;
+	idle = through && !taken && !actor->pace.waits;
 	ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
 	/* In a hurry nothing waits for room, so what was taken already is handled first. */
 	if ((cpu_hurry_of(actor) && handle_received(actor)) ||
@@ -429,6 +429,7 @@ static int poll_actor(struct rk_task *task)
 	struct rk_ctx *actor = (struct rk_ctx *)task;
 	int worked = take_control(actor);
 
+	actor->pace.waits = false;
 	if (actor->leaving)
 		return -1;
 	if (rk_unlikely(__atomic_load_n(&actor->orphaned, __ATOMIC_RELAXED)))

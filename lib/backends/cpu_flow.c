@@ -222,7 +222,7 @@ static int64_t burst_of(const struct cpu_pace *pace)
 							 : CPU_BATCH_CELLS;
 }
 
-bool cpu_pace_waits(struct cpu_pace *pace)
+bool cpu_pace_holds(struct cpu_pace *pace)
 {
 	uint64_t now = now_ns(), elapsed_ns = now - pace->counted_ns, earned;
 
@@ -237,12 +237,13 @@ bool cpu_pace_waits(struct cpu_pace *pace)
 		pace->left_slots = burst_of(pace);
 	/* What was not enough for a slot counts on. */
 	pace->counted_ns += earned * 1000000000 / pace->slots_per_s;
-	return pace->left_slots <= 0;
+	pace->waits = pace->left_slots <= 0;
+	return pace->waits;
 }
 
 uint64_t cpu_pace_due_ns(const struct cpu_pace *pace)
 {
-	if (!pace->slots_per_s || pace->left_slots > 0)
+	if (!pace->waits)
 		return UINT64_MAX;
 	return pace->counted_ns +
 	       ((uint64_t)(1 - pace->left_slots) * 1000000000 + pace->slots_per_s - 1) /

@@ -86,11 +86,13 @@ struct cpu_flow_in {
  * @slots_per_s: 0: as fast as it can
  * @left_slots: that it may take now; a turn is begun with one left, so it may be below 0 after
  * @counted_ns: up to when what it has earned is in @left_slots
+ * @waits: at the last poll it would have taken more
  */
 struct cpu_pace {
 	uint32_t slots_per_s;
 	int64_t left_slots;
 	uint64_t counted_ns;
+	bool waits;
 };
 
 /* Letters that are sent again: the host's until it is told, then the worker's until it has obeyed.
@@ -133,8 +135,8 @@ int cpu_flow_take(struct cpu_flow_in *flow, struct rk_ring_rx *rx, struct rk_msg
  */
 bool cpu_flow_crossed(struct cpu_outbox *box, uint32_t index, struct rk_msg *event);
 
-/* Whether it has to wait before it takes more; and until when, if it has. */
-bool cpu_pace_waits(struct cpu_pace *pace);
+/* Whether it has to wait before it takes more; and until when, if it waits. */
+bool cpu_pace_holds(struct cpu_pace *pace);
 uint64_t cpu_pace_due_ns(const struct cpu_pace *pace);
 
 /* Send letters again for as long as there is room: by CPU_CALL, and on a thread of the host. */
