@@ -5,12 +5,15 @@
  */
 #include "actors.h"
 
+#include "broadcast.h"
 #include "count.h"
 #include "echo.h"
 #include "file_scan.h"
 #include "l2_forward.h"
 #include "mdp3_book.h"
+#include "partition.h"
 #include "rk_error.h"
+#include "topic.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -136,6 +139,36 @@ static const struct rk_counter_name l2_counters[] = {
 	{NULL, 0},
 };
 
+static const char *const broadcast_args[] = {"outboxes", NULL};
+
+static const struct rk_counter_name broadcast_counters[] = {
+	COUNTER(rk_broadcast_state, messages, "messages"),
+	COUNTER(rk_broadcast_state, sent, "sent"),
+	COUNTER(rk_broadcast_state, sends_dropped, "sends_dropped"),
+	{NULL, 0},
+};
+
+static const char *const partition_args[] = {"partitions", "key_offset", "key_bytes", NULL};
+
+static const struct rk_counter_name partition_counters[] = {
+	COUNTER(rk_partition_state, partitions, "partitions"),
+	COUNTER(rk_partition_state, too_short, "too_short"),
+	COUNTER(rk_partition_state, refused, "refused"),
+	COUNTER(rk_partition_state, sends_dropped, "sends_dropped"),
+	{NULL, 0},
+};
+
+static const struct rk_counter_name topic_counters[] = {
+	COUNTER(rk_topic_state, subscriptions, "subscriptions"),
+	COUNTER(rk_topic_state, published, "published"),
+	COUNTER(rk_topic_state, sent, "sent"),
+	COUNTER(rk_topic_state, unwanted, "unwanted"),
+	COUNTER(rk_topic_state, malformed, "malformed"),
+	COUNTER(rk_topic_state, refused, "refused"),
+	COUNTER(rk_topic_state, sends_dropped, "sends_dropped"),
+	{NULL, 0},
+};
+
 static const struct rk_actor_type types[] = {
 	{
 		.name = "echo",
@@ -181,6 +214,33 @@ static const struct rk_actor_type types[] = {
 		.state_bytes = sizeof(struct rk_l2_state),
 		.args = l2_args,
 		.counters = l2_counters,
+	},
+	{
+		.name = "broadcast",
+		.summary = "sends what comes to every outbox",
+		.handle = rk_broadcast,
+		.function = "rk_broadcast",
+		.batch = rk_broadcast_batch,
+		.state_bytes = sizeof(struct rk_broadcast_state),
+		.args = broadcast_args,
+		.counters = broadcast_counters,
+	},
+	{
+		.name = "partition",
+		.summary = "sends what comes to the outbox of its key",
+		.handle = rk_partition,
+		.function = "rk_partition",
+		.state_bytes = sizeof(struct rk_partition_state),
+		.args = partition_args,
+		.counters = partition_counters,
+	},
+	{
+		.name = "topic",
+		.summary = "sends what is published to those who subscribe to its topic",
+		.handle = rk_topic_route,
+		.function = "rk_topic_route",
+		.state_bytes = sizeof(struct rk_topic_state),
+		.counters = topic_counters,
 	},
 };
 

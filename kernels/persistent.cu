@@ -19,14 +19,20 @@
 extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *state,
 						     const struct rk_msg *msg);
 #define rk_send rk_send_called
+#include "broadcast.c"
 #include "mdp3_book.c"
+#include "partition.c"
+#include "topic.c"
 #undef rk_send
 #define RK_HANDLERS(X)                 \
 	X(0, rk_echo, rk_echo_batch)   \
 	X(1, rk_count, nullptr)        \
 	X(2, rk_file_scan, nullptr)    \
 	X(3, rk_mdp3_book, nullptr)    \
-	X(4, rk_l2_forward, rk_l2_forward_batch)
+	X(4, rk_l2_forward, rk_l2_forward_batch) \
+	X(5, rk_broadcast, rk_broadcast_batch) \
+	X(6, rk_partition, nullptr)    \
+	X(7, rk_topic_route, nullptr)
 #endif
 
 /* For the host, in bytes: shared memory of a block, scratch of an actor, what one takes along. */

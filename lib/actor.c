@@ -76,6 +76,10 @@ static int check(const struct rk_runtime *runtime, const struct rk_actor_type *t
 	if (opts->backend != RK_BACKEND_CPU && opts->backend != RK_BACKEND_CUDA)
 		return rk_fail(EINVAL, "actor '%s': backend %d: give one of enum rk_backend",
 			       type->name, opts->backend);
+	if (opts->backend == RK_BACKEND_CUDA && opts->slots_per_s)
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': %u slots a second: an actor on a GPU keeps no pace",
+			       opts->name ? opts->name : type->name, opts->slots_per_s);
 	if (opts->parent && opts->parent->runtime != runtime)
 		return rk_fail(EINVAL, "actor '%s': parent '%s' is of another runtime", type->name,
 			       opts->parent->name);
@@ -107,17 +111,15 @@ static void adopt(struct rk_actor *parent, struct rk_actor *actor)
 		actor->ops->orphan(actor);
 }
 
-static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
-		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+static int create(struct rk_actor **actor, struct rk_runtime *runtime,
+		  const struct rk_actor_type *type, const struct rk_actor_opts *opts)
 {
 	bool on_cpu = opts->backend == RK_BACKEND_CPU;
-	int result = check(runtime, type, opts);
+	int result = (on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
 
-	if (!result)
-		result =
-			(on_cpu ? actor_cpu_create : actor_cuda_create)(actor, runtime, type, opts);
 	if (result)
 		return result;
+	(*actor)->tenant = opts->tenant;
 	make_start(*actor, opts);
 	if (!opts->dormant)
 		result = actor_tell(*actor, (*actor)->start);
@@ -125,6 +127,21 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		result = actor_cpu_start(*actor);
 	if (!result && opts->parent)
 		adopt(opts->parent, *actor);
+	return result;
+}
+
+static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
+		 const struct rk_actor_type *type, const struct rk_actor_opts *opts)
+{
+	int result = check(runtime, type, opts);
+
+	if (!result)
+		result = tenant_spawns(runtime, type, opts, opts->name ? opts->name : type->name);
+	if (result)
+		return result;
+	result = create(actor, runtime, type, opts);
+	if (result)
+		tenant_spawned_not(type, opts);
 	return result;
 }
 

@@ -95,10 +95,9 @@ static int tell(struct rk_actor *actor, const struct rk_msg *msg)
 
 static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 {
-	struct rk_msg msg = {.type = inbox ? CPU_INBOX : CPU_OUTBOX, .slots = 1};
-	void *end = inbox ? (void *)&link->rx : (void *)&link->tx;
+	const struct rk_msg msg = inbox ? actor_order(CPU_INBOX, &link->rx, &link->flow_in)
+					: actor_order(CPU_OUTBOX, &link->tx, &link->flow_out);
 
-	memcpy(msg.body, &end, sizeof(end));
 	return tell(actor, &msg);
 }
 
@@ -228,6 +227,10 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_bad = __atomic_load_n(&from->dropped_bad, __ATOMIC_RELAXED);
 	info->dropped_stopped = __atomic_load_n(&from->dropped_stopped, __ATOMIC_RELAXED);
 	info->dropped_no_memory = __atomic_load_n(&from->dropped_no_memory, __ATOMIC_RELAXED);
+	info->dropped_full = __atomic_load_n(&from->dropped_full, __ATOMIC_RELAXED);
+	info->dropped_old = __atomic_load_n(&from->dropped_old, __ATOMIC_RELAXED);
+	info->dropped_expired = __atomic_load_n(&from->dropped_expired, __ATOMIC_RELAXED);
+	info->dropped_shed = __atomic_load_n(&from->dropped_shed, __ATOMIC_RELAXED);
 	info->failures = __atomic_load_n(&from->failures, __ATOMIC_RELAXED);
 	info->failed_messages = __atomic_load_n(&from->failed_messages, __ATOMIC_RELAXED);
 	info->restarts = __atomic_load_n(&from->restarts, __ATOMIC_RELAXED);
@@ -343,6 +346,8 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	}
 	cpu->ctx.owner = cpu;
 	cpu->ctx.clock = runtime->opts.clock;
+	cpu->ctx.pace.slots_per_s = opts->slots_per_s;
+	cpu->ctx.shed_level = &runtime->shed_level;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;
 	cpu->ctx.failed = on_failed;

@@ -93,12 +93,15 @@ static bool write_out(struct rk_link *link, int *result)
 {
 	while (link->out_done < link->out_cells) {
 		const struct rk_msg *msg = &link->buffer[link->out_done];
-		bool control = msg->type < RK_MSG_PACKET;
+		/* It may wait for the outside, and be late at a later try. */
+		bool to_port = msg->type >= RK_MSG_PACKET &&
+			       !(rk_unlikely(msg->flags & RK_MSG_F_DEADLINE) &&
+				 cpu_flow_is_late(&link->flow_in, msg));
 
-		*result = control ? 1 : rk_port_write(link->out_port, msg);
+		*result = to_port ? rk_port_write(link->out_port, msg) : 1;
 		if (*result <= 0)
 			return false;
-		if (link->observe && !control)
+		if (link->observe && to_port)
 			link->observe(link->observer, msg);
 		link->out_done += msg->slots;
 	}
@@ -191,6 +194,7 @@ int link_free(struct rk_link *link)
 	int in = held ? 0 : rk_port_close(link->in_port), out = rk_port_close(link->out_port);
 
 	link_memory_close(&link->memory);
+	dead_close(link);
 	free(link->refill.cells);
 	free(link->buffer);
 	free(link->published);
@@ -259,7 +263,9 @@ static int create(struct rk_link **out, struct rk_runtime *runtime, const struct
 	if (link->memory.region)
 		runtime_add_note(runtime, rk_region_info(link->memory.region)->note);
 	result = ends->in_port ? lend(link, ends->in_port) : 0;
-	return result ? result : open_ends(link, ends, opts);
+	if (!result)
+		result = open_ends(link, ends, opts);
+	return result ? result : flow_open(link, opts, ends->out_port, name);
 }
 
 /* Whom the two ends wake, and where they sleep. */
@@ -348,7 +354,9 @@ static int join(struct rk_link **out, struct rk_runtime *runtime, const struct e
 	while (runtime->taking)
 		runtime_give_way(runtime);
 	runtime->joining++;
-	result = create(&link, runtime, ends, opts, name);
+	result = tenant_links(ends->from, ends->to, opts, name);
+	if (!result)
+		result = create(&link, runtime, ends, opts, name);
 	if (link) {
 		/* The runtime's from here on, whatever happens: rk_runtime_close() frees it. */
 		link->in_port = ends->in_port;

@@ -2,11 +2,14 @@
 /* Names of a runtime's actors, and who watches them. All under the runtime's mutex. */
 #include "rk_error.h"
 #include "rk_name.h"
+#include "rk_pattern.h"
 #include "runtime.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+RK_STATIC_ASSERT(RK_NAME_BYTES <= RK_PATTERN_BYTES, "a name's pattern is one");
 
 struct name {
 	struct name *next;
@@ -69,62 +72,9 @@ static int check_pattern(const char *pattern)
 	return result;
 }
 
-/* A pattern in steps, each of which takes one byte, or stays and takes any number. */
-enum take { TAKE_BYTE, TAKE_ONE, TAKE_SOME, TAKE_ALL };
-
-struct steps {
-	unsigned int count;
-	uint8_t take[RK_NAME_BYTES];
-	char byte[RK_NAME_BYTES];
-};
-
-static void parse(struct steps *steps, const char *pattern)
-{
-	steps->count = 0;
-	for (const char *at = pattern; *at; at++) {
-		enum take take = *at == '?' ? TAKE_ONE : *at == '*' ? TAKE_SOME : TAKE_BYTE;
-
-		if (take == TAKE_SOME && at[1] == '*') {
-			take = TAKE_ALL;
-			at++;
-		} else if (*at == '\\') {
-			at++;
-		}
-		steps->take[steps->count] = (uint8_t)take;
-		steps->byte[steps->count++] = *at;
-	}
-}
-
-/* What takes any number may take none: then the next step is due as well. */
-static void skip_empty(const struct steps *steps, bool *due)
-{
-	for (unsigned int i = 0; i < steps->count; i++)
-		if (due[i] && steps->take[i] >= TAKE_SOME)
-			due[i + 1] = true;
-}
-
-/* All ways through the pattern at once: so no pattern makes it slow. */
 static bool matches(const char *pattern, const char *name)
 {
-	bool due[RK_NAME_BYTES + 1] = {true}, next[RK_NAME_BYTES + 1];
-	struct steps steps;
-
-	parse(&steps, pattern);
-	skip_empty(&steps, due);
-	for (; *name; name++) {
-		memset(next, 0, sizeof(next));
-		for (unsigned int i = 0; i < steps.count; i++) {
-			uint8_t take = steps.take[i];
-
-			if (!due[i] || (*name == '/' && (take == TAKE_ONE || take == TAKE_SOME)) ||
-			    (take == TAKE_BYTE && steps.byte[i] != *name))
-				continue;
-			next[take >= TAKE_SOME ? i : i + 1] = true;
-		}
-		memcpy(due, next, sizeof(due));
-		skip_empty(&steps, due);
-	}
-	return due[steps.count];
+	return rk_pattern_matches(pattern, (uint32_t)strlen(pattern), name, (uint32_t)strlen(name));
 }
 
 int rk_name_matches(const char *pattern, const char *name)

@@ -25,6 +25,7 @@
 
 struct rk_runtime;
 struct rk_actor;
+struct rk_tenant;
 
 /* Who runs an actor. */
 enum rk_backend {
@@ -63,6 +64,9 @@ enum rk_where {
  * @parent: when that one has stopped, this one drains and stops; NULL: none
  * @state: what it goes on with, of its type's size; copied. It gets no RK_MSG_START then. NULL:
  *	zeros, and RK_MSG_START
+ * @tenant: whose it is (rk_tenant.h); NULL: the operator's
+ * @slots_per_s: how fast it takes from its inboxes, at most, in slots of 56 bytes, but for a
+ *	hundredth of a second's, or 256, at once; 0: as fast as it can. RK_BACKEND_CPU only
  */
 struct rk_actor_opts {
 	size_t size;
@@ -78,6 +82,8 @@ struct rk_actor_opts {
 	bool dormant;
 	struct rk_actor *parent;
 	const void *state;
+	struct rk_tenant *tenant;
+	uint32_t slots_per_s;
 };
 
 enum rk_actor_state {
@@ -107,6 +113,10 @@ enum rk_stop {
  * @dropped_bad: sends of a type of the runtime's own, or too long for the outbox
  * @dropped_stopped: sends that were waiting for room when the actor was stopped
  * @dropped_no_memory: sends that found no room in the ring and no memory to wait in
+ * @dropped_full: sends that found no room, on links that drop the newest (rk_flow.h)
+ * @dropped_old: sends that were waiting for room when newer ones came, on links that drop the oldest
+ * @dropped_expired: messages taken from its inboxes after their deadline, and not handled
+ * @dropped_shed: messages taken from its inboxes and not handled, on links that were shed
  * @failures: calls of its handler that were ended by a signal
  * @failed_messages: messages that these calls were about: received, and not handled to the end
  * @failure: number of the last such signal; SIGURG: the call took too long and was interrupted
@@ -126,6 +136,10 @@ struct rk_actor_info {
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
 	uint64_t dropped_no_memory;
+	uint64_t dropped_full;
+	uint64_t dropped_old;
+	uint64_t dropped_expired;
+	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
@@ -147,9 +161,10 @@ RK_BEGIN_DECLS
  * Owner: the runtime; @actor is valid until rk_runtime_close().
  * The first actor on a GPU opens it and launches its kernel; after that, spawning is a message.
  *
- * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -ENOMEM; -ENODEV without a
- * driver or with one too old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free
- * or the kernel does not fit; -EIO after the GPU failed; said in rk_errmsg().
+ * Return: 0; -EINVAL for a worker, GPU or arguments that do not exist; -EACCES for a parent of another
+ * tenant, -EDQUOT beyond the budget of its own; -EOPNOTSUPP for a pace on a GPU; -ENOMEM; -ENODEV without a driver or with one too
+ * old; -ENOENT for a type without code for GPUs; -EBUSY when no seat is free or the kernel does not
+ * fit; -EIO after the GPU failed; said in rk_errmsg().
  */
 RK_API int rk_actor_spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 			  const struct rk_actor_type *type, const struct rk_actor_opts *opts);

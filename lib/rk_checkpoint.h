@@ -76,7 +76,8 @@ RK_API int rk_snapshot_take(struct rk_snapshot **snapshot, struct rk_actor *cons
  * @opts: types at least
  *
  * The actors have their states and get no RK_MSG_START. What was in flight is handled before all
- * that is sent anew. After a failure those that were spawned have stopped.
+ * that is sent anew. Links between them have their capacities, and no policies (rk_flow.h); they are
+ * the operator's, whoever had them (rk_tenant.h). After a failure those that were spawned have stopped.
  *
  * Context: any thread but a worker's; sleeps.
  * Owner: the runtime.

@@ -11,12 +11,13 @@
  * A sequential handler begins with `if (rk_lane(ctx)) return;`.
  *
  * A type may have a second handler for many messages at once: it is called, where several plain
- * messages (one cell each, RK_MSG_PACKET or the user's) have come in a row, with all of them in
- * their order. They are the handler's to change. Lanes may share them out; what they add up, each
+ * messages (one cell each, RK_MSG_PACKET or the user's, on cpu without a deadline) have come in a
+ * row, with all of them in their order. They are the handler's to change. Lanes may share them out; what they add up, each
  * lane keeps for itself in the state, until the leader joins it.
  *
  * The first message is RK_MSG_START, its payload the arguments (u64 each, in the order of
- * struct rk_actor_type::args); the last is RK_MSG_STOP. Between them come the user's own.
+ * struct rk_actor_type::args); the last is RK_MSG_STOP. Between them come the user's own, and
+ * RK_MSG_HIGH and RK_MSG_LOW where the options of a link ask for them.
  */
 #ifndef RK_HANDLER_H
 #define RK_HANDLER_H
@@ -63,14 +64,14 @@ RK_API RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
  * @payload: what to send; copied before the call returns
  * @bytes: of payload; the last cell is filled with zeros
  *
- * The extensions of the message being handled (its time, its trace) go out with the new one.
- * When the outbox is full the message waits, and the actor gets no more messages until all that it
- * sent is in the rings (back-pressure).
+ * The extensions of the message being handled (its time, its trace, its deadline) go out with the
+ * new one. When the outbox is full the message waits, and the actor gets no more messages until all
+ * that it sent is in the rings (back-pressure), unless the link is one that drops (rk_flow.h).
  *
  * Context: inside a handler, the leader only, host or device.
  * Return: 1 when sent or waiting; 0 when dropped, which the actor's counters show: no such
- * outbox, an outbox whose consumer closed it, a type of the runtime's own, or a payload longer
- * than the outbox takes.
+ * outbox, an outbox whose consumer closed it, or that is full and drops, a type of the runtime's
+ * own, or a payload longer than the outbox takes.
  */
 RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
 			     const void *payload, uint32_t bytes);
@@ -85,8 +86,8 @@ RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type,
  * What finds no room waits, as with rk_send().
  *
  * Context: inside a batch handler, all lanes of the group with the same arguments, host or device.
- * Return: messages sent or waiting: @count, or 0 when all are dropped, which the actor's counters
- * show: no such outbox, or its consumer closed it. The same for all lanes.
+ * Return: messages sent or waiting; the others are dropped, which the actor's counters show: no such
+ * outbox, its consumer closed it, or it is full and drops. The same for all lanes.
  */
 RK_API RK_DEVICE uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox,
 					const struct rk_msg *msgs, uint32_t count);

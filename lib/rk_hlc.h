@@ -143,13 +143,6 @@ RK_HD uint64_t rk_hlc_receive_at(struct rk_hlc *clock, uint64_t stamp, uint64_t 
 
 /* --- Extensions of a message --- */
 
-/* A word of a body, which is bytes to C. */
-#ifdef __CUDACC__
-typedef uint64_t rk_msg_word;
-#else
-typedef uint64_t __attribute__((may_alias)) rk_msg_word;
-#endif
-
 /* Where the clock stands in the body; the message has RK_MSG_F_CLOCK. */
 RK_HD uint32_t rk_msg_clock_offset(uint8_t flags)
 {

@@ -4,7 +4,7 @@
  *
  *      0     2   3    4       8                                              56
  *      +-----+---+----+-------+-----------------------------------------------+
- *      |type |flg|slts|  tag  | [time] [trace] [clock] payload ...            | cell 0
+ *      |type |flg|slts|  tag  | [time] [trace] [clock] [deadline] payload ... | cell 0
  *      +-----+---+----+-------+-----------------------------------------------+
  *      | ... body goes on, 56 bytes a cell ...                                | cell 1..
  *      +----------------------------------------------------------------------+
@@ -33,6 +33,8 @@ enum rk_msg_type {
 	RK_MSG_CHECKPOINT = 5, /* payload: none; reserved for the runtime */
 	RK_MSG_PROBE = 6,      /* payload: none; reserved for the runtime */
 	RK_MSG_CLOSED = 7,     /* last message of a ring; payload: u64 reason (enum rk_close) */
+	RK_MSG_HIGH = 8,       /* an outbox fills up; payload: struct rk_level */
+	RK_MSG_LOW = 9,	       /* it has emptied again; payload: struct rk_level */
 	RK_MSG_PACKET = 16,    /* a datagram from a port; payload: struct rk_packet, then bytes */
 	RK_MSG_IO_OPEN = 17,   /* a ring for an actor's own I/O; payload: struct rk_io_open */
 	RK_MSG_IO_DONE = 18,   /* one of its operations is over; payload: struct rk_io_done */
@@ -55,8 +57,11 @@ enum rk_msg_flag {
 	RK_MSG_F_TIME = 1 << 0,	 /* u64 ns, CLOCK_MONOTONIC: when this was meant to happen */
 	RK_MSG_F_TRACE = 1 << 1, /* 16 bytes trace id, 8 bytes span id */
 	RK_MSG_F_CLOCK = 1 << 2, /* u64 hybrid logical clock */
-	RK_MSG_F_ALL = RK_MSG_F_TIME | RK_MSG_F_TRACE | RK_MSG_F_CLOCK,
+	RK_MSG_F_DEADLINE = 1 << 3, /* u64 ns, CLOCK_MONOTONIC where it is received: of no use after */
+	RK_MSG_F_ALL = RK_MSG_F_TIME | RK_MSG_F_TRACE | RK_MSG_F_CLOCK | RK_MSG_F_DEADLINE,
 };
+
+#define RK_NO_DEADLINE (~(uint64_t)0) /* as a deadline: there is none */
 
 /**
  * struct rk_msg - a message of one cell, or the first cell of a longer one
@@ -96,11 +101,25 @@ struct rk_packet {
 
 RK_STATIC_ASSERT(sizeof(struct rk_packet) == 16, "packet front is 16 bytes");
 
-/* Bytes that the extensions named by @flags take at the front of the body. */
+/**
+ * struct rk_level - payload of RK_MSG_HIGH and RK_MSG_LOW
+ * @slots: sent on this link, and not yet given back by its consumer
+ * @outbox: whose link it is
+ * @reserved: 0
+ */
+struct rk_level {
+	uint64_t slots;
+	uint32_t outbox;
+	uint32_t reserved;
+};
+
+/*
+ * Bytes that the extensions named by @flags take at the front of the body. In a table of four bits
+ * for each value of the flags: words. It is asked several times a message.
+ */
 RK_HD uint32_t rk_msg_extension_bytes(uint8_t flags)
 {
-	return (flags & RK_MSG_F_TIME ? 8u : 0u) + (flags & RK_MSG_F_TRACE ? 24u : 0u) +
-	       (flags & RK_MSG_F_CLOCK ? 8u : 0u);
+	return (uint32_t)(0x6532542154214310ULL >> 4 * (flags & RK_MSG_F_ALL)) % 16 * 8;
 }
 
 /* Cells that a payload of @bytes takes with the extensions of @flags before it. */
@@ -123,6 +142,35 @@ RK_HD uint32_t rk_msg_payload_bytes(const struct rk_msg *msg)
 RK_HD const uint8_t *rk_msg_payload(const struct rk_msg *msg)
 {
 	return (const uint8_t *)msg + RK_MSG_HEADER_BYTES + rk_msg_extension_bytes(msg->flags);
+}
+
+/* A word of a body, which is bytes to C. */
+#ifdef __CUDACC__
+typedef uint64_t rk_msg_word;
+#else
+typedef uint64_t __attribute__((may_alias)) rk_msg_word;
+#endif
+
+/* Where the deadline stands in the body; the message has RK_MSG_F_DEADLINE. */
+RK_HD uint32_t rk_msg_deadline_offset(uint8_t flags)
+{
+	return rk_msg_extension_bytes((uint8_t)(flags & (RK_MSG_F_DEADLINE - 1)));
+}
+
+/* Deadline that a message carries; RK_NO_DEADLINE: none. */
+RK_HD uint64_t rk_msg_deadline(const struct rk_msg *msg)
+{
+	if (!(msg->flags & RK_MSG_F_DEADLINE))
+		return RK_NO_DEADLINE;
+	return *(const rk_msg_word *)(const void *)(msg->body + rk_msg_deadline_offset(msg->flags));
+}
+
+/* Put @deadline_ns into a message that has room for it, which RK_MSG_F_DEADLINE says; else nothing. */
+RK_HD void rk_msg_set_deadline(struct rk_msg *msg, uint64_t deadline_ns)
+{
+	if (msg->flags & RK_MSG_F_DEADLINE)
+		*(rk_msg_word *)(void *)(msg->body + rk_msg_deadline_offset(msg->flags)) =
+			deadline_ns;
 }
 
 #endif

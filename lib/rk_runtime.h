@@ -23,6 +23,7 @@
 #include "ports/rk_port.h"
 #include "ring/rk_ring.h"
 #include "rk_actor.h"
+#include "rk_flow.h"
 #include "rk_hlc.h"
 
 #define RK_MAX_WORKERS	 64
@@ -30,9 +31,8 @@
 #define RK_MAX_GPU_LINKS 16 /* and of one on a GPU */
 #define RK_MAX_GPUS	 16
 #define RK_LINK_SLOTS	 1024 /* default capacity of a link */
+#define RK_MAX_SHARE	 256
 #define RK_SPIN_LOOKS	 4000 /* default: some 50 us of looking before yielding */
-
-struct rk_link;
 
 /* What a ring between two actors on GPUs lies in. */
 enum rk_ring_place {
@@ -94,6 +94,19 @@ struct rk_runtime_opts {
  * @place: of a ring between two actors on GPUs
  * @observe: called on the worker's thread for each message that goes to a port; may be NULL
  * @observer: first argument of @observe
+ * @full: what happens to a message that finds no room; where an actor on cpu sends (rk_flow.h)
+ * @backlog_slots: of messages that wait at the sender, with RK_FULL_DROP_OLDEST; 0: as many as
+ *	the ring has
+ * @dead_slots: memory for dead letters, at each end that drops: a power of two, that of the
+ *	ring or more, 512 being always enough; 0: what is dropped is counted, and not kept
+ * @high_slots: the sender, an actor on cpu, gets RK_MSG_HIGH when the link holds as many; 0: never
+ * @low_slots: and then RK_MSG_LOW when it holds no more than these; below @high_slots
+ * @share_messages: messages that the receiver, an actor on cpu, takes from it in one turn, before it
+ *	looks at its other inboxes: so shares are weights. At most RK_MAX_SHARE; 0: what has come
+ * @share_slots: the same in slots, 56 bytes each; what a turn leaves over, because the next message
+ *	is longer, is added to the next. One of the two
+ * @shed_at: what comes on it is dropped by the receiver, an actor on cpu, while rk_runtime_shed()
+ *	is at this level or a higher one; 0: never
  */
 struct rk_link_opts {
 	size_t size;
@@ -103,6 +116,14 @@ struct rk_link_opts {
 	enum rk_ring_place place;
 	void (*observe)(void *observer, const struct rk_msg *msg);
 	void *observer;
+	enum rk_full full;
+	uint64_t backlog_slots;
+	uint64_t dead_slots;
+	uint64_t high_slots;
+	uint64_t low_slots;
+	uint32_t share_messages;
+	uint32_t share_slots;
+	uint32_t shed_at;
 };
 
 /**
@@ -200,8 +221,10 @@ RK_API int rk_runtime_close(struct rk_runtime *runtime);
  *
  * Context: any thread, while both run; sleeps.
  * Owner: the runtime.
- * Return: 0; -EINVAL for a capacity; -ENOSPC for more than RK_MAX_LINKS; -EPIPE when an actor has
- * stopped; -ENOMEM; said in rk_errmsg().
+ * Return: 0; -EINVAL for a capacity, a backlog, levels or dead letters; -EOPNOTSUPP for a policy that
+ * neither end can have; -EACCES between two tenants, and -EDQUOT beyond the budget of one
+ * (rk_tenant.h); -ENOSPC for more than RK_MAX_LINKS; -EPIPE when an actor has stopped;
+ * -ENOMEM; said in rk_errmsg().
  */
 RK_API int rk_link_actors(struct rk_link **link, struct rk_actor *from, struct rk_actor *to,
 			  const struct rk_link_opts *opts);

@@ -294,6 +294,8 @@ int rk_runtime_close(struct rk_runtime *runtime)
 		actor->ops->free(actor);
 	}
 	names_free(runtime);
+	dead_letters_free(runtime);
+	tenants_free(runtime);
 	for (unsigned int i = 0; i < RK_MAX_GPUS; i++)
 		cuda_gpu_close(runtime->gpu[i]);
 	pthread_cond_destroy(&runtime->changed);

@@ -7,6 +7,7 @@
 #include "backends/cpu_cut.h"
 #include "backends/cuda.h"
 #include "backends/worker.h"
+#include "dead_letter.h"
 #include "link_memory.h"
 #include "rk_runtime.h"
 
@@ -18,6 +19,7 @@
 struct rk_actor;
 struct rk_link;
 struct rk_supervisor;
+struct rk_tenant;
 struct actor_reload;
 
 /**
@@ -98,6 +100,7 @@ struct rk_actor {
 	unsigned int host_inboxes;
 	unsigned int outboxes;
 	unsigned int max_links;
+	struct rk_tenant *tenant; /* whose it is; NULL: the operator's */
 	struct rk_actor *parent; /* and its children */
 	struct rk_actor *children;
 	struct rk_actor *sibling;
@@ -128,6 +131,10 @@ struct rk_link {
 	uint64_t sent_before; /* slots, before the snapshot that it was restored from */
 	uint64_t received_before;
 	struct cpu_refill refill; /* what was in flight then, until the sender has it */
+	struct dead_end dead[2];   /* letters of the sender, and of the receiver */
+	struct dead_replay replay;
+	struct cpu_flow_out flow_out __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+	struct cpu_flow_in flow_in __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -163,6 +170,10 @@ struct rk_runtime {
 	struct rk_supervisor *supervisors;
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
+	struct rk_tenant *tenants;
+	uint32_t shed_level;	/* written by anyone, read by workers: relaxed */
+	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
+	uint64_t letters_found;
 	unsigned int live; /* tasks that have not finished */
 	unsigned int joining; /* links that are being made */
 	bool taking; /* a snapshot: no links are made meanwhile */
@@ -296,6 +307,28 @@ bool links_orphaned(struct rk_actor *actor);
 /* End the threads of all supervisors; and once no worker runs, free them. Mutex not held. */
 void supervisors_close(struct rk_runtime *runtime);
 void supervisors_free(struct rk_runtime *runtime);
+
+/*
+ * Give a link its policies, once its ends are open. @to_port: it ends in one. 0; -EINVAL;
+ * -EOPNOTSUPP for ends that cannot have them; -ENOMEM; said in rk_errmsg().
+ */
+int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
+	      const char *name);
+
+/*
+ * Whether a tenant may have this actor, or these two this link; then it is charged. Mutex held. 0;
+ * -EACCES for what would join two; -EDQUOT when the budget does not last; -EINVAL; said.
+ */
+int tenant_spawns(const struct rk_runtime *runtime, const struct rk_actor_type *type,
+		  const struct rk_actor_opts *opts, const char *name);
+int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
+		 const struct rk_link_opts *opts, const char *name);
+
+/* The actor that was charged was not made. Mutex held. */
+void tenant_spawned_not(const struct rk_actor_type *type, const struct rk_actor_opts *opts);
+
+/* All of them, when nobody uses them any more. */
+void tenants_free(struct rk_runtime *runtime);
 
 /* Free everything of a link whose tasks have finished; closes its ports. 0 or -errno of closing. */
 int link_free(struct rk_link *link);

@@ -18,6 +18,7 @@
 #include "ring/rk_codec.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #define SECOND_NS 1000000000ULL
@@ -105,6 +106,23 @@ AID struct rk_runtime *open_blocks(unsigned int workers, uint32_t spin_looks, un
 AID struct rk_runtime *open_runtime(unsigned int workers, uint32_t spin_looks)
 {
 	return open_blocks(workers, spin_looks, 8);
+}
+
+AID struct rk_runtime *open_guarded(unsigned int workers)
+{
+	const struct rk_runtime_opts opts = {
+		.size = sizeof(opts), .workers = workers, .guard = true};
+
+	static struct sigaction guards;
+
+	ok(rk_runtime_open(&left_open, &opts));
+	/* A process gives its signals to the guard once, and cmocka takes them back for each test.
+	 */
+	if (!guards.sa_sigaction)
+		sigaction(SIGILL, NULL, &guards);
+	else
+		sigaction(SIGILL, &guards, NULL);
+	return left_open;
 }
 
 AID void close_runtime(struct rk_runtime *runtime)
@@ -248,7 +266,8 @@ AID struct rk_actor_info info_of(const struct rk_actor *actor)
 AID uint64_t dropped(const struct rk_actor_info *info)
 {
 	return info->dropped_closed + info->dropped_bad + info->dropped_stopped +
-	       info->dropped_no_outbox + info->dropped_no_memory;
+	       info->dropped_no_outbox + info->dropped_no_memory + info->dropped_full +
+	       info->dropped_old;
 }
 
 #endif

@@ -32,7 +32,7 @@ public=$(find lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h ! -name mdp3_
 
 # --- Includes go one way: base <- ring <- gpudirect <- {backends, ports} <- runtime <- the rest ---
 
-base="clock hlc rk_hlc rk_io rk_base rk_error rk_msg rk_frame rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
+base="clock hlc rk_hlc rk_io rk_base rk_error rk_msg rk_flow rk_frame rk_pattern rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
 	hist_text hist_gnuplot"
 layer_of() { # file -> layer name
 	case $1 in

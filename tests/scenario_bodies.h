@@ -2,9 +2,10 @@
 /*
  * scenario_bodies.h - the market-data pipeline under load, mdp3_book and an actor behind it that
  * can be made to fail, while both are paused, moved, copied, restarted and failed at random: every
- * message that comes out, and every byte of the books, as in a run that nobody disturbed. RK_SEED
- * repeats a run; SCENARIO_STEPS says how much happens. The body takes, as its cmocka state, where
- * the books are; the actor that fails is on a CPU.
+ * message that comes out, and every byte of the books, as in a run that nobody disturbed. The same
+ * with a receiver that cannot keep up, on a link that drops what is old: all that it dropped is
+ * replayed. RK_SEED repeats a run; SCENARIO_STEPS says how much happens. The bodies take, as their
+ * cmocka state, where the books are; the actor that fails is on a CPU.
  */
 #ifndef SCENARIO_BODIES_H
 #define SCENARIO_BODIES_H
@@ -20,6 +21,8 @@ enum {
 	POISON_TRAP = 0xfff0, /* types that no feed has */
 	POISON_SPIN,
 	RING_SLOTS = 1024,
+	SHORT_SLOTS = 64,
+	LETTER_SLOTS = 1 << 18, /* all there are */
 	STUCK_CALLS = 3,
 };
 #define STUCK_NS 500000000ULL /* more than a loaded machine keeps a thread waiting */
@@ -64,7 +67,7 @@ struct pipeline {
 	struct cells sent;
 	size_t allowed; /* cells of the packets that may be fed by now */
 	pthread_t feeding, taking;
-	uint64_t fed, poisoned; /* messages */
+	uint64_t fed, poisoned, replayed; /* messages */
 };
 
 /* --- The two ends --- */
@@ -95,33 +98,68 @@ static void *take(void *argument)
 	return NULL;
 }
 
+static void *take_slowly(void *argument)
+{
+	struct pipeline *line = argument;
+	uint64_t random = 1;
+
+	while (!line->out->closed) {
+		make_room(&line->sent, RK_MSG_MAX_SLOTS);
+		if (!receive(line->out, &line->sent.at[line->sent.count], RK_MSG_MAX_SLOTS))
+			line->sent.count++;
+		else
+			line->sent.count += line->sent.at[line->sent.count].slots;
+		pause_at_random(&random);
+	}
+	return NULL;
+}
+
 static void open_pipeline(struct pipeline *line, const struct placing *on,
-			  const struct cells *packets, size_t allowed)
+			  const struct cells *packets, size_t allowed, bool slow)
 {
 	static const uint64_t args[3] = {128, 1000000000, 0};
-	const struct rk_runtime_opts runtime = {
-		.size = sizeof(runtime), .workers = WORKERS, .guard = true};
 	const struct rk_supervisor_opts watch = {
 		.size = sizeof(watch), .max_restarts = RK_MAX_RESTARTS, .stuck_ns = STUCK_NS};
 	struct rk_actor_opts book = opts_of(on, 0);
 	const struct rk_actor_opts passer = {.size = sizeof(passer), .worker = 1};
 	const struct rk_link_opts link = slots(RING_SLOTS);
+	struct rk_link_opts out = slots(slow ? SHORT_SLOTS : RING_SLOTS);
 
+	out.full = slow ? RK_FULL_DROP_OLDEST : RK_FULL_WAIT;
+	out.dead_slots = LETTER_SLOTS;
 	book.args = args;
 	book.arg_count = 3;
 	*line = (struct pipeline){.packets = packets, .allowed = allowed, .on = on};
-	ok(rk_runtime_open(&left_open, &runtime));
-	line->runtime = left_open;
+	line->runtime = open_guarded(WORKERS);
 	ok(rk_actor_spawn(&line->book, line->runtime, rk_actor_type_find("mdp3_book"), &book));
 	ok(rk_actor_spawn(&line->passer, line->runtime, &passer_type, &passer));
-	ok(rk_link_host_out(&line->out, line->passer, &link));
+	ok(rk_link_host_out(&line->out, line->passer, &out));
 	ok(rk_link_actors(NULL, line->book, line->passer, &link));
 	ok(rk_link_host_in(&line->poison, line->passer, &link));
 	ok(rk_link_host_in(&line->in, line->book, &link));
 	ok(rk_supervisor_open(&line->supervisor, line->runtime, &watch));
 	ok(rk_supervisor_add(line->supervisor, line->passer, NULL));
-	pthread_create(&line->taking, NULL, take, line);
+	pthread_create(&line->taking, NULL, slow ? take_slowly : take, line);
 	pthread_create(&line->feeding, NULL, feed_as_allowed, line);
+}
+
+static void replay(struct pipeline *line)
+{
+	int sent = rk_dead_letter_replay(line->runtime, NULL, NULL, LONG_NS);
+
+	assert_true(sent >= 0);
+	line->replayed += (uint64_t)sent;
+}
+
+/* All that the book has sent is handled, and no letter is left. */
+static void replay_the_rest(struct pipeline *line)
+{
+	do {
+		usleep(100);
+		replay(line);
+	} while (info_of(line->book).state != RK_ACTOR_STOPPED ||
+		 info_of(line->passer).received < info_of(line->book).sent + line->poisoned ||
+		 rk_dead_letter_list(line->runtime, NULL, NULL, 0));
 }
 
 /* To the last message: nothing is missing but poison, nothing twice. The state is the caller's. */
@@ -133,6 +171,7 @@ static struct rk_mdp3_state *finish(struct pipeline *line)
 	assert_non_null(state);
 	__atomic_store_n(&line->allowed, line->packets->count, __ATOMIC_RELAXED);
 	pthread_join(line->feeding, NULL);
+	replay_the_rest(line);
 	finish_sending(line->poison);
 	pthread_join(line->taking, NULL);
 	ok(rk_runtime_wait(line->runtime, LONG_NS));
@@ -140,7 +179,7 @@ static struct rk_mdp3_state *finish(struct pipeline *line)
 	rk_actor_info(line->passer, &passer);
 	assert_int_equal(book.received, line->fed);
 	assert_int_equal(dropped(&book), 0);
-	assert_int_equal(dropped(&passer), 0);
+	assert_int_equal(dropped(&passer), line->replayed);
 	assert_int_equal(passer.received, book.sent + line->poisoned);
 	assert_int_equal(passer.sent, book.sent);
 	assert_int_equal(passer.failures, line->poisoned);
@@ -190,7 +229,16 @@ static void look_at_books(struct pipeline *line, uint64_t *packets)
 	free(state);
 }
 
-enum step { STEP_PAUSE, STEP_MOVE, STEP_RESTART, STEP_COPY, STEP_TRAP, STEP_SPIN, STEP_COUNT };
+enum step {
+	STEP_PAUSE,
+	STEP_MOVE,
+	STEP_RESTART,
+	STEP_COPY,
+	STEP_REPLAY,
+	STEP_TRAP,
+	STEP_SPIN,
+	STEP_COUNT
+};
 
 static void take_step(struct pipeline *line, enum step step, uint64_t *random, uint64_t *packets)
 {
@@ -213,6 +261,9 @@ static void take_step(struct pipeline *line, enum step step, uint64_t *random, u
 		break;
 	case STEP_COPY:
 		look_at_books(line, packets);
+		break;
+	case STEP_REPLAY:
+		replay(line);
 		break;
 	case STEP_TRAP:
 		poison_it(line, POISON_TRAP);
@@ -240,10 +291,12 @@ static void disturb(struct pipeline *line, uint64_t steps, uint64_t *random)
 		taken[step]++;
 	}
 	print_message(
-		"# pauses %llu, moves %llu, restarts %llu, copies %llu, traps %llu, stuck %llu\n",
+		"# pauses %llu, moves %llu, restarts %llu, copies %llu, traps %llu, stuck %llu, replayed "
+		"%llu\n",
 		(unsigned long long)taken[STEP_PAUSE], (unsigned long long)taken[STEP_MOVE],
 		(unsigned long long)taken[STEP_RESTART], (unsigned long long)taken[STEP_COPY],
-		(unsigned long long)taken[STEP_TRAP], (unsigned long long)taken[STEP_SPIN]);
+		(unsigned long long)taken[STEP_TRAP], (unsigned long long)taken[STEP_SPIN],
+		(unsigned long long)line->replayed);
 }
 
 static uint64_t steps_wanted(void)
@@ -253,9 +306,37 @@ static uint64_t steps_wanted(void)
 	return text ? strtoull(text, NULL, 10) : SIGNALS_WAIT ? STEPS / 4 : STEPS;
 }
 
-static void books_are_as_if_nothing_had_happened(void **state)
+static int compare(const void *one, const void *other)
 {
-	const struct placing *on = *state;
+	const struct rk_msg *a = *(const struct rk_msg *const *)one,
+			    *b = *(const struct rk_msg *const *)other;
+
+	return memcmp(a, b, (size_t)a->slots * RK_CELL_BYTES);
+}
+
+/* In one order, whatever it was: what is replayed comes late. */
+static void sort(struct cells *cells)
+{
+	const struct rk_msg **msgs = calloc(cells->count, sizeof(*msgs));
+	struct cells sorted = {0};
+	size_t count = 0;
+
+	assert_non_null(msgs);
+	for (size_t at = 0; at < cells->count; at += cells->at[at].slots)
+		msgs[count++] = &cells->at[at];
+	qsort(msgs, count, sizeof(*msgs), compare);
+	for (size_t i = 0; i < count; i++) {
+		make_room(&sorted, msgs[i]->slots);
+		memcpy(&sorted.at[sorted.count], msgs[i], msgs[i]->slots * RK_CELL_BYTES);
+		sorted.count += msgs[i]->slots;
+	}
+	free(msgs);
+	free(cells->at);
+	*cells = sorted;
+}
+
+static void compare_with_a_quiet_run(const struct placing *on, bool slow)
+{
 	static const struct setting setting[] = {
 		{"loss_a", "0.1"}, {"loss_b", "0.1"},	 {"loss_both", "0.002"}, {"reorder", "0.2"},
 		{"lag_b", "10"},   {"duplicate", "0.1"}, {"reset", "0.001"},	 {NULL, NULL},
@@ -266,12 +347,17 @@ static void books_are_as_if_nothing_had_happened(void **state)
 	struct cells packets = {0};
 
 	generate(&packets, random, "20000", setting);
-	open_pipeline(&quiet, on, &packets, packets.count);
+	open_pipeline(&quiet, on, &packets, packets.count, false);
 	expected = finish(&quiet);
 	assert_true(quiet.sent.count > 1000);
-	open_pipeline(&disturbed, on, &packets, 0);
+	open_pipeline(&disturbed, on, &packets, 0, slow);
 	disturb(&disturbed, steps_wanted(), &random);
 	got = finish(&disturbed);
+	if (slow) {
+		assert_true(disturbed.replayed);
+		sort(&quiet.sent);
+		sort(&disturbed.sent);
+	}
 	expect_equal_messages(&quiet.sent, &disturbed.sent);
 	assert_memory_equal(expected, got, sizeof(*expected));
 	free(expected);
@@ -279,6 +365,16 @@ static void books_are_as_if_nothing_had_happened(void **state)
 	free(quiet.sent.at);
 	free(disturbed.sent.at);
 	free(packets.at);
+}
+
+static void books_are_as_if_nothing_had_happened(void **state)
+{
+	compare_with_a_quiet_run(*state, false);
+}
+
+static void what_a_full_link_dropped_is_replayed(void **state)
+{
+	compare_with_a_quiet_run(*state, true);
 }
 
 #endif

@@ -67,23 +67,6 @@ struct chain {
 	pthread_t feeding;
 };
 
-AID struct rk_runtime *open_guarded(unsigned int workers)
-{
-	const struct rk_runtime_opts opts = {
-		.size = sizeof(opts), .workers = workers, .guard = true};
-
-	static struct sigaction guards;
-
-	ok(rk_runtime_open(&left_open, &opts));
-	/* A process gives its signals to the guard once, and cmocka takes them back for each test.
-	 */
-	if (!guards.sa_sigaction)
-		sigaction(SIGILL, NULL, &guards);
-	else
-		sigaction(SIGILL, &guards, NULL);
-	return left_open;
-}
-
 AID struct rk_actor *spawn_stage(struct rk_runtime *runtime, uint64_t number, bool dormant,
 				 uint64_t *bad_starts)
 {

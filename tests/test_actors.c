@@ -107,7 +107,7 @@ static void test_actors_are_found_by_name(void **unused)
 			assert_true(at->offset + 8 <= type->state_bytes);
 		}
 	}
-	assert_int_equal(count, 5);
+	assert_int_equal(count, 8);
 	assert_null(rk_actor_type_find("mdp4"));
 	assert_non_null(strstr(rk_errmsg(), "mdp4"));
 	assert_non_null(strstr(rk_errmsg(), "mdp3_book"));

@@ -4,6 +4,7 @@
  * message at a time and many; chains across backends; rings in every place. Skipped without a GPU.
  */
 #include "actor_bodies.h"
+#include "fan_bodies.h"
 #include "gpu_aid.h"
 
 static const struct placing on_cpu = {&relay_type, RK_BACKEND_CPU, RK_GROUP_WARP, 0};
@@ -167,6 +168,35 @@ static void what_a_gpu_cannot_run_is_named(void **unused)
 	close_runtime(runtime);
 }
 
+/* What links and actors have on CPUs alone is refused, not forgotten. */
+static void what_a_gpu_does_not_keep_to_is_refused(void **unused)
+{
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, &warp, 0, 0);
+	struct rk_actor_opts paced = opts_of(&warp, 0);
+	struct rk_link_opts opts = slots(64);
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+
+	(void)unused;
+	opts.full = RK_FULL_DROP_NEWEST;
+	assert_int_equal(rk_link_host_out(&rx, actor, &opts), -EOPNOTSUPP);
+	assert_non_null(strstr(rk_errmsg(), "an actor on a GPU sends on it"));
+	opts = slots(64);
+	opts.high_slots = 32;
+	assert_int_equal(rk_link_host_out(&rx, actor, &opts), -EOPNOTSUPP);
+	opts = slots(64);
+	opts.share_slots = opts.shed_at = 1;
+	assert_int_equal(rk_link_host_in(&tx, actor, &opts), -EOPNOTSUPP);
+	assert_non_null(strstr(rk_errmsg(), "an actor on a GPU receives"));
+	opts = slots(64);
+	opts.dead_slots = 512;
+	assert_int_equal(rk_link_host_in(&tx, actor, &opts), -EOPNOTSUPP);
+	paced.slots_per_s = 1;
+	expect_refused(runtime, &relay_type, &paced, -EOPNOTSUPP, "keeps no pace");
+	close_runtime(runtime);
+}
+
 #define NAMED(where, body) \
 	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
 #define WARP(body) NAMED(warp, body)
@@ -181,6 +211,8 @@ int main(int count, char **words)
 		PLAIN_BODIES(WARP)
 		RELAY_BODIES(BLOCK)
 		PLAIN_BODIES(BLOCK)
+		FAN_BODIES(WARP)
+		FAN_BODIES(BLOCK)
 		RELAY_BODIES(WARP_BATCH)
 		RELAY_BODIES(BLOCK_BATCH)
 		cmocka_unit_test_setup(chains_cross_backends_and_groups, nothing_is_left_open),
@@ -189,6 +221,7 @@ int main(int count, char **words)
 		cmocka_unit_test_setup(rings_lie_in_memory_of_the_gpu_and_of_the_host, nothing_is_left_open),
 		cmocka_unit_test_setup(rings_lie_between_two_gpus, nothing_is_left_open),
 		cmocka_unit_test_setup(what_a_gpu_cannot_run_is_named, nothing_is_left_open),
+		cmocka_unit_test_setup(what_a_gpu_does_not_keep_to_is_refused, nothing_is_left_open),
 	};
 	const char *absent = gpu_absent();
 

@@ -10,6 +10,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(books_are_as_if_nothing_had_happened,
 					  (void *)(uintptr_t)&on_gpu),
+		cmocka_unit_test_prestate(what_a_full_link_dropped_is_replayed,
+					  (void *)(uintptr_t)&on_gpu),
 	};
 	const char *absent = gpu_absent();
 

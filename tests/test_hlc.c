@@ -210,6 +210,7 @@ static uint32_t make(struct message *message, uint32_t i, struct rk_hlc *clock, 
 		memcpy(msg->body, &time, 8);
 	rk_msg_set_trace(msg, rk_trace_begin(i, 1));
 	rk_msg_set_clock(msg, rk_hlc_now(clock));
+	rk_msg_set_deadline(msg, RK_NO_DEADLINE - 1 - i);
 	memset((uint8_t *)msg + RK_MSG_HEADER_BYTES + rk_msg_extension_bytes(flags), (int)i,
 	       rk_msg_payload_bytes(msg));
 	return msg->slots;

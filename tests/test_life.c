@@ -10,15 +10,6 @@
 
 static const struct placing relays = {.type = &relay_type};
 
-static struct rk_runtime *open_guarded(unsigned int workers)
-{
-	const struct rk_runtime_opts opts = {
-		.size = sizeof(opts), .workers = workers, .guard = true};
-
-	ok(rk_runtime_open(&left_open, &opts));
-	return left_open;
-}
-
 /* --- Moving --- */
 
 static void move_at_random(uint64_t count, uint64_t capacity, bool pauses, uint32_t looks)

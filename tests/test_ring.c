@@ -391,7 +391,7 @@ static void test_a_bad_header_closes_the_ring(void **unused)
 		expect_bad_header(RK_MSG_USER, 0, 0, batch);
 		expect_bad_header(RK_MSG_USER, 0, CAPACITY / 2 + 1, batch);
 		expect_bad_header(RK_MSG_USER, 0, 255, batch);
-		expect_bad_header(RK_MSG_USER, 8, 1, batch);
+		expect_bad_header(RK_MSG_USER, 0x10, 1, batch);
 		expect_bad_header(RK_MSG_USER, 0x80, 1, batch);
 		expect_bad_header(RK_MSG_PAD, 0, 0, batch);
 		expect_bad_header(RK_MSG_PAD, 0, CAPACITY / 2 + 1, batch);
@@ -521,15 +521,23 @@ static void test_the_closing_message_outlives_its_consumer(void **unused)
 
 static void test_a_closed_message_with_every_extension_stays_in_its_cell(void **unused)
 {
+	const uint8_t flags = RK_MSG_F_ALL & ~RK_MSG_F_CLOCK;
 	uint64_t reason = 600;
 
 	(void)unused;
 	fresh(CAPACITY);
-	cells[0] = (struct rk_msg){.type = RK_MSG_CLOSED, .flags = RK_MSG_F_ALL, .slots = 1};
+	cells[0] = (struct rk_msg){.type = RK_MSG_CLOSED, .flags = flags, .slots = 1};
 	memcpy(cells[0].body + 40, &reason, sizeof(reason));
 	assert_int_equal(rk_ring_send(&tx, cells), 1);
 	assert_int_equal(rk_ring_recv(&rx, cells, 1), 1);
 	assert_true(rx.closed == 600);
+	/* With all of them there is no room for a reason: what lies behind the cell is not one. */
+	fresh(CAPACITY);
+	cells[0] = (struct rk_msg){.type = RK_MSG_CLOSED, .flags = RK_MSG_F_ALL, .slots = 1};
+	assert_int_equal(rk_ring_send(&tx, cells), 1);
+	memcpy(&cells[1], &reason, sizeof(reason));
+	assert_int_equal(rk_ring_recv(&rx, cells, 1), 1);
+	assert_true(rx.closed == RK_CLOSE_DONE);
 }
 
 static void test_a_refused_ring_stays_refused_for_later_ends(void **unused)

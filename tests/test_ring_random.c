@@ -146,7 +146,7 @@ static void move_send_bad(struct model *m)
 	if (kind == 1 && m->max_slots == 255)
 		cells[0].slots = 0;
 	if (kind == 2)
-		cells[0].flags |= (uint8_t)(8u << aid_below(&m->state, 5));
+		cells[0].flags |= (uint8_t)(16u << aid_below(&m->state, 4));
 	assert_int_equal(rk_ring_send(&m->tx, cells), kind == 2 ? -EINVAL : -EMSGSIZE);
 	assert_int_equal(rk_ring_send_batch(&m->tx, cells, 1), kind == 2 ? -EINVAL : -EMSGSIZE);
 }

@@ -9,6 +9,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(books_are_as_if_nothing_had_happened,
 					  (void *)(uintptr_t)&on_cpu),
+		cmocka_unit_test_prestate(what_a_full_link_dropped_is_replayed,
+					  (void *)(uintptr_t)&on_cpu),
 	};
 
 	aid_watchdog(500);

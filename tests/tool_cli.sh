@@ -72,7 +72,7 @@ test_grammar()
 		run from a: actor echo on gpu grid to b:
 	refuses 2 "$r unknown word 'from': expected one of on, actor, to" \
 		run from a: actor echo from b: to c:
-	refuses 2 "$r actor 'x': not shipped: take one of echo, count, file_scan, mdp3_book, l2_forward" \
+	refuses 2 "$r actor 'x': not shipped: take one of echo, count, file_scan, mdp3_book, l2_forward, broadcast, partition, topic" \
 		run from a: actor x to b:
 	refuses 2 "$r actor 'echo': no argument 'x': it takes none" run from a: actor echo,x=1
 	refuses 2 "$r actor 'mdp3_book': no argument 'x': it takes window_packets, gap_ns, first_sequence" \

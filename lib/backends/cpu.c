@@ -100,6 +100,7 @@ static void fail(struct rk_ctx *actor, int signal)
 	}
 	cpu_end_call(actor);
 	actor->guarded.inside = actor->guarded.late = 0;
+	actor->holding = false;
 	__atomic_store_n(&actor->why, (uint32_t)signal, __ATOMIC_RELAXED);
 	cpu_count(&actor->counters.failures, 1);
 	cpu_count(&actor->counters.failed_messages, actor->in_call);
@@ -162,15 +163,20 @@ static void drain(struct rk_ctx *actor)
 		begin_closing(actor);
 }
 
-static void add_inbox(struct rk_ctx *actor, struct rk_ring_rx *rx)
+static void add_inbox(struct rk_ctx *actor, struct rk_ring_rx *rx, struct cpu_flow_in *flow)
 {
+	actor->flow_in[actor->inboxes] = flow;
 	actor->inbox[actor->inboxes++] = rx;
 	actor->unguarded |= *rx->peer_unguarded;
 }
 
-static void add_outbox(struct rk_ctx *actor, struct rk_ring_tx *tx)
+static void add_outbox(struct rk_ctx *actor, struct rk_ring_tx *tx, struct cpu_flow_out *flow)
 {
-	actor->outbox[actor->outboxes++].tx = tx;
+	struct cpu_outbox *box = &actor->outbox[actor->outboxes++];
+
+	box->tx = tx;
+	box->flow = flow;
+	actor->levels |= flow->high_slots > 0;
 	actor->unguarded |= *tx->peer_unguarded;
 }
 
@@ -198,10 +204,10 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		actor->leaving = actor->phase < CPU_CLOSING;
 		break;
 	case CPU_INBOX:
-		add_inbox(actor, what[0]);
+		add_inbox(actor, what[0], what[1]);
 		break;
 	case CPU_OUTBOX:
-		add_outbox(actor, what[0]);
+		add_outbox(actor, what[0], what[1]);
 		break;
 	case CPU_CALL:
 		memcpy(&call, &what[0], sizeof(call));
@@ -238,12 +244,38 @@ static void stamp_received(struct rk_ctx *actor, struct rk_msg *msg)
 	rk_msg_set_clock(msg, stamp ? stamp : rk_hlc_now_at(actor->clock, physical));
 }
 
-/* Plain messages in a row at the front of @cells: one cell each, and not the runtime's own. */
+/* It is shed, or its deadline is over: it is dropped. */
+static bool is_dropped(struct rk_ctx *actor, const struct rk_msg *msg)
+{
+	struct cpu_flow_in *flow = actor->flow_in[actor->from_inbox];
+
+	if (actor->shedding) {
+		cpu_flow_shed(flow, msg);
+		cpu_count(&actor->counters.dropped_shed, 1);
+		return true;
+	}
+	if (!cpu_flow_is_late(flow, msg))
+		return false;
+	cpu_count(&actor->counters.dropped_expired, 1);
+	return true;
+}
+
+/* One cell, not the runtime's own, and no deadline to be judged. */
+static bool is_plain(const struct rk_msg *msg)
+{
+	const uint32_t least = 1U << 24 | RK_MSG_PACKET, most = 1U << 24 | 0xffff;
+	uint32_t head = rk_ring_head(msg) & (most | 0xffU << 24 | RK_MSG_F_DEADLINE << 16);
+
+	/* One comparison: it is asked of every message. */
+	return head - least <= most - least;
+}
+
+/* Plain messages in a row at the front of @cells. */
 static uint32_t count_plain(const struct rk_msg *cells, uint32_t most)
 {
 	uint32_t found = 0;
 
-	while (found < most && cells[found].slots == 1 && cells[found].type >= RK_MSG_PACKET)
+	while (found < most && is_plain(&cells[found]))
 		found++;
 	return found;
 }
@@ -275,7 +307,7 @@ static bool handle_received(struct rk_ctx *actor)
 
 		if (!cpu_flush(actor))
 			return false;
-		if (actor->type->batch && handle_batch(actor))
+		if (actor->type->batch && !actor->shedding && handle_batch(actor))
 			continue;
 		actor->handled_cells += msg->slots;
 		cpu_count(&actor->counters.received_slots, msg->slots);
@@ -283,6 +315,9 @@ static bool handle_received(struct rk_ctx *actor)
 			cpu_cut_control(actor, msg);
 			continue;
 		}
+		if (rk_unlikely((msg->flags & RK_MSG_F_DEADLINE) | actor->shedding) &&
+		    is_dropped(actor, msg))
+			continue;
 		cpu_count(&actor->counters.received, 1);
 		if (rk_unlikely(actor->clock))
 			stamp_received(actor, msg);
@@ -291,21 +326,45 @@ static bool handle_received(struct rk_ctx *actor)
 	return cpu_flush(actor);
 }
 
-/* A batch from each inbox in turn, for as long as all that it makes us send finds room. */
+/* A batch, or as much of one as the inbox has a share in its actor's time. */
+static int take_turn(struct rk_ctx *actor, uint32_t index)
+{
+	struct cpu_flow_in *flow = actor->flow_in[index];
+	struct rk_ring_rx *rx = actor->inbox[index];
+
+	/* Relaxed: the level orders nothing. */
+	actor->shedding = rk_unlikely(flow->shed_at) &&
+			  flow->shed_at <= __atomic_load_n(actor->shed_level, __ATOMIC_RELAXED);
+	if (rk_unlikely(flow->share_slots | flow->share_messages))
+		return cpu_flow_take(flow, rx, actor->received, CPU_BATCH_CELLS);
+	return rk_ring_recv_batch(rx, actor->received, CPU_BATCH_CELLS);
+}
+
+/*
+ * A turn at each inbox, for as long as all that it makes us send finds room. Who is held up goes on
+ * with the next: or those behind would wait for as long as those in front have anything.
+ */
 static int take_inboxes(struct rk_ctx *actor)
 {
 	int taken = 0;
 
-	for (uint32_t i = 0; i < actor->inboxes && takes(actor) && !cpu_hurry_of(actor); i++) {
+	for (uint32_t n = 0; n < actor->inboxes && takes(actor) && !cpu_hurry_of(actor); n++) {
+		uint32_t i = actor->next_inbox;
 		struct rk_ring_rx *rx = actor->inbox[i];
 		int cells;
 
+		if (rk_unlikely(actor->pace.slots_per_s) && cpu_pace_holds(&actor->pace))
+			break;
+		actor->next_inbox = i + 1 < actor->inboxes ? i + 1 : 0;
 		if (rx->closed)
 			continue;
-		cells = rk_ring_recv_batch(rx, actor->received, CPU_BATCH_CELLS);
+		cells = take_turn(actor, i);
+		/* What is too long for one turn is there, and comes in another. */
+		taken |= cells < 0;
 		actor->received_cells = cells > 0 ? (uint32_t)cells : 0;
 		actor->handled_cells = 0;
 		actor->from_inbox = i;
+		actor->pace.left_slots -= actor->received_cells;
 		if (rx->closed) {
 			actor->inboxes_closed++;
 			/* The last credit: who wrote the ring from afar waits for it. */
@@ -318,6 +377,19 @@ static int take_inboxes(struct rk_ctx *actor)
 			break;
 	}
 	return taken;
+}
+
+/*
+ * Tell the handler of outboxes that have filled up or emptied. Nothing waits that it must wait for;
+ * on trial it is told later, for messages of the runtime's own end a trial.
+ */
+static void tell_levels(struct rk_ctx *actor)
+{
+	struct rk_msg event;
+
+	for (uint32_t i = 0; i < actor->outboxes && takes(actor) && !actor->trial; i++)
+		if (cpu_flow_crossed(&actor->outbox[i], i, &event))
+			handle(actor, &event);
 }
 
 /* RK_MSG_STOP to the handler, then no more messages. */
@@ -337,10 +409,14 @@ static void stop(struct rk_ctx *actor)
 static int take_messages(struct rk_ctx *actor)
 {
 	bool through = handle_received(actor);
-	int taken = through ? take_inboxes(actor) : 0;
-	bool idle = through && !taken;
-	bool ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
+	bool ended, idle;
+	int taken;
 
+	if (rk_unlikely(actor->levels) && through)
+		tell_levels(actor);
+	taken = through ? take_inboxes(actor) : 0;
+	idle = through && !taken && !actor->pace.waits;
+	ended = actor->inboxes && actor->inboxes_closed == actor->inboxes;
 	/* In a hurry nothing waits for room, so what was taken already is handled first. */
 	if ((cpu_hurry_of(actor) && handle_received(actor)) ||
 	    (idle && (ended || actor->phase == CPU_DRAINING)))
@@ -353,6 +429,7 @@ static int poll_actor(struct rk_task *task)
 	struct rk_ctx *actor = (struct rk_ctx *)task;
 	int worked = take_control(actor);
 
+	actor->pace.waits = false;
 	if (actor->leaving)
 		return -1;
 	if (rk_unlikely(__atomic_load_n(&actor->orphaned, __ATOMIC_RELAXED)))
@@ -385,11 +462,14 @@ static int poll_guarded(struct rk_task *task)
 	return worked;
 }
 
-/* A device wakes nobody: look again soon. */
+/* A device wakes nobody: look again soon. Nor does the time that an actor has to wait. */
 static uint64_t due_ns(const struct rk_task *task)
 {
-	return ((const struct rk_ctx *)task)->unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS
-							: UINT64_MAX;
+	const struct rk_ctx *actor = (const struct rk_ctx *)task;
+	uint64_t pace_ns = cpu_pace_due_ns(&actor->pace);
+	uint64_t nap_ns = actor->unguarded ? now_ns() + CPU_UNGUARDED_NAP_NS : UINT64_MAX;
+
+	return pace_ns < nap_ns ? pace_ns : nap_ns;
 }
 
 static void finished(struct rk_task *task)

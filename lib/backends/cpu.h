@@ -9,6 +9,7 @@
 #ifndef RK_BACKENDS_CPU_H
 #define RK_BACKENDS_CPU_H
 
+#include "backends/cpu_flow.h"
 #include "backends/cpu_guard.h"
 #include "backends/worker.h"
 #include "ring/rk_ring.h"
@@ -27,8 +28,9 @@ enum {
 
 /* Types that travel in a control ring only. */
 enum cpu_control {
-	CPU_INBOX = RK_MSG_USER, /* struct rk_ring_rx *, of this process as all pointers here */
-	CPU_OUTBOX,		 /* struct rk_ring_tx * */
+	/* struct rk_ring_rx *, of this process as all pointers here; struct cpu_flow_in * */
+	CPU_INBOX = RK_MSG_USER,
+	CPU_OUTBOX, /* struct rk_ring_tx *, struct cpu_flow_out * */
 	/* struct rk_msg *: its RK_MSG_START. void *: its state, or NULL: zeros. struct
 	 * rk_actor_type *: whose state that is; no other's is taken.
 	 */
@@ -66,6 +68,10 @@ struct cpu_counters {
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
 	uint64_t dropped_no_memory;
+	uint64_t dropped_full;
+	uint64_t dropped_old;
+	uint64_t dropped_expired;
+	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
 	uint64_t restarts;
@@ -74,14 +80,15 @@ struct cpu_counters {
 };
 
 /* One way out. What finds no room in the ring waits here, and the actor with it: it gets no more
- * messages until all is out, so what waits is bounded by what one message makes it send.
+ * messages until all is out, so what waits is bounded by what one message makes it send; or by the
+ * backlog, where the link drops what is old (cpu_flow.h).
  */
 struct cpu_outbox {
 	struct rk_ring_tx *tx;
 	struct rk_msg *waiting;
 	uint32_t cells; /* waiting, and how many of them are out */
 	uint32_t out;
-	uint32_t room; /* cells allocated; grows, never shrinks */
+	struct cpu_flow_out *flow;
 };
 
 struct cpu_trial;
@@ -100,12 +107,18 @@ struct rk_ctx {
 	bool failed_for_good; /* it closed because it failed */
 	struct rk_ring_rx control;
 	struct rk_ring_rx *inbox[CPU_MAX_LINKS];
+	struct cpu_flow_in *flow_in[CPU_MAX_LINKS]; /* of the inboxes */
 	struct cpu_outbox outbox[CPU_MAX_LINKS];
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t inboxes_closed;
 	uint32_t unguarded; /* the other end of a link is a device, or out of membarrier(2)'s reach
 			     */
+	bool holding;	    /* all sends wait, and may be forgotten: a call on trial */
+	struct cpu_pace pace;
+	bool shedding;	    /* what was taken is to be dropped */
+	const uint32_t *shed_level;
+	bool levels;	    /* it wants to hear how full an outbox is */
 	uint32_t phase;	    /* enum cpu_phase; written by the worker, read by anyone */
 	uint32_t obeyed;    /* control messages; likewise */
 	bool obeying;
@@ -122,6 +135,7 @@ struct rk_ctx {
 	uint32_t received_cells; /* taken from an inbox, and how many of them are handled */
 	uint32_t handled_cells;
 	uint32_t from_inbox; /* where they came from */
+	uint32_t next_inbox; /* whose turn it is */
 	struct rk_msg received[CPU_BATCH_CELLS];
 	struct rk_msg sending[CPU_BATCH_CELLS];
 	struct cpu_trial *trial; /* of a new handler, while it lasts (cpu_trial.h) */
@@ -202,7 +216,7 @@ bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_
 /* A message of the runtime's own has come, and means something to a snapshot. (cpu_cut.c) */
 void cpu_cut_control(struct rk_ctx *actor, const struct rk_msg *msg);
 
-/* Send what waits in all outboxes; true when nothing waits any more. */
+/* Send what waits in all outboxes; true when nothing waits any more that the actor must wait for. */
 bool cpu_flush(struct rk_ctx *actor);
 
 /* Say RK_MSG_CLOSED in every outbox; true when all have it or nobody is left to be told. */

@@ -41,25 +41,6 @@ static void count_waited(struct rk_ctx *ctx, const struct rk_msg *msg)
 		count_sent(ctx, msg->slots);
 }
 
-/* Put a message behind those that wait already. */
-static int append(struct rk_ctx *ctx, struct cpu_outbox *box, const struct rk_msg *msg)
-{
-	if (box->cells + msg->slots > box->room) {
-		uint32_t room = 2 * (box->cells + msg->slots);
-		struct rk_msg *more = realloc(box->waiting, (size_t)room * RK_CELL_BYTES);
-
-		if (!more) {
-			cpu_count(&ctx->counters.dropped_no_memory, 1);
-			return 0;
-		}
-		box->waiting = more;
-		box->room = room;
-	}
-	memcpy(box->waiting + box->cells, msg, (size_t)msg->slots * RK_CELL_BYTES);
-	box->cells += msg->slots;
-	return 1;
-}
-
 static int send_one(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,
 		    const void *payload, uint32_t bytes)
 {
@@ -81,11 +62,7 @@ static int send_one(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t
 		count_sent(ctx, cells);
 		return 1;
 	}
-	if (box->tx->closed) {
-		cpu_count(&ctx->counters.dropped_closed, 1);
-		return 0;
-	}
-	return append(ctx, box, ctx->sending);
+	return cpu_flow_no_room(ctx, box, ctx->sending);
 }
 
 int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag, const void *payload,
@@ -115,29 +92,23 @@ static uint32_t send_many(struct rk_ctx *ctx, uint32_t outbox, const struct rk_m
 			  uint32_t count_msgs)
 {
 	struct cpu_outbox *box;
-	int sent = 0;
+	uint32_t taken = 0;
 
 	if (outbox >= ctx->outboxes) {
 		cpu_count(&ctx->counters.dropped_no_outbox, count_msgs);
 		return 0;
 	}
 	box = &ctx->outbox[outbox];
-	if (!box->cells)
-		sent = rk_ring_send_batch(box->tx, msgs, count_msgs);
-	if (sent > 0) {
-		cpu_count(&ctx->counters.sent, (uint64_t)sent);
-		cpu_count(&ctx->counters.sent_slots, (uint64_t)sent);
+	if (!box->cells) {
+		int sent = rk_ring_send_batch(box->tx, msgs, count_msgs);
+
+		taken = sent > 0 ? (uint32_t)sent : 0;
+		cpu_count(&ctx->counters.sent, taken);
+		cpu_count(&ctx->counters.sent_slots, taken);
 	}
-	if (sent == (int)count_msgs)
-		return count_msgs;
-	if (box->tx->closed) {
-		cpu_count(&ctx->counters.dropped_closed,
-			  count_msgs - (uint32_t)(sent > 0 ? sent : 0));
-		return 0;
-	}
-	for (uint32_t i = sent > 0 ? (uint32_t)sent : 0; i < count_msgs; i++)
-		append(ctx, box, &msgs[i]);
-	return count_msgs;
+	for (uint32_t i = taken; i < count_msgs; i++)
+		taken += (uint32_t)cpu_flow_no_room(ctx, box, &msgs[i]);
+	return taken;
 }
 
 uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg *msgs,
@@ -150,13 +121,6 @@ uint32_t rk_send_batch(struct rk_ctx *ctx, uint32_t outbox, const struct rk_msg 
 	sent = send_many(ctx, outbox, msgs, count);
 	cpu_leave_runtime(ctx);
 	return sent;
-}
-
-/* Count all that waits as dropped. */
-static void drop_waiting(struct cpu_outbox *box, uint64_t *reason)
-{
-	for (; box->out < box->cells; box->out += box->waiting[box->out].slots)
-		cpu_count(reason, box->waiting[box->out].type >= RK_MSG_PACKET);
 }
 
 /* Send what waits; true when nothing waits any more. */
@@ -173,12 +137,13 @@ static bool flush(struct rk_ctx *actor, struct cpu_outbox *box)
 		box->out += msg->slots;
 	}
 	if (box->tx->closed)
-		drop_waiting(box, &actor->counters.dropped_closed);
+		cpu_flow_drop_waiting(actor, box, RK_DROP_CLOSED);
 	else if (cpu_hurry_of(actor))
-		drop_waiting(box, &actor->counters.dropped_stopped);
+		cpu_flow_drop_waiting(actor, box, RK_DROP_STOPPED);
+	cpu_flow_note_waiting(box);
 	if (box->out < box->cells)
 		return false;
-	box->out = box->cells = 0;
+	box->out = box->cells = box->flow->pinned = 0;
 	return true;
 }
 
@@ -188,7 +153,18 @@ bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_
 		count_waited(actor, msg);
 		return true;
 	}
-	return box->tx->closed || append(actor, box, msg);
+	if (box->tx->closed)
+		return true;
+	if (!cpu_flow_append(actor, box, msg))
+		return false;
+	box->flow->pinned = box->cells;
+	return true;
+}
+
+/* A handler on trial waits for all: what it has sent may have to be forgotten. */
+static bool must_wait(const struct rk_ctx *actor, const struct cpu_outbox *box)
+{
+	return box->flow->full == RK_FULL_WAIT || actor->trial;
 }
 
 bool cpu_flush(struct rk_ctx *actor)
@@ -196,7 +172,7 @@ bool cpu_flush(struct rk_ctx *actor)
 	bool all = true;
 
 	for (uint32_t i = 0; i < actor->outboxes; i++)
-		all &= flush(actor, &actor->outbox[i]);
+		all &= flush(actor, &actor->outbox[i]) || !must_wait(actor, &actor->outbox[i]);
 	return all;
 }
 

@@ -8,14 +8,18 @@
 /* What is sent from now on waits, and cpu_flush() lets it go: nothing waits before a call. */
 static void hold_back(struct rk_ctx *actor)
 {
+	actor->holding = true;
 	for (uint32_t i = 0; i < actor->outboxes; i++)
 		actor->outbox[i].cells = actor->outbox[i].out = 1;
 }
 
 static void forget_sends(struct rk_ctx *actor, const struct cpu_counters *before)
 {
-	for (uint32_t i = 0; i < actor->outboxes; i++)
+	actor->holding = false;
+	for (uint32_t i = 0; i < actor->outboxes; i++) {
 		actor->outbox[i].cells = actor->outbox[i].out = 0;
+		cpu_flow_note_waiting(&actor->outbox[i]);
+	}
 	actor->counters.dropped_no_outbox = before->dropped_no_outbox;
 	actor->counters.dropped_closed = before->dropped_closed;
 	actor->counters.dropped_bad = before->dropped_bad;
@@ -138,6 +142,7 @@ static void try(struct rk_ctx *actor, void *state, const struct rk_msg *msg)
 		undo(actor, CPU_TRIAL_DISLIKED);
 		return;
 	}
+	actor->holding = false;
 	trial->log_cells += msg->slots;
 	if (++trial->handled == trial->messages)
 		cpu_trial_keep(actor);

@@ -47,6 +47,13 @@ RK_SOURCE(text_l2, "kernels/l2_forward.c");
 RK_SOURCE(text_l2_h, "kernels/l2_forward.h");
 RK_SOURCE(text_frame, "lib/rk_frame.h");
 RK_SOURCE(text_io, "lib/rk_io.h");
+RK_SOURCE(text_pattern, "lib/rk_pattern.h");
+RK_SOURCE(text_broadcast, "kernels/broadcast.c");
+RK_SOURCE(text_broadcast_h, "kernels/broadcast.h");
+RK_SOURCE(text_partition, "kernels/partition.c");
+RK_SOURCE(text_partition_h, "kernels/partition.h");
+RK_SOURCE(text_topic, "kernels/topic.c");
+RK_SOURCE(text_topic_h, "kernels/topic.h");
 
 #if RK_HAVE_NVCC
 extern const char shipped_code[];
@@ -96,7 +103,14 @@ static const char text_stddef[] = "#pragma once\n"
 	X("mdp3_wire.h", text_wire) \
 	X("l2_forward.c", text_l2) \
 	X("l2_forward.h", text_l2_h) \
-	X("rk_frame.h", text_frame)
+	X("rk_frame.h", text_frame) \
+	X("rk_pattern.h", text_pattern) \
+	X("broadcast.c", text_broadcast) \
+	X("broadcast.h", text_broadcast_h) \
+	X("partition.c", text_partition) \
+	X("partition.h", text_partition_h) \
+	X("topic.c", text_topic) \
+	X("topic.h", text_topic_h)
 
 #define NAME(name, text) name,
 #define TEXT(name, text) text,

@@ -112,9 +112,11 @@ static uint32_t checked_slots(const struct rk_ring_rx *rx, const struct rk_msg *
 
 static void note_closed(struct rk_ring_rx *rx, const struct rk_msg *msg)
 {
-	uint64_t reason;
+	uint64_t reason = 0;
 
-	memcpy(&reason, rk_msg_payload(msg), sizeof(reason));
+	/* Extensions, all of them, leave no room for one in the only cell that is sure to be there. */
+	if (rk_msg_payload_bytes(msg) >= sizeof(reason))
+		memcpy(&reason, rk_msg_payload(msg), sizeof(reason));
 	rx->closed = reason ? reason : RK_CLOSE_DONE;
 }
 

@@ -91,7 +91,8 @@ build_programs() {
 	# The VM has no NUMA nodes: built without, whatever this machine has.
 	printf '#define RK_HAVE_%s 0\n' NUMA PCAP > "$B/user/config.h"
 	runtime="$root/lib/runtime.c $root/lib/actor*.c $root/lib/supervisor*.c $root/lib/link*.c"
-	runtime="$runtime $root/lib/hlc.c $root/lib/names.c $root/kernels/*.c"
+	runtime="$runtime $root/lib/hlc.c $root/lib/names.c $root/lib/flow.c $root/lib/dead_letter.c $root/lib/tenant.c"
+	runtime="$runtime $root/kernels/*.c"
 	runtime="$runtime $root/lib/backends/*.c $root/lib/io/*.c $root/lib/ports/*.c"
 	# From the root, where the device sources that the library carries are found.
 	# shellcheck disable=SC2086
