@@ -46,9 +46,11 @@ void print_bars(void);
  * struct forwarder_opts - what is measured
  * @vdev: the port's
  * @type: the actor's
+ * @args: its arguments, of which there are @arg_count
  * @cpu: of the runtime's worker
  * @slots: of each ring
- * @heads: heads travel, not frames
+ * @heads: heads travel, not frames; with @on_gpu out of a pool of the EAL's, as no actor reads
+ * frames
  * @one_way: nothing comes back
  * @on_gpu: the first GPU runs the actor
  * @group: there
@@ -56,6 +58,8 @@ void print_bars(void);
 struct forwarder_opts {
 	const char *vdev;
 	const struct rk_actor_type *type;
+	const uint64_t *args;
+	unsigned int arg_count;
 	int cpu;
 	uint64_t slots;
 	bool heads, one_way, on_gpu;
@@ -64,7 +68,8 @@ struct forwarder_opts {
 
 struct forwarder {
 	uint16_t port;
-	struct rk_dpdk_pool *pool;
+	struct rk_dpdk_pool *pool; /* NULL: @mempool is the EAL's own */
+	struct rte_mempool *mempool;
 	struct rk_runtime *runtime;
 	struct rk_actor *actor;
 	struct rk_ring_tx *to;
@@ -76,8 +81,10 @@ struct forwarder {
 	uint64_t sent;
 };
 
-/* A started port with a pool of its own; @cuda: that GPUs reach. */
-void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda);
+enum forwarder_pool { POOL_REGION, POOL_CUDA, POOL_EAL };
+
+/* A started port with a pool of its own: in a region, in one that GPUs reach, or of the EAL. */
+void forwarder_open_port(struct forwarder *f, const char *vdev, enum forwarder_pool pool);
 void forwarder_close_port(struct forwarder *f);
 
 void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts);
