@@ -552,6 +552,8 @@ int main(int argc, char **argv)
 		start_actor(&ports[i]);
 	for (unsigned int i = 0; i < port_count; i++)
 		start_port(&ports[i]);
+	printf("%u ports are served\n", port_count);
+	fflush(stdout);
 	rte_eal_mp_remote_launch(run, NULL, CALL_MAIN);
 	rte_eal_mp_wait_lcore();
 	return finish();

@@ -104,7 +104,11 @@ serve() { # name argument...: l2fwd-gpu on a memif of that name
 	start server $l2fwd -l 0 $eal --vdev "$(memif server "$name"),bsize=16384" -- \
 		-p 1 -T 0 --no-mac-updating $gpu "$@"
 	server=$pid
-	wait_for "$work/$name"
+	# The socket is there before the port is: who comes in between is sent away, and never comes again.
+	for _ in $(seq 400); do
+		has 'ports are served' server && return
+		sleep 0.05
+	done
 }
 exchange() { # name count longest: sends, expects all back; the device stays open until let_go
 	rm -f "$work/fifo" && mkfifo "$work/fifo"

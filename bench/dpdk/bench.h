@@ -49,7 +49,7 @@ void print_bars(void);
  * @args: its arguments, of which there are @arg_count
  * @cpu: of the runtime's worker
  * @slots: of each ring
- * @heads: heads travel, not frames; with @on_gpu out of a pool of the EAL's, as no actor reads
+ * @heads: heads travel, not frames
  * frames
  * @one_way: nothing comes back
  * @on_gpu: the first GPU runs the actor
@@ -68,8 +68,8 @@ struct forwarder_opts {
 
 struct forwarder {
 	uint16_t port;
-	struct rk_dpdk_pool *pool; /* NULL: @mempool is the EAL's own */
-	struct rte_mempool *mempool;
+	struct rk_dpdk_pool *pool;
+	struct rte_mempool *mempool; /* of @pool */
 	struct rk_runtime *runtime;
 	struct rk_actor *actor;
 	struct rk_ring_tx *to;
@@ -81,10 +81,8 @@ struct forwarder {
 	uint64_t sent;
 };
 
-enum forwarder_pool { POOL_REGION, POOL_CUDA, POOL_EAL };
-
-/* A started port with a pool of its own: in a region, in one that GPUs reach, or of the EAL. */
-void forwarder_open_port(struct forwarder *f, const char *vdev, enum forwarder_pool pool);
+/* A started port with a pool of its own; @cuda: that GPUs reach. */
+void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda);
 void forwarder_close_port(struct forwarder *f);
 
 void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts);

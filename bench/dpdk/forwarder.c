@@ -11,7 +11,7 @@
 
 #define DRAIN_NS 2000000000ULL
 
-enum { MBUFS = 16383, CACHE = 256, DESCRIPTORS = 512 };
+enum { MBUFS = 16383, DESCRIPTORS = 512 };
 
 uint64_t cycles_of(uint64_t ns)
 {
@@ -23,30 +23,17 @@ double ns_of(uint64_t cycles)
 	return (double)cycles * 1e9 / (double)rte_get_tsc_hz();
 }
 
-static void open_pool(struct forwarder *f, const char *name, enum forwarder_pool pool)
-{
-	const struct rk_dpdk_pool_opts opts = {
-		.size = sizeof(opts), .mbufs = MBUFS, .cuda = pool == POOL_CUDA};
-
-	if (pool == POOL_EAL) {
-		f->mempool = rte_pktmbuf_pool_create(name, MBUFS, CACHE, 0,
-						     RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-		check(f->mempool ? 0 : rk_fail(ENOMEM, "no memory of the EAL for mbufs"), "pool");
-		return;
-	}
-	check(rk_dpdk_pool_open(&f->pool, name, &opts), "pool");
-	f->mempool = rk_dpdk_pool_mempool(f->pool);
-}
-
-void forwarder_open_port(struct forwarder *f, const char *vdev, enum forwarder_pool pool)
+void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda)
 {
 	const struct rte_eth_conf conf = {.rxmode = {.mq_mode = RTE_ETH_MQ_RX_NONE}};
+	const struct rk_dpdk_pool_opts opts = {.size = sizeof(opts), .mbufs = MBUFS, .cuda = cuda};
 	char name[32];
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(vdev, ","), vdev);
 	if (rte_dev_probe(vdev) || rte_eth_dev_get_port_by_name(name, &f->port))
 		check(rk_fail(ENODEV, "%s is not to be had", vdev), "device");
-	open_pool(f, name, pool);
+	check(rk_dpdk_pool_open(&f->pool, name, &opts), "pool");
+	f->mempool = rk_dpdk_pool_mempool(f->pool);
 	if (rte_eth_dev_configure(f->port, 1, 1, &conf) ||
 	    rte_eth_rx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL, f->mempool) ||
 	    rte_eth_tx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL) ||
@@ -62,13 +49,7 @@ void forwarder_close_port(struct forwarder *f)
 	rte_eth_dev_info_get(f->port, &info);
 	rte_eth_dev_close(f->port);
 	rte_dev_remove(info.device);
-	if (rte_mempool_in_use_count(f->mempool))
-		check(rk_fail(EIO, "%u mbufs are missing", rte_mempool_in_use_count(f->mempool)),
-		      "pool");
-	if (f->pool)
-		check(rk_dpdk_pool_close(f->pool), "pool");
-	else
-		rte_mempool_free(f->mempool);
+	check(rk_dpdk_pool_close(f->pool), "pool");
 }
 
 void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
@@ -88,10 +69,7 @@ void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
 	struct rk_dpdk_queue_opts queue = {.size = sizeof(queue), .heads = opts->heads};
 
 	*f = (struct forwarder){.port = 0};
-	forwarder_open_port(f, opts->vdev,
-			    !opts->on_gpu ? POOL_REGION
-			    : opts->heads ? POOL_EAL
-					  : POOL_CUDA);
+	forwarder_open_port(f, opts->vdev, opts->on_gpu);
 	check(rk_runtime_open(&f->runtime, &runtime), "runtime");
 	check(rk_actor_spawn(&f->actor, f->runtime, opts->type, &actor), "actor");
 	if (!opts->one_way)

@@ -271,7 +271,7 @@ static void flow_of_lists(unsigned int burst, unsigned int blocks, struct flow *
 	struct rk_hist *hist;
 
 	check(rk_hist_open(&hist, 0), "histogram");
-	forwarder_open_port(&f, DEVICE, POOL_CUDA);
+	forwarder_open_port(&f, DEVICE, true);
 	write_frames(f.mempool);
 	check(flag_lists_open(&lists, LISTS, blocks, f.pool), "flag lists");
 	start = rte_rdtsc();
@@ -445,6 +445,21 @@ static void measure_rates(const int *cpus)
 	judge("gpu_rate_vs_flag_list", median(&through.rate) / median(&lists[0].flow.rate), 'g', 1);
 }
 
+static void say_trips(const struct trips *trips)
+{
+	say("a single frame in flight, p50, us\n"
+	    "  the ring's own round trip          %10.2f\n"
+	    "  RX to TX, its head, echo           %10.2f\n"
+	    "  RX to TX, its head, l2_forward     %10.2f\n"
+	    "  RX to TX, whole, l2_forward        %10.2f\n"
+	    "  by a flag list                     %10.2f\n",
+	    median(&trips->ring) / 1e3, median(&trips->echo) / 1e3, median(&trips->heads) / 1e3,
+	    median(&trips->whole) / 1e3, median(&trips->lists) / 1e3);
+	judge("gpu_rx_to_tx_over_ring_us", (median(&trips->heads) - median(&trips->ring)) / 1e3,
+	      'l', 1);
+	judge("gpu_flag_list_vs_rx_to_tx", median(&trips->lists) / median(&trips->heads), 'g', 1);
+}
+
 void measure_gpu(const int *cpus)
 {
 	static struct trips trips;
@@ -459,18 +474,8 @@ void measure_gpu(const int *cpus)
 		judge_not("gpu_flag_list_vs_rx_to_tx", 'g', 1);
 		return;
 	}
-	measure_rates(cpus);
 	for (unsigned int i = 0; i < options.rounds; i++)
 		measure_trips(cpus, &trips);
-	say("a single frame in flight, p50, us\n"
-	    "  the ring's own round trip          %10.2f\n"
-	    "  RX to TX, its head, echo           %10.2f\n"
-	    "  RX to TX, its head, l2_forward     %10.2f\n"
-	    "  RX to TX, whole, l2_forward        %10.2f\n"
-	    "  by a flag list                     %10.2f\n",
-	    median(&trips.ring) / 1e3, median(&trips.echo) / 1e3, median(&trips.heads) / 1e3,
-	    median(&trips.whole) / 1e3, median(&trips.lists) / 1e3);
-	judge("gpu_rx_to_tx_over_ring_us", (median(&trips.heads) - median(&trips.ring)) / 1e3, 'l',
-	      1);
-	judge("gpu_flag_list_vs_rx_to_tx", median(&trips.lists) / median(&trips.heads), 'g', 1);
+	say_trips(&trips);
+	measure_rates(cpus);
 }

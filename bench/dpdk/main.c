@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 	char lcore[32];
 	char *words[] = {argv[0],	       (char *)"--lcores", lcore,
 			 (char *)"--no-pci",     (char *)"--no-huge", (char *)"-m",
-			 (char *)"128",	       (char *)"--no-shconf", (char *)"--no-telemetry",
+			 (char *)"64",	       (char *)"--no-shconf", (char *)"--no-telemetry",
 			 (char *)"--log-level=error"};
 	unsigned int count;
 	int cpus[CPUS];
