@@ -451,7 +451,8 @@ static void usage(const char *program)
 		 "  -T PERIOD              seconds between statistics, 0: at the end (default 10)\n"
 		 "  --no-mac-updating      leave the addresses\n"
 		 "  --heads                actors get the first 44 bytes of frames, which is faster\n"
-		 "  --gpu N                actors run on that GPU, each on a warp\n"
+		 "  --gpu N                actors run on that GPU, each on a warp; with --heads, for it\n"
+		 "                         takes messages of several slots one by one\n"
 		 "  --block                on a block: more frames a second, at some more latency\n"
 		 "  --gpu-mbufs            frames lie in memory of the GPU, if the NIC can\n"
 		 "  --drop-udp-port PORT   the actor drops datagrams to this port\n"
@@ -546,10 +547,13 @@ int main(int argc, char **argv)
 	assign_ports();
 	open_pools();
 	start_runtime(&allowed);
-	for (unsigned int i = 0; i < port_count; i++)
-		start_port(&ports[i]);
+	/* Ports last: a GPU takes a second or two to open, and who is connected expects to be served. */
 	for (unsigned int i = 0; i < port_count; i++)
 		start_actor(&ports[i]);
+	for (unsigned int i = 0; i < port_count; i++)
+		start_port(&ports[i]);
+	printf("%u ports are served\n", port_count);
+	fflush(stdout);
 	rte_eal_mp_remote_launch(run, NULL, CALL_MAIN);
 	rte_eal_mp_wait_lcore();
 	return finish();

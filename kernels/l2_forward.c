@@ -5,6 +5,7 @@
 #include "l2_forward.h"
 
 enum {
+	MAC_BYTES = 6,
 	ETHERNET_BYTES = 14,
 	IPV4_BYTES = 20,
 	IPV6_BYTES = 40,
@@ -37,6 +38,21 @@ RK_STATIC_ASSERT(RK_L2_DROPS * REASON_BITS <= 64 && RK_L2_KINDS * KIND_BITS <= 6
 RK_STATIC_ASSERT(TALLY_MOST < 1 << KIND_BITS, "no count runs into the next");
 
 /*
+ * What the arguments say, taken from the state at once: on a GPU a load from there takes as long as
+ * reading a header.
+ */
+struct rules {
+	uint64_t port_xor;
+	uint64_t swap_macs;
+	uint64_t source_mac;
+	uint64_t destination_mac;
+	uint64_t udp_port;
+	uint64_t tcp_port;
+	uint64_t region;
+	uint64_t region_bytes;
+};
+
+/*
  * A frame being read. @at moves over its headers, within the inline @bytes at @data; what follows
  * those lies at @rest, if it can be reached, else that is NULL.
  */
@@ -53,12 +69,18 @@ struct reading {
 	uint64_t kinds; /* as of struct tally */
 };
 
-static RK_DEVICE uint32_t get16(const uint8_t *at)
+/*
+ * Inlined, all of it: called, it would keep the frame being read in memory, which on a GPU is as
+ * slow as the work itself.
+ */
+#define L2_INLINE static __attribute__((always_inline)) inline RK_DEVICE
+
+L2_INLINE uint32_t get16(const uint8_t *at)
 {
 	return (uint32_t)at[0] << 8 | at[1];
 }
 
-static RK_DEVICE void note_kind(struct reading *r, enum rk_l2_kind kind)
+L2_INLINE void note_kind(struct reading *r, enum rk_l2_kind kind)
 {
 	r->kinds += (uint64_t)1 << (KIND_BITS * (uint32_t)kind);
 }
@@ -67,7 +89,7 @@ static RK_DEVICE void note_kind(struct reading *r, enum rk_l2_kind kind)
  * True if @bytes more can be read at @r->at. If not, *@drop tells whether the frame is to blame:
  * what lies behind the inline bytes of a longer frame is merely not looked at.
  */
-static RK_DEVICE int has(const struct reading *r, uint32_t bytes, enum rk_l2_drop *drop)
+L2_INLINE int has(const struct reading *r, uint32_t bytes, enum rk_l2_drop *drop)
 {
 	if (r->at + bytes <= r->bytes)
 		return 1;
@@ -76,7 +98,7 @@ static RK_DEVICE int has(const struct reading *r, uint32_t bytes, enum rk_l2_dro
 }
 
 /* Sum of the big-endian 16-bit words of @bytes from @at on; four at once, so that no load waits. */
-static RK_DEVICE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
+L2_INLINE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
 {
 	uint64_t total = 0;
 	uint32_t i = 0;
@@ -89,8 +111,16 @@ static RK_DEVICE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
 	return i < bytes ? total + ((uint32_t)at[i] << 8) : total;
 }
 
-/* One's complement sum of @bytes from position @from of the frame on. */
-static RK_DEVICE uint32_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
+/* One's complement: the carry comes round. */
+L2_INLINE uint32_t fold(uint64_t total)
+{
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return (uint32_t)total;
+}
+
+/* The sum of @bytes from position @from of the frame on. */
+L2_INLINE uint64_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
 {
 	uint32_t near = from < r->bytes ? r->bytes - from : 0;
 	uint64_t total;
@@ -102,47 +132,44 @@ static RK_DEVICE uint32_t sum(const struct reading *r, uint32_t from, uint32_t b
 
 		total += i & 1 ? byte : byte << 8;
 	}
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint32_t)total;
+	return total;
 }
 
 /* The checksum of UDP or TCP over @bytes from @r->at on, if all of that can be reached. */
-static RK_DEVICE enum rk_l2_drop check_l4(const struct reading *r, uint32_t bytes)
+L2_INLINE enum rk_l2_drop check_l4(const struct reading *r, uint32_t bytes)
 {
-	uint32_t total;
-
 	if (r->at + bytes > r->bytes && !r->rest)
 		return RK_L2_FORWARD;
-	total = sum(r, r->addresses, r->addresses_bytes) + r->protocol + bytes +
-		sum(r, r->at, bytes);
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return total == 0xffff ? RK_L2_FORWARD : RK_L2_L4_CHECKSUM;
+	return fold(sum(r, r->addresses, r->addresses_bytes) + r->protocol + bytes +
+		    sum(r, r->at, bytes)) == 0xffff ?
+		       RK_L2_FORWARD :
+		       RK_L2_L4_CHECKSUM;
 }
 
-static RK_DEVICE enum rk_l2_drop read_udp(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_udp(const struct rules *rules, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
-	uint32_t length;
+	const uint8_t *udp = r->data + r->at;
+	uint32_t to, length, checksum;
 
 	if (r->end - r->at < UDP_BYTES)
 		return RK_L2_MALFORMED;
 	if (!has(r, UDP_BYTES, &drop))
 		return drop;
 	note_kind(r, RK_L2_UDP);
-	length = get16(r->data + r->at + 4);
+	to = get16(udp + 2);
+	length = get16(udp + 4);
+	checksum = get16(udp + 6);
 	if (length < UDP_BYTES || length > r->end - r->at)
 		return RK_L2_MALFORMED;
-	if (get16(r->data + r->at + 6)) /* 0: the sender made none */
+	if (checksum) /* 0: the sender made none */
 		drop = check_l4(r, length);
-	if (!drop && s->args[RK_L2_DROP_UDP_PORT] &&
-	    get16(r->data + r->at + 2) == s->args[RK_L2_DROP_UDP_PORT])
+	if (!drop && rules->udp_port && to == rules->udp_port)
 		drop = RK_L2_RULE;
 	return drop;
 }
 
-static RK_DEVICE enum rk_l2_drop read_tcp(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_tcp(const struct rules *rules, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t head;
@@ -158,57 +185,64 @@ static RK_DEVICE enum rk_l2_drop read_tcp(const struct rk_l2_state *s, struct re
 			return RK_L2_MALFORMED;
 		drop = check_l4(r, r->end - r->at);
 	}
-	if (!drop && s->args[RK_L2_DROP_TCP_PORT] &&
-	    get16(r->data + r->at + 2) == s->args[RK_L2_DROP_TCP_PORT])
+	if (!drop && rules->tcp_port && get16(r->data + r->at + 2) == rules->tcp_port)
 		drop = RK_L2_RULE;
 	return drop;
 }
 
-static RK_DEVICE enum rk_l2_drop read_l4(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_l4(const struct rules *rules, struct reading *r)
 {
 	if (r->protocol == PROTOCOL_UDP)
-		return read_udp(s, r);
+		return read_udp(rules, r);
 	if (r->protocol == PROTOCOL_TCP)
-		return read_tcp(s, r);
+		return read_tcp(rules, r);
 	return RK_L2_FORWARD;
 }
 
-static RK_DEVICE enum rk_l2_drop read_ipv4(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_ipv4(const struct rules *rules, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
-	uint32_t head, total;
+	uint32_t head, total, fragment, protocol, version;
+	uint64_t checksum;
 
 	if (!has(r, IPV4_BYTES, &drop))
 		return drop;
 	note_kind(r, RK_L2_IPV4);
-	head = (uint32_t)(ip[0] & 15) * 4;
+	/* All is loaded before any of it is judged: so nothing waits for what it does not need. */
+	version = ip[0];
 	total = get16(ip + 2);
-	if (ip[0] >> 4 != 4 || head < IPV4_BYTES || total < head || total > r->frame_bytes - r->at)
+	fragment = get16(ip + 6);
+	protocol = ip[9];
+	checksum = sum_near(ip, IPV4_BYTES);
+	head = (version & 15) * 4;
+	if (version >> 4 != 4 || head < IPV4_BYTES || total < head || total > r->frame_bytes - r->at)
 		return RK_L2_MALFORMED;
 	if (!has(r, head, &drop))
 		return drop;
-	if (sum(r, r->at, head) != 0xffff)
+	if (head > IPV4_BYTES)
+		checksum += sum_near(ip + IPV4_BYTES, head - IPV4_BYTES);
+	if (fold(checksum) != 0xffff)
 		return RK_L2_IP_CHECKSUM;
 	r->end = r->at + total;
 	r->addresses = r->at + 12;
 	r->addresses_bytes = 8;
-	r->protocol = ip[9];
+	r->protocol = protocol;
 	r->at += head;
-	if (get16(ip + 6) & 0x3fff) {
+	if (fragment & 0x3fff) {
 		note_kind(r, RK_L2_FRAGMENT);
 		return RK_L2_FORWARD;
 	}
-	return read_l4(s, r);
+	return read_l4(rules, r);
 }
 
 /* Hop-by-hop options, routing, destination options: a length in units of 8 bytes, without the first. */
-static RK_DEVICE int is_extension(uint32_t protocol)
+L2_INLINE int is_extension(uint32_t protocol)
 {
 	return protocol == 0 || protocol == 43 || protocol == 60;
 }
 
-static RK_DEVICE enum rk_l2_drop read_ipv6(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_ipv6(const struct rules *rules, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
@@ -243,10 +277,10 @@ static RK_DEVICE enum rk_l2_drop read_ipv6(const struct rk_l2_state *s, struct r
 		note_kind(r, RK_L2_FRAGMENT);
 		return RK_L2_FORWARD;
 	}
-	return read_l4(s, r);
+	return read_l4(rules, r);
 }
 
-static RK_DEVICE enum rk_l2_drop read_frame(const struct rk_l2_state *s, struct reading *r)
+L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t type, tags = 0;
@@ -266,52 +300,79 @@ static RK_DEVICE enum rk_l2_drop read_frame(const struct rk_l2_state *s, struct 
 	if (tags)
 		note_kind(r, tags == 1 ? RK_L2_VLAN : RK_L2_QINQ);
 	if (type == ETHERTYPE_IPV4)
-		return read_ipv4(s, r);
+		return read_ipv4(rules, r);
 	if (type == ETHERTYPE_IPV6)
-		return read_ipv6(s, r);
+		return read_ipv6(rules, r);
 	note_kind(r, RK_L2_OTHER);
 	return RK_L2_FORWARD;
 }
 
 /* Find the bytes behind the inline ones; RK_L2_REFERENCE if they are not where they should be. */
-static RK_DEVICE enum rk_l2_drop reach_rest(const struct rk_ctx *ctx, const struct rk_l2_state *s,
-					    const struct rk_frame *frame, struct reading *r)
+L2_INLINE enum rk_l2_drop reach_rest(const struct rk_ctx *ctx, const struct rules *rules,
+				     const struct rk_frame *frame, struct reading *r)
 {
 	uint64_t skip = frame->flags & RK_FRAME_F_SPLIT ? 0 : frame->inline_bytes;
 	uint64_t bytes = skip + frame->bytes - frame->inline_bytes;
 
-	if (!(frame->flags & RK_FRAME_F_REFERENCE) || !s->args[RK_L2_REGION])
+	if (!(frame->flags & RK_FRAME_F_REFERENCE) || !rules->region)
 		return RK_L2_FORWARD;
-	if (frame->offset > s->args[RK_L2_REGION_BYTES] ||
-	    bytes > s->args[RK_L2_REGION_BYTES] - frame->offset)
+	if (frame->offset > rules->region_bytes || bytes > rules->region_bytes - frame->offset)
 		return RK_L2_REFERENCE;
 	rk_acquire(ctx);
-	r->rest = (const uint8_t *)(uintptr_t)(s->args[RK_L2_REGION] + frame->offset + skip);
+	r->rest = (const uint8_t *)(uintptr_t)(rules->region + frame->offset + skip);
 	return RK_L2_FORWARD;
 }
 
-static RK_DEVICE void begin_reading(struct reading *r, const uint8_t *data, uint32_t bytes,
-				    uint32_t frame_bytes)
+L2_INLINE void begin_reading(struct reading *r, const uint8_t *data, uint32_t bytes,
+			     uint32_t frame_bytes)
 {
 	r->data = data;
 	r->rest = (const uint8_t *)0;
-	r->bytes = bytes;
+	r->bytes = bytes < frame_bytes ? bytes : frame_bytes;
 	r->frame_bytes = frame_bytes;
 	r->at = r->end = r->addresses = r->addresses_bytes = r->protocol = 0;
 	r->kinds = 0;
 }
 
-static RK_DEVICE enum rk_l2_drop read_all(const struct rk_l2_state *s, struct reading *r,
-					  uint8_t flags)
+L2_INLINE void take_rules(struct rules *rules, const struct rk_l2_state *s)
 {
-	if (flags & RK_FRAME_F_IP_BAD)
-		return RK_L2_IP_CHECKSUM;
-	if (flags & RK_FRAME_F_L4_BAD)
-		return RK_L2_L4_CHECKSUM;
-	return read_frame(s, r);
+	rules->port_xor = s->args[RK_L2_PORT_XOR];
+	rules->swap_macs = s->args[RK_L2_SWAP_MACS];
+	rules->source_mac = s->args[RK_L2_SOURCE_MAC];
+	rules->destination_mac = s->args[RK_L2_DESTINATION_MAC];
+	rules->udp_port = s->args[RK_L2_DROP_UDP_PORT];
+	rules->tcp_port = s->args[RK_L2_DROP_TCP_PORT];
+	rules->region = s->args[RK_L2_REGION];
+	rules->region_bytes = s->args[RK_L2_REGION_BYTES];
 }
 
-static RK_DEVICE void note(struct tally *tally, const struct reading *r, enum rk_l2_drop drop)
+/* --- Deciding --- */
+
+L2_INLINE void put_mac(uint8_t *at, uint64_t mac)
+{
+	for (uint32_t i = 0; i < MAC_BYTES; i++)
+		at[i] = (uint8_t)(mac >> (40 - 8 * i));
+}
+
+L2_INLINE void rewrite(const struct rules *rules, uint8_t *data)
+{
+	uint8_t old[2 * MAC_BYTES];
+
+	if (rules->swap_macs) {
+		for (uint32_t i = 0; i < 2 * MAC_BYTES; i++)
+			old[i] = data[i];
+		for (uint32_t i = 0; i < MAC_BYTES; i++) {
+			data[i] = old[MAC_BYTES + i];
+			data[MAC_BYTES + i] = old[i];
+		}
+	}
+	if (rules->source_mac)
+		put_mac(data + MAC_BYTES, rules->source_mac);
+	if (rules->destination_mac)
+		put_mac(data, rules->destination_mac);
+}
+
+L2_INLINE void note(struct tally *tally, const struct reading *r, enum rk_l2_drop drop)
 {
 	tally->frames++;
 	tally->bytes += r->frame_bytes;
@@ -319,68 +380,52 @@ static RK_DEVICE void note(struct tally *tally, const struct reading *r, enum rk
 	tally->verdicts += (uint64_t)1 << (REASON_BITS * (uint32_t)drop);
 }
 
-static RK_DEVICE enum rk_l2_drop judge(const struct rk_ctx *ctx, const struct rk_l2_state *s,
-				       const struct rk_frame *frame, struct tally *tally)
+/* Decide on the frame or head at @payload, and note the decision there and in @tally. */
+L2_INLINE enum rk_l2_drop mark(const struct rk_ctx *ctx, const struct rules *rules, int is_head,
+			       void *payload, struct tally *tally)
 {
+	struct rk_frame_head *head = (struct rk_frame_head *)payload;
+	struct rk_frame *frame = (struct rk_frame *)payload;
+	uint8_t *data = is_head ? head->data : (uint8_t *)(frame + 1);
+	uint8_t flags = is_head ? head->flags : frame->flags;
+	enum rk_l2_drop drop = RK_L2_FORWARD;
 	struct reading r;
-	enum rk_l2_drop drop;
 
-	begin_reading(&r, rk_frame_data(frame), frame->inline_bytes, frame->bytes);
-	drop = reach_rest(ctx, s, frame, &r);
+	begin_reading(&r, data, is_head ? (uint32_t)RK_FRAME_HEAD_BYTES : frame->inline_bytes,
+		      is_head ? head->bytes : frame->bytes);
+	if (!is_head)
+		drop = reach_rest(ctx, rules, frame, &r);
+	if (!drop && flags & RK_FRAME_F_IP_BAD)
+		drop = RK_L2_IP_CHECKSUM;
+	if (!drop && flags & RK_FRAME_F_L4_BAD)
+		drop = RK_L2_L4_CHECKSUM;
 	if (!drop)
-		drop = read_all(s, &r, frame->flags);
+		drop = read_frame(rules, &r);
 	note(tally, &r, drop);
+	if (drop && is_head)
+		head->flags |= (uint8_t)RK_FRAME_F_DROP;
+	else if (drop)
+		frame->verdict = RK_FRAME_DROP;
+	else if (is_head)
+		head->port ^= (uint8_t)rules->port_xor;
+	else
+		frame->port ^= (uint16_t)rules->port_xor;
+	if (!drop && r.bytes >= ETHERNET_BYTES)
+		rewrite(rules, data);
 	return drop;
-}
-
-static RK_DEVICE enum rk_l2_drop judge_head(const struct rk_l2_state *s,
-					    const struct rk_frame_head *head, struct tally *tally)
-{
-	struct reading r;
-	enum rk_l2_drop drop;
-
-	begin_reading(&r, head->data,
-		      head->bytes < RK_FRAME_HEAD_BYTES ? head->bytes :
-							  (uint32_t)RK_FRAME_HEAD_BYTES,
-		      head->bytes);
-	drop = read_all(s, &r, head->flags);
-	note(tally, &r, drop);
-	return drop;
-}
-
-static RK_DEVICE void put_mac(uint8_t *at, uint64_t mac)
-{
-	for (uint32_t i = 0; i < 6; i++)
-		at[i] = (uint8_t)(mac >> (40 - 8 * i));
-}
-
-static RK_DEVICE void rewrite(const struct rk_l2_state *s, uint8_t *data)
-{
-	if (s->args[RK_L2_SWAP_MACS]) {
-		for (uint32_t i = 0; i < 6; i++) {
-			uint8_t byte = data[i];
-
-			data[i] = data[6 + i];
-			data[6 + i] = byte;
-		}
-	}
-	if (s->args[RK_L2_SOURCE_MAC])
-		put_mac(data + 6, s->args[RK_L2_SOURCE_MAC]);
-	if (s->args[RK_L2_DESTINATION_MAC])
-		put_mac(data, s->args[RK_L2_DESTINATION_MAC]);
 }
 
 /* --- Counting --- */
 
-static RK_DEVICE void add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount)
+L2_INLINE void add(const struct rk_ctx *ctx, uint64_t *sum, uint64_t amount)
 {
 	if (amount)
 		rk_add(ctx, sum, amount);
 }
 
 /* What was judged is in the counters once it is known whether anybody took it. */
-static RK_DEVICE void count_tally(const struct rk_ctx *ctx, struct rk_l2_state *s,
-				  const struct tally *tally, int sent)
+L2_INLINE void count_tally(const struct rk_ctx *ctx, struct rk_l2_state *s,
+			   const struct tally *tally, int sent)
 {
 	struct rk_l2_counters *c = &s->counters;
 	uint64_t dropped = 0;
@@ -403,122 +448,71 @@ static RK_DEVICE void count_tally(const struct rk_ctx *ctx, struct rk_l2_state *
 	add(ctx, &c->dropped[RK_L2_FORWARD], dropped);
 }
 
-/* --- One message: the leader's --- */
-
-static RK_DEVICE int answer(struct rk_ctx *ctx, struct rk_l2_state *s, const struct rk_msg *msg,
-			    const struct rk_frame *frame, struct tally *tally)
-{
-	enum rk_l2_drop drop = judge(ctx, s, frame, tally);
-	const uint64_t *from = (const uint64_t *)frame;
-	struct rk_frame *out = (struct rk_frame *)s->out;
-	uint32_t bytes = (uint32_t)sizeof(*frame) + (drop ? 0 : frame->inline_bytes);
-
-	for (uint32_t i = 0; i < (bytes + 7) / 8; i++)
-		s->out[i] = from[i];
-	if (drop) {
-		out->inline_bytes = 0;
-		out->verdict = RK_FRAME_DROP;
-	} else {
-		out->port ^= (uint16_t)s->args[RK_L2_PORT_XOR];
-		if (frame->inline_bytes >= ETHERNET_BYTES)
-			rewrite(s, (uint8_t *)(out + 1));
-	}
-	return rk_send(ctx, 0, RK_FRAME, msg->tag, s->out, bytes);
-}
-
-/* Decide on @head, and note the decision in it. */
-static RK_DEVICE void mark_head(const struct rk_l2_state *s, struct rk_frame_head *head,
-				struct tally *tally)
-{
-	if (judge_head(s, head, tally)) {
-		head->flags |= (uint8_t)RK_FRAME_F_DROP;
-	} else {
-		head->port ^= (uint8_t)s->args[RK_L2_PORT_XOR];
-		rewrite(s, head->data);
-	}
-}
-
-static RK_DEVICE int answer_head(struct rk_ctx *ctx, const struct rk_l2_state *s,
-				 const struct rk_msg *msg, struct tally *tally)
-{
-	struct rk_frame_head head = *(const struct rk_frame_head *)rk_msg_payload(msg);
-
-	mark_head(s, &head, tally);
-	return rk_send(ctx, 0, RK_FRAME_HEAD, msg->tag, &head, (uint32_t)sizeof(head));
-}
-
 /* A head fills its cell: one with an extension is none. */
-static RK_DEVICE int is_head(const struct rk_msg *msg)
+L2_INLINE int is_head(const struct rk_msg *msg)
 {
 	return msg->type == RK_FRAME_HEAD && msg->slots == 1 && !msg->flags;
 }
 
+/* --- One message: the leader's --- */
+
 RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
 {
 	struct rk_l2_state *s = (struct rk_l2_state *)state;
-	const struct rk_frame *frame;
+	const uint64_t *from = (const uint64_t *)rk_msg_payload(msg);
+	const struct rk_frame *frame = rk_frame_of(msg);
+	struct rk_frame *out = (struct rk_frame *)s->out;
 	struct tally tally = {0, 0, 0, 0};
-	int sent;
+	uint32_t bytes = RK_MSG_BODY_BYTES;
+	struct rules rules;
 
 	if (rk_lane(ctx))
 		return;
 	if (msg->type == RK_MSG_START) {
-		const uint64_t *args = (const uint64_t *)rk_msg_payload(msg);
-
 		for (uint32_t i = 0; i < RK_L2_ARGS && i < rk_msg_payload_bytes(msg) / 8; i++)
-			s->args[i] = args[i];
+			s->args[i] = from[i];
 		return;
 	}
 	if (msg->type < RK_MSG_PACKET)
 		return;
-	frame = rk_frame_of(msg);
-	if (!is_head(msg) && !frame) {
+	if (!frame && !is_head(msg)) {
 		rk_add(ctx, &s->counters.messages_ignored, 1);
 		return;
 	}
-	sent = frame ? answer(ctx, s, msg, frame, &tally) : answer_head(ctx, s, msg, &tally);
-	count_tally(ctx, s, &tally, sent);
+	if (frame)
+		bytes = (uint32_t)sizeof(*frame) + frame->inline_bytes;
+	for (uint32_t i = 0; i < (bytes + 7) / 8; i++)
+		s->out[i] = from[i];
+	take_rules(&rules, s);
+	if (mark(ctx, &rules, !frame, s->out, &tally) && frame) {
+		out->inline_bytes = 0;
+		bytes = sizeof(*out);
+	}
+	count_tally(ctx, s, &tally, rk_send(ctx, 0, msg->type, msg->tag, s->out, bytes));
 }
 
 /* --- Many of one cell each: every lane its share --- */
 
-static RK_DEVICE int is_frame(const struct rk_msg *msg)
+L2_INLINE int is_frame(const struct rk_msg *msg)
 {
 	return is_head(msg) || rk_frame_of(msg);
 }
 
-/* Decide on the frame in @msg, and note the decision in it. */
-static RK_DEVICE void mark(const struct rk_ctx *ctx, const struct rk_l2_state *s,
-			   struct rk_msg *msg, struct tally *tally)
-{
-	struct rk_frame *frame;
-
-	if (is_head(msg)) {
-		mark_head(s, (struct rk_frame_head *)msg->body, tally);
-		return;
-	}
-	frame = (struct rk_frame *)(uintptr_t)rk_frame_of(msg);
-	if (judge(ctx, s, frame, tally)) {
-		frame->verdict = RK_FRAME_DROP;
-		return;
-	}
-	frame->port ^= (uint16_t)s->args[RK_L2_PORT_XOR];
-	if (frame->inline_bytes >= ETHERNET_BYTES)
-		rewrite(s, (uint8_t *)(frame + 1));
-}
-
 /* Messages that are all frames. */
-static RK_DEVICE void forward_run(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_msg *msgs,
-				  uint32_t count)
+L2_INLINE void forward_run(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_msg *msgs,
+			   uint32_t count)
 {
 	uint32_t most = TALLY_MOST * rk_lanes(ctx), part;
+	struct rules rules;
 
+	take_rules(&rules, s);
 	for (; count; msgs += part, count -= part) {
 		struct tally tally = {0, 0, 0, 0};
 
 		part = count < most ? count : most;
 		for (uint32_t i = rk_lane(ctx); i < part; i += rk_lanes(ctx))
-			mark(ctx, s, &msgs[i], &tally);
+			mark(ctx, &rules, is_head(&msgs[i]),
+			     (void *)(uintptr_t)rk_msg_payload(&msgs[i]), &tally);
 		count_tally(ctx, s, &tally, rk_send_batch(ctx, 0, msgs, part) != 0);
 	}
 }
@@ -531,13 +525,12 @@ RK_DEVICE void rk_l2_forward_batch(struct rk_ctx *ctx, void *state, struct rk_ms
 
 	for (uint32_t i = rk_lane(ctx); i < count; i += rk_lanes(ctx))
 		strange |= !is_frame(&msgs[i]);
-	if (!rk_any(ctx, strange)) {
-		forward_run(ctx, s, msgs, count);
-		return;
-	}
-	for (uint32_t at = 0, run; at < count; at += run + 1) {
-		for (run = 0; at + run < count && is_frame(&msgs[at + run]);)
-			run++;
+	strange = rk_any(ctx, strange);
+	/* One run, or those between what is no frame. */
+	for (uint32_t at = 0, run = count; at < count; at += run + 1) {
+		if (strange)
+			for (run = 0; at + run < count && is_frame(&msgs[at + run]);)
+				run++;
 		forward_run(ctx, s, &msgs[at], run);
 		if (at + run < count && !rk_lane(ctx))
 			rk_add(ctx, &s->counters.messages_ignored, 1);

@@ -77,14 +77,14 @@ struct rk_l2_counters {
 
 /**
  * struct rk_l2_state - the actor's state
- * @counters: see there
  * @args: by enum rk_l2_arg
  * @out: the message being built
+ * @counters: see there. Apart from @args, which a GPU keeps near while nothing beside them changes
  */
 struct rk_l2_state {
-	struct rk_l2_counters counters;
 	uint64_t args[RK_L2_ARGS];
 	uint64_t out[RK_MSG_MAX_SLOTS * RK_CELL_BYTES / 8];
+	struct rk_l2_counters counters;
 };
 
 RK_BEGIN_DECLS

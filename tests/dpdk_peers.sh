@@ -104,7 +104,11 @@ serve() { # name argument...: l2fwd-gpu on a memif of that name
 	start server $l2fwd -l 0 $eal --vdev "$(memif server "$name"),bsize=16384" -- \
 		-p 1 -T 0 --no-mac-updating $gpu "$@"
 	server=$pid
-	wait_for "$work/$name"
+	# The socket is there before the port is: who comes in between is sent away, and never comes again.
+	for _ in $(seq 400); do
+		has 'ports are served' server && return
+		sleep 0.05
+	done
 }
 exchange() { # name count longest: sends, expects all back; the device stays open until let_go
 	rm -f "$work/fifo" && mkfifo "$work/fifo"
@@ -191,7 +195,7 @@ feeds=,feeds=$($rk -j run from "pcap:$feed" to null: >/dev/null; tshark -r "$fee
 	-e udp.dstport 2>/dev/null | awk '!seen[$0]++ { printf "%s%s:%s", n++ ? "+" : "", $1, $2 }')
 case $feeds in
 *+*) ;;
-*) feeds=,feeds=224.0.31.1:14310+224.0.32.1:15310 ;;
+*) feeds=,feeds=224.0.31.64:14340+224.0.32.64:15340 ;; # without tshark
 esac
 
 book="actor mdp3_book,first_sequence=1,window_packets=256,gap_ns=1000000000 $on"
@@ -387,7 +391,7 @@ fi
 
 pages=/proc/sys/vm/nr_hugepages
 had=$(cat $pages)
-if [ "$(id -u)" = 0 ] && echo $((had + 80)) >$pages 2>/dev/null && [ "$(cat $pages)" -ge 64 ] &&
+if [ "$(id -u)" = 0 ] && echo $((had + 160)) >$pages 2>/dev/null && [ "$(cat $pages)" -ge 128 ] &&
 	mkdir "$work/huge" && mount -t hugetlbfs none "$work/huge" 2>/dev/null; then
 	start server $rk run workers 1 from "$(port net_null0,size=600 \
 		",frames,count=300000,eal=-l 0 --no-pci -m 64 --huge-dir $work/huge --file-prefix rkh$$ --log-level error")" \

@@ -46,9 +46,11 @@ void print_bars(void);
  * struct forwarder_opts - what is measured
  * @vdev: the port's
  * @type: the actor's
+ * @args: its arguments, of which there are @arg_count
  * @cpu: of the runtime's worker
  * @slots: of each ring
  * @heads: heads travel, not frames
+ * frames
  * @one_way: nothing comes back
  * @on_gpu: the first GPU runs the actor
  * @group: there
@@ -56,6 +58,8 @@ void print_bars(void);
 struct forwarder_opts {
 	const char *vdev;
 	const struct rk_actor_type *type;
+	const uint64_t *args;
+	unsigned int arg_count;
 	int cpu;
 	uint64_t slots;
 	bool heads, one_way, on_gpu;
@@ -65,6 +69,7 @@ struct forwarder_opts {
 struct forwarder {
 	uint16_t port;
 	struct rk_dpdk_pool *pool;
+	struct rte_mempool *mempool; /* of @pool */
 	struct rk_runtime *runtime;
 	struct rk_actor *actor;
 	struct rk_ring_tx *to;

@@ -33,9 +33,9 @@ void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda)
 	if (rte_dev_probe(vdev) || rte_eth_dev_get_port_by_name(name, &f->port))
 		check(rk_fail(ENODEV, "%s is not to be had", vdev), "device");
 	check(rk_dpdk_pool_open(&f->pool, name, &opts), "pool");
+	f->mempool = rk_dpdk_pool_mempool(f->pool);
 	if (rte_eth_dev_configure(f->port, 1, 1, &conf) ||
-	    rte_eth_rx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL,
-				   rk_dpdk_pool_mempool(f->pool)) ||
+	    rte_eth_rx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL, f->mempool) ||
 	    rte_eth_tx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL) ||
 	    rte_eth_dev_start(f->port))
 		check(rk_fail(EIO, "%s does not start", vdev), "device");
@@ -60,6 +60,8 @@ void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
 						.gpu_calibrate = opts->on_gpu};
 	const struct rk_actor_opts actor = {.size = sizeof(actor),
 					    .worker = RK_ANY_WORKER,
+					    .args = opts->args,
+					    .arg_count = opts->arg_count,
 					    .backend =
 						    opts->on_gpu ? RK_BACKEND_CUDA : RK_BACKEND_CPU,
 					    .group = opts->group};
@@ -75,7 +77,7 @@ void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
 	check(rk_link_host_in(&f->to, f->actor, &link), "link");
 	queue.to_actor = f->to;
 	queue.from_actor = f->from;
-	queue.pool = rk_dpdk_pool_mempool(f->pool);
+	queue.pool = f->mempool;
 	check(rk_dpdk_queue_open(&f->queue, "bench", &queue), "queue");
 	check(rk_hist_open(&f->cost, 0), "histogram");
 }

@@ -60,9 +60,9 @@ static void write_frame(struct rte_mempool *pool, void *unused, void *object, un
 	udp->dgram_len = rte_cpu_to_be_16(FRAME_BYTES - sizeof(*ethernet) - sizeof(*ip));
 }
 
-static void write_frames(const struct rk_dpdk_pool *pool)
+static void write_frames(struct rte_mempool *pool)
 {
-	rte_mempool_obj_iter(rk_dpdk_pool_mempool(pool), write_frame, NULL);
+	rte_mempool_obj_iter(pool, write_frame, NULL);
 }
 
 /* Where a frame came from, as frame_check reads it. */
@@ -118,7 +118,7 @@ static void check_given(const struct forwarder *f, const struct given *given)
 }
 
 /* Frames a second, once the GPU has counted and verified them all. */
-static double rate_in(const int *cpus, enum rk_group group)
+static double rate_in(const int *cpus)
 {
 	const struct forwarder_opts opts = {.vdev = DEVICE,
 					    .type = &frame_check,
@@ -127,14 +127,14 @@ static double rate_in(const int *cpus, enum rk_group group)
 					    .heads = true,
 					    .one_way = true,
 					    .on_gpu = true,
-					    .group = group};
+					    .group = RK_GROUP_BLOCK};
 	struct given given = {0, 0};
 	uint64_t start, before, frames;
 	struct forwarder f;
 	double seconds;
 
 	forwarder_open(&f, &opts);
-	write_frames(f.pool);
+	write_frames(f.mempool);
 	give(&f, options.ns / 5, &given);
 	before = given.frames;
 	start = rte_rdtsc();
@@ -172,8 +172,11 @@ static void check_forwarded(const struct forwarder *f)
 static void open_l2(struct forwarder *f, const int *cpus, enum rk_group group, uint64_t slots,
 		    bool heads)
 {
+	static const uint64_t args[] = {[RK_L2_SWAP_MACS] = 1}; /* as flag_list.cu does */
 	const struct forwarder_opts opts = {.vdev = DEVICE,
 					    .type = rk_actor_type_find("l2_forward"),
+					    .args = args,
+					    .arg_count = sizeof(args) / sizeof(args[0]),
 					    .cpu = cpus[1],
 					    .slots = slots,
 					    .heads = heads,
@@ -181,29 +184,36 @@ static void open_l2(struct forwarder *f, const int *cpus, enum rk_group group, u
 					    .group = group};
 
 	forwarder_open(f, &opts);
-	write_frames(f->pool);
+	write_frames(f->mempool);
 }
 
-static double rate_through(const int *cpus, enum rk_group group, double *ns)
+/* What a way through the GPU gave: frames a second, and the median time from RX to TX. */
+struct flow {
+	struct series rate, us;
+};
+
+/* @bare: the driver's own rate, with the same mbufs. */
+static void flow_through(const int *cpus, struct flow *flow, struct series *bare)
 {
 	struct forwarder f;
-	double rate;
 
-	open_l2(&f, cpus, group, OUT_SLOTS, true);
+	open_l2(&f, cpus, RK_GROUP_BLOCK, OUT_SLOTS, true);
 	forwarder_run(&f, options.ns / 5);
 	forwarder_run(&f, options.ns);
-	rate = (double)f.sent * 1e9 / (double)options.ns;
-	*ns = ns_of(rk_hist_percentile(f.cost, 50)) / BURST;
+	add(&flow->rate, (double)f.sent * 1e9 / (double)options.ns);
+	add(&flow->us,
+	    (double)rk_hist_percentile(rk_dpdk_queue_latency(f.queue, RK_DPDK_RX_TO_TX), 50) / 1e3);
 	forwarder_drain(&f);
 	check_forwarded(&f);
+	add(bare, forwarder_bare_rate(&f, options.ns / 5));
 	forwarder_close(&f);
-	return rate;
 }
 
 /* The frames of one list. */
 struct lent {
 	struct rte_mbuf *mbufs[FLAG_LIST_FRAMES];
 	unsigned int count; /* 0: the list is free */
+	uint64_t since;	    /* TSC, when the first was received */
 };
 
 static struct lent lent[LISTS];
@@ -225,42 +235,56 @@ static unsigned int receive_many(const struct forwarder *f, struct rte_mbuf **mb
 	return have;
 }
 
-/* Frames a second by the lists, @burst frames each. */
-static double rate_of_lists(unsigned int burst, unsigned int blocks)
+/* The loop of an application with lists instead of a queue; returns frames given. */
+static uint64_t run_lists(const struct forwarder *f, struct flag_lists *lists, unsigned int burst,
+			  uint64_t *sent, struct rk_hist *hist)
 {
-	uint64_t start, end, sent = 0, given = 0, good;
 	unsigned int in = 0, out = 0, waiting = 0;
-	struct flag_lists *lists;
-	struct forwarder f = {.port = 0};
+	uint64_t end = rte_rdtsc() + cycles_of(options.ns), given = 0, now;
 
-	forwarder_open_port(&f, DEVICE, true);
-	write_frames(f.pool);
-	check(flag_lists_open(&lists, LISTS, blocks, f.pool), "flag lists");
 	memset(lent, 0, sizeof(lent));
-	start = rte_rdtsc();
-	end = start + cycles_of(options.ns);
-	while (rte_rdtsc() < end || (waiting && rte_rdtsc() < end + cycles_of(WAIT_NS))) {
-		if (!lent[in].count && rte_rdtsc() < end) {
-			lent[in].count = receive_many(&f, lent[in].mbufs, burst);
+	while ((now = rte_rdtsc()) < end || (waiting && now < end + cycles_of(WAIT_NS))) {
+		if (!lent[in].count && now < end) {
+			lent[in].since = now;
+			lent[in].count = receive_many(f, lent[in].mbufs, burst);
 			given += lent[in].count;
 			flag_lists_give(lists, in, lent[in].mbufs, lent[in].count);
 			in = (in + 1) % LISTS;
 			waiting++;
 		}
 		if (waiting && flag_lists_done(lists, out)) {
-			sent += forwarder_transmit(&f, lent[out].mbufs, (uint16_t)lent[out].count);
+			rk_hist_record(hist, rte_rdtsc() - lent[out].since);
+			*sent += forwarder_transmit(f, lent[out].mbufs, (uint16_t)lent[out].count);
 			lent[out].count = 0;
 			out = (out + 1) % LISTS;
 			waiting--;
 		}
 	}
+	return given;
+}
+
+static void flow_of_lists(unsigned int burst, unsigned int blocks, struct flow *flow)
+{
+	struct forwarder f = {.port = 0};
+	uint64_t start, sent = 0, given, good;
+	struct flag_lists *lists;
+	struct rk_hist *hist;
+
+	check(rk_hist_open(&hist, 0), "histogram");
+	forwarder_open_port(&f, DEVICE, true);
+	write_frames(f.mempool);
+	check(flag_lists_open(&lists, LISTS, blocks, f.pool), "flag lists");
+	start = rte_rdtsc();
+	given = run_lists(&f, lists, burst, &sent, hist);
+	add(&flow->rate, (double)sent * 1e9 / ns_of(rte_rdtsc() - start));
+	add(&flow->us, ns_of(rk_hist_percentile(hist, 50)) / 1e3);
 	check(flag_lists_close(lists, &good), "flag lists");
 	if (good != given || sent != given)
 		check(rk_fail(EIO, "given %" PRIu64 ", good %" PRIu64 ", came back %" PRIu64, given,
 			      good, sent),
 		      "flag lists");
 	forwarder_close_port(&f);
-	return (double)sent * 1e9 / ns_of(rte_rdtsc() - start);
+	rk_hist_close(hist);
 }
 
 /* --- A single frame in flight --- */
@@ -388,37 +412,52 @@ static void measure_trips(const int *cpus, struct trips *trips)
 
 /* --- All --- */
 
-static const unsigned int bursts[] = {32, 64, 256, 1024};
-enum { LIST_BURSTS = sizeof(bursts) / sizeof(bursts[0]) };
-
 static void measure_rates(const int *cpus)
 {
-	static struct series in[2], through[2], cost[2], lists[2][LIST_BURSTS];
-	static const char *const groups[] = {"a warp", "a block"};
+	/* l2fwd-nv has one block; longer lists and more blocks carry more, later. */
+	static struct {
+		unsigned int burst, blocks;
+		struct flow flow;
+	} lists[] = {{.burst = 64, .blocks = 1},
+		     {.burst = 256, .blocks = 1},
+		     {.burst = 1024, .blocks = 1},
+		     {.burst = 256, .blocks = 4}};
+	enum { LIST_KINDS = sizeof(lists) / sizeof(lists[0]) };
+	static struct series in, bare;
+	static struct flow through;
 
 	for (unsigned int i = 0; i < options.rounds; i++) {
-		for (enum rk_group group = RK_GROUP_WARP; group <= RK_GROUP_BLOCK; group++) {
-			double ns;
-
-			add(&in[group], rate_in(cpus, group));
-			add(&through[group], rate_through(cpus, group, &ns));
-			add(&cost[group], ns);
-			for (unsigned int k = 0; k < LIST_BURSTS; k++)
-				add(&lists[group][k], rate_of_lists(bursts[k], group ? 4 : 1));
-		}
+		add(&in, rate_in(cpus));
+		flow_through(cpus, &through, &bare);
+		for (unsigned int k = 0; k < LIST_KINDS; k++)
+			flow_of_lists(lists[k].burst, lists[k].blocks, &lists[k].flow);
 	}
-	say("net_null, 64 bytes, one lcore, actors on a GPU, M frames/s\n");
-	for (enum rk_group group = RK_GROUP_WARP; group <= RK_GROUP_BLOCK; group++)
-		say("  heads into %-24s %10.2f\n  heads through %-21s %10.2f %10.1f ns in the "
-		    "port\n",
-		    groups[group], median(&in[group]) / 1e6, groups[group],
-		    median(&through[group]) / 1e6, median(&cost[group]));
-	for (unsigned int k = 0; k < LIST_BURSTS; k++)
-		say("  flag lists of %4u, 1 and 4 blocks   %10.2f %10.2f\n", bursts[k],
-		    median(&lists[0][k]) / 1e6, median(&lists[1][k]) / 1e6);
-	judge("gpu_in_Mpps_per_lcore", median(&in[RK_GROUP_BLOCK]) / 1e6, 'g', 30);
-	judge("gpu_rate_vs_flag_list_of_32",
-	      median(&through[RK_GROUP_BLOCK]) / median(&lists[0][0]), 'g', 1);
+	say("net_null, 64 bytes, one lcore, actors on a block of a GPU\n"
+	    "  %-34s %12s %16s\n  %-34s %12.2f\n  %-34s %12.2f %16.1f\n",
+	    "", "M frames/s", "us, RX to TX", "heads into an actor", median(&in) / 1e6,
+	    "heads through l2_forward", median(&through.rate) / 1e6, median(&through.us));
+	for (unsigned int k = 0; k < LIST_KINDS; k++)
+		say("  flag lists of %4u, %u block%s       %12.2f %16.1f\n", lists[k].burst,
+		    lists[k].blocks, lists[k].blocks > 1 ? "s" : " ",
+		    median(&lists[k].flow.rate) / 1e6, median(&lists[k].flow.us));
+	say("  %-34s %12.2f\n", "receive and transmit, no more", median(&bare) / 1e6);
+	judge("gpu_in_Mpps_per_lcore", median(&in) / 1e6, 'g', 30);
+	judge("gpu_rate_vs_flag_list", median(&through.rate) / median(&lists[0].flow.rate), 'g', 1);
+}
+
+static void say_trips(const struct trips *trips)
+{
+	say("a single frame in flight, p50, us\n"
+	    "  the ring's own round trip          %10.2f\n"
+	    "  RX to TX, its head, echo           %10.2f\n"
+	    "  RX to TX, its head, l2_forward     %10.2f\n"
+	    "  RX to TX, whole, l2_forward        %10.2f\n"
+	    "  by a flag list                     %10.2f\n",
+	    median(&trips->ring) / 1e3, median(&trips->echo) / 1e3, median(&trips->heads) / 1e3,
+	    median(&trips->whole) / 1e3, median(&trips->lists) / 1e3);
+	judge("gpu_rx_to_tx_over_ring_us", (median(&trips->heads) - median(&trips->ring)) / 1e3,
+	      'l', 1);
+	judge("gpu_flag_list_vs_rx_to_tx", median(&trips->lists) / median(&trips->heads), 'g', 1);
 }
 
 void measure_gpu(const int *cpus)
@@ -435,18 +474,8 @@ void measure_gpu(const int *cpus)
 		judge_not("gpu_flag_list_vs_rx_to_tx", 'g', 1);
 		return;
 	}
-	measure_rates(cpus);
 	for (unsigned int i = 0; i < options.rounds; i++)
 		measure_trips(cpus, &trips);
-	say("a single frame in flight, p50, us\n"
-	    "  the ring's own round trip          %10.2f\n"
-	    "  RX to TX, its head, echo           %10.2f\n"
-	    "  RX to TX, its head, l2_forward     %10.2f\n"
-	    "  RX to TX, whole, l2_forward        %10.2f\n"
-	    "  by a flag list                     %10.2f\n",
-	    median(&trips.ring) / 1e3, median(&trips.echo) / 1e3, median(&trips.heads) / 1e3,
-	    median(&trips.whole) / 1e3, median(&trips.lists) / 1e3);
-	judge("gpu_rx_to_tx_over_ring_us", (median(&trips.heads) - median(&trips.ring)) / 1e3, 'l',
-	      1);
-	judge("gpu_flag_list_vs_rx_to_tx", median(&trips.lists) / median(&trips.heads), 'g', 1);
+	say_trips(&trips);
+	measure_rates(cpus);
 }

@@ -21,8 +21,8 @@ enum {
 void dpdk_publish_loans(void)
 {
 	/*
-	 * R20: pairs with A20 in dpdk_redeem() and rk_acquire(): the loan, and what the NIC wrote,
-	 * are seen by whoever sees the message. rte_wmb() also holds before stores to a ring whose slots are
+	 * R20: pairs with A20 in dpdk_redeem(): the loan, and what the NIC wrote, are seen by
+	 * whoever sees the message. rte_wmb() also holds before stores to a ring whose slots are
 	 * mapped write-combined, which pass stores to ordinary memory.
 	 */
 	rte_wmb();
