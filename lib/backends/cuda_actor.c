@@ -171,7 +171,7 @@ bool cuda_actor_has_taken(struct cuda_actor *actor)
 
 uint32_t cuda_actor_obeyed(const struct cuda_actor *actor)
 {
-	/* A11: pairs with R11 in kernels/gpu_actor.cuh: what was asked for has been done. */
+	/* A11: pairs with R11 in kernels/gpu_control.cuh: what was asked for has been done. */
 	uint64_t word = __atomic_load_n(&status_of(actor)->obeyed, __ATOMIC_ACQUIRE);
 
 	return word >> 32 == (uint32_t)actor->serial ? (uint32_t)word : 0;
@@ -338,7 +338,7 @@ enum rk_gpu_phase cuda_actor_phase(const struct cuda_actor *actor)
 
 	if (__atomic_load_n(&actor->done, __ATOMIC_ACQUIRE)) /* A3: R3 */
 		return RK_GPU_DONE;
-	/* A2: pairs with R2 in kernels/gpu_actor.cuh: the state is as RK_MSG_STOP left it. */
+	/* A2: pairs with R2 in kernels/gpu_control.cuh: the state is as RK_MSG_STOP left it. */
 	word = __atomic_load_n(&status_of(actor)->serial_phase, __ATOMIC_ACQUIRE);
 	return word >> 8 == actor->serial ? (enum rk_gpu_phase)(word & 0xff) : RK_GPU_EMPTY;
 }
