@@ -5,34 +5,47 @@
  * is done is empty again. The kernel ends when every seat was told to leave.
  *
  * RK_HANDLERS(X) is the module's table: X(index, handler, batch handler or nullptr). Compiled ahead of
- * time it names the shipped actors whose type has a @function, in the order of kernels/actors.c; compiled by NVRTC for a user's handler, that one.
+ * time it names, with RK_CALLED(X), the shipped actors whose type has a @function, in the order of
+ * kernels/actors.c; compiled by NVRTC for a user's handler, that one.
  */
 #include "gpu_calibrate.cuh"
 #include "gpu_run.cuh"
 
 #ifndef RK_HANDLERS
-#include "count.c"
 #include "echo.c"
-#include "file_scan.c"
 #include "l2_forward.c"
-/* Large, and sends from many places: inlined at each, it would take a minute to compile. */
-extern "C" __device__ __noinline__ void rk_mdp3_book(struct rk_ctx *ctx, void *state,
-						     const struct rk_msg *msg);
+#define RK_HANDLERS(X)               \
+	X(0, rk_echo, rk_echo_batch) \
+	X(4, rk_l2_forward, rk_l2_forward_batch)
+
+/* Called by a loop that they share, and sending by a call: one for each takes minutes to compile. */
 #define rk_send rk_send_called
 #include "broadcast.c"
+#include "count.c"
+#include "file_scan.c"
 #include "mdp3_book.c"
 #include "partition.c"
 #include "topic.c"
 #undef rk_send
-#define RK_HANDLERS(X)                 \
-	X(0, rk_echo, rk_echo_batch)   \
-	X(1, rk_count, nullptr)        \
-	X(2, rk_file_scan, nullptr)    \
-	X(3, rk_mdp3_book, nullptr)    \
-	X(4, rk_l2_forward, rk_l2_forward_batch) \
-	X(5, rk_broadcast, rk_broadcast_batch) \
-	X(6, rk_partition, nullptr)    \
-	X(7, rk_topic_route, nullptr)
+#define RK_CALLED(X)        \
+	X(1, rk_count)      \
+	X(2, rk_file_scan)  \
+	X(3, rk_mdp3_book)  \
+	X(5, rk_broadcast)  \
+	X(6, rk_partition)  \
+	X(7, rk_topic_route)
+
+static __device__ __noinline__ void rk_call_shipped(struct rk_ctx *ctx, void *state,
+						    const struct rk_msg *msg)
+{
+	switch (ctx->desk->spawn.handler) {
+#define RK_CALL(index, handle)           \
+	case index:                      \
+		handle(ctx, state, msg); \
+		break;
+		RK_CALLED(RK_CALL)
+	}
+}
 #endif
 
 /* For the host, in bytes: shared memory of a block, scratch of an actor, what one takes along. */
@@ -50,7 +63,11 @@ static __device__ bool rk_dispatch(uint32_t seat, uint32_t lane, bool resume)
 		return rk_life<GROUP, handle, batch>::run(seat, lane, resume);
 		RK_HANDLERS(RK_CASE)
 	}
+#ifdef RK_CALLED
+	return rk_life<GROUP, rk_call_shipped, nullptr>::run(seat, lane, resume);
+#else
 	return false;
+#endif
 }
 
 /* Take a spawn message from the control ring; any other is for an actor that is gone. One lane. */

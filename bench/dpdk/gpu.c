@@ -218,21 +218,20 @@ struct lent {
 
 static struct lent lent[LISTS];
 
-static unsigned int receive_many(const struct forwarder *f, struct rte_mbuf **mbufs,
-				 unsigned int most)
+/* Fill a free list with up to @burst frames; false when there are none. */
+static bool receive_list(const struct forwarder *f, struct lent *list, unsigned int burst)
 {
-	unsigned int have = 0;
+	uint16_t got = BURST;
 
-	while (have < most) {
-		uint16_t got = rte_eth_rx_burst(f->port, 0, mbufs + have,
-						most - have < BURST ? (uint16_t)(most - have)
-								    : (uint16_t)BURST);
+	list->since = rte_rdtsc();
+	while (list->count < burst && got) {
+		unsigned int most = burst - list->count;
 
-		if (!got)
-			break;
-		have += got;
+		got = rte_eth_rx_burst(f->port, 0, list->mbufs + list->count,
+				       most < BURST ? (uint16_t)most : (uint16_t)BURST);
+		list->count += got;
 	}
-	return have;
+	return list->count > 0;
 }
 
 /* The loop of an application with lists instead of a queue; returns frames given. */
@@ -244,9 +243,7 @@ static uint64_t run_lists(const struct forwarder *f, struct flag_lists *lists, u
 
 	memset(lent, 0, sizeof(lent));
 	while ((now = rte_rdtsc()) < end || (waiting && now < end + cycles_of(WAIT_NS))) {
-		if (!lent[in].count && now < end) {
-			lent[in].since = now;
-			lent[in].count = receive_many(f, lent[in].mbufs, burst);
+		if (!lent[in].count && now < end && receive_list(f, &lent[in], burst)) {
 			given += lent[in].count;
 			flag_lists_give(lists, in, lent[in].mbufs, lent[in].count);
 			in = (in + 1) % LISTS;
