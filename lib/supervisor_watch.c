@@ -104,7 +104,7 @@ static void fail(struct rk_supervisor *supervisor, const char *reason)
 static void give_up(struct rk_supervisor *supervisor, const struct child *child, bool lost)
 {
 	struct rk_supervisor_info *info = &supervisor->info;
-	char reason[sizeof(info->reason)], why[64] = "and cannot be restarted in this process";
+	char reason[sizeof(info->reason)], why[57] = "and cannot be restarted in this process";
 
 	info->gave_up++;
 	if (!lost)

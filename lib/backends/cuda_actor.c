@@ -291,6 +291,7 @@ int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t
 	actor->handler = handler;
 	result = send_spawn(actor, seat, true, actor->parcel.gpu_addr);
 	end_ns = now_ns() + SETTLE_NS;
+	/* A11: R11: the seat has all that was taken along. */
 	while (!result && __atomic_load_n(&status_at(seat)->obeyed, __ATOMIC_ACQUIRE) != obeyed)
 		if (now_ns() > end_ns || actor->gpu->failed)
 			result = rk_fail(EIO, "actor '%s': it does not sit down at another seat",
