@@ -12,7 +12,7 @@
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { LOAD = 20000, TINY_LOAD = 2000 };
 #else
-enum { LOAD = 200000, TINY_LOAD = 20000 };
+enum { LOAD = 100000, TINY_LOAD = 20000 };
 #endif
 
 /* An actor with a way in and a way out. */

@@ -52,6 +52,11 @@ static int make_file(void **unused)
 	return close(fd);
 }
 
+static int make_file_and_hold(void **unused)
+{
+	return make_file(unused) ? -1 : gpu_hold(unused);
+}
+
 static int remove_file(void **unused)
 {
 	(void)unused;
@@ -363,6 +368,6 @@ int main(void)
 	if (absent)
 		printf("ok 1 - on a GPU # SKIP %s\n", why);
 	else
-		failed += cmocka_run_group_tests(on_gpus, make_file, remove_file);
+		failed += cmocka_run_group_tests(on_gpus, make_file_and_hold, remove_file);
 	return failed;
 }
