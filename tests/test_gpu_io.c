@@ -294,18 +294,18 @@ static struct rk_file_scan_result scan(enum rk_backend backend, enum rk_group gr
 
 static void a_gpu_scans_a_file_as_a_cpu_does(void **unused)
 {
-	static const off_t bytes[] = {FILE_BYTES, 1000003, 65536, 7, 0};
+	static const off_t bytes[] = {FILE_BYTES, 1000003, 0};
 	static const char *const options[] = {"", ",qd=4", ",qd=1,buffers=65536"};
 
 	(void)unused;
-	for (unsigned int i = 0; i < 5; i++) {
+	for (unsigned int i = 0; i < 3; i++) {
 		struct rk_file_scan_result cpu, warps, blocks;
 
 		assert_int_equal(truncate(path, bytes[i]), 0);
 		cpu = scan(RK_BACKEND_CPU, RK_GROUP_WARP, "");
 		assert_int_equal(cpu.bytes, bytes[i]);
-		warps = scan(RK_BACKEND_CUDA, RK_GROUP_WARP, options[i % 3]);
-		blocks = scan(RK_BACKEND_CUDA, RK_GROUP_BLOCK, options[i % 3]);
+		warps = scan(RK_BACKEND_CUDA, RK_GROUP_WARP, options[i]);
+		blocks = scan(RK_BACKEND_CUDA, RK_GROUP_BLOCK, options[i]);
 		assert_memory_equal(&cpu, &warps, sizeof(cpu));
 		assert_memory_equal(&cpu, &blocks, sizeof(cpu));
 	}
@@ -354,7 +354,8 @@ int main(void)
 	};
 	const struct CMUnitTest on_gpus[] = {
 		IO_BODIES(WARP)
-		IO_BODIES(BLOCK)
+		BLOCK(every_read_brings_its_block)
+		BLOCK(what_is_in_flight_ends_with_its_actor)
 		cmocka_unit_test_setup(a_ring_is_for_one_place, nothing_is_left_open),
 		cmocka_unit_test_setup(a_gpu_scans_a_file_as_a_cpu_does, nothing_is_left_open),
 	};

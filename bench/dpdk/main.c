@@ -237,6 +237,7 @@ int main(int argc, char **argv)
 	unsigned int count;
 	int cpus[CPUS];
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* what was measured stays, should it be ended */
 	parse(argc, argv);
 	count = find_cpus(cpus);
 	if (count < 2) {
