@@ -280,14 +280,15 @@ static int drain(struct remote_out *out)
 	uint64_t until_ns = now_ns() + out->linger_ms * REMOTE_MS, left;
 	const struct remote_stage *of = out->stage;
 	bool closed = false;
+	int result;
 
 	if (!out->stage)
 		return 0;
 	out->draining = true;
 	for (;;) {
 		struct timespec pause = {.tv_nsec = 100000};
-		int result = pump(out);
 
+		result = pump(out);
 		/* Another consumer has come meanwhile: its ring is to be closed too. */
 		closed &= of == out->stage;
 		of = out->stage;
@@ -305,11 +306,13 @@ static int drain(struct remote_out *out)
 	}
 	if (closed && !left)
 		return 0; /* all was taken; only the receipt is missing */
+	/* The keeper may find another reason at any time. */
 	pthread_mutex_lock(&out->end.mutex);
 	lose(out, out->stage);
+	result = rk_fail(ETIMEDOUT, "not all was taken within %" PRIu64 " ms (linger=): %s",
+			 out->linger_ms, out->end.why);
 	pthread_mutex_unlock(&out->end.mutex);
-	return rk_fail(ETIMEDOUT, "not all was taken within %" PRIu64 " ms (linger=): %s",
-		       out->linger_ms, out->end.why);
+	return result;
 }
 
 static int out_close(struct rk_port *port)
