@@ -438,6 +438,8 @@ static int poll_actor(struct rk_task *task)
 	else if (actor->phase < CPU_CLOSING)
 		cpu_flush(actor);
 	if (actor->phase == CPU_CLOSING && cpu_close_outboxes(actor)) {
+		/* Told to go elsewhere as it stopped: it is over here. */
+		actor->leaving = false;
 		enter(actor, CPU_DONE);
 		return -1;
 	}
