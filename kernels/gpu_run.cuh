@@ -318,16 +318,19 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		for (uint32_t i = 0; i < count; i++) {
 			uint64_t name = __shfl_sync(RK_FULL_WARP, words.w0, i);
 			uint64_t result = __shfl_sync(RK_FULL_WARP, words.w1, i);
+			uint32_t explained;
 
 			if (lane == 0)
 				desk->share[0] = rk_io_take(io, name, (int32_t)(uint32_t)result,
 							    &desk->control);
 			GROUP::sync();
-			if (desk->share[0])
+			/* Now, for a handler that sends has the group agree in that same place. */
+			explained = (uint32_t)desk->share[0];
+			if (explained)
 				tell(desk, lane, &desk->control);
 			if (lane == 0) {
-				desk->counters.received += desk->share[0];
-				desk->counters.received_slots += desk->share[0];
+				desk->counters.received += explained;
+				desk->counters.received_slots += explained;
 			}
 			GROUP::sync();
 		}
