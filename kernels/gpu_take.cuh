@@ -17,16 +17,11 @@
 struct rk_warp_group {
 	static const uint32_t lanes = RK_GPU_WARP_LANES;
 	static __device__ __forceinline__ void sync() { __syncwarp(); }
-	static __device__ __forceinline__ bool any(bool mine)
-	{
-		return __any_sync(RK_FULL_WARP, mine);
-	}
 };
 
 struct rk_block_group {
 	static const uint32_t lanes = RK_GPU_WARPS * RK_GPU_WARP_LANES;
 	static __device__ __forceinline__ void sync() { __syncthreads(); }
-	static __device__ __forceinline__ bool any(bool mine) { return __syncthreads_or(mine); }
 };
 
 /* The inbox in turn, in registers, and what lies in the group's cells. */
