@@ -143,12 +143,6 @@ static void orphan(struct rk_actor *actor)
 
 /* --- Its state --- */
 
-static void order_at(struct rk_msg *msg, enum rk_gpu_control type, uint64_t gpu_addr)
-{
-	*msg = (struct rk_msg){.type = (uint16_t)type, .slots = 1};
-	memcpy(msg->body, &gpu_addr, sizeof(gpu_addr));
-}
-
 static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells)
 {
 	uint64_t gpu_addr;
@@ -161,7 +155,7 @@ static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct
 	}
 	from->gpu = actor->gpu;
 	result = cuda_actor_room(gpu_of(actor)->cuda, &from->device, from->state, &gpu_addr);
-	order_at(cells, RK_GPU_RESTORE, gpu_addr);
+	*cells = actor_order(RK_GPU_RESTORE, (const void *)(uintptr_t)gpu_addr, NULL);
 	return result;
 }
 
@@ -174,7 +168,7 @@ static int copy_order(struct rk_actor *actor, struct actor_copy *to, struct rk_m
 	to->sound = false;
 	to->gpu = actor->gpu;
 	result = cuda_actor_room(gpu_of(actor)->cuda, &to->device, NULL, &gpu_addr);
-	order_at(msg, RK_GPU_COPY, gpu_addr);
+	*msg = actor_order(RK_GPU_COPY, (const void *)(uintptr_t)gpu_addr, NULL);
 	return result;
 }
 

@@ -44,11 +44,10 @@ static int check(const struct rk_actor *actor, const char *verb)
 
 static int leave(struct rk_actor *actor, uint64_t parcel, const char *verb)
 {
-	struct rk_msg msg = {.type = RK_GPU_MOVE, .slots = 1};
+	const struct rk_msg msg = actor_order(RK_GPU_MOVE, (const void *)(uintptr_t)parcel, NULL);
 	uint64_t end_ns = now_ns() + LEAVE_NS;
 	int result;
 
-	memcpy(msg.body, &parcel, sizeof(parcel));
 	result = actor_tell(actor, &msg);
 	while (!result && !actor_has_obeyed(actor, actor->told)) {
 		if (actor_has_stopped(actor))

@@ -287,7 +287,7 @@ static void join_wakes(struct rk_link *link, const struct ends *ends, struct rk_
 /* A ring for an actor's own I/O is for one on a CPU, or on one GPU, which is told where it lies. */
 static int give_io(const struct ends *ends)
 {
-	struct rk_msg msg = {.type = RK_GPU_IO, .slots = 1};
+	struct rk_msg msg;
 	int gpu = 0, here = ends->to && ends->to->gpu ? ends->to->gpu->gpu.ordinal : -1;
 	uint64_t gpu_io = 0;
 
@@ -301,7 +301,7 @@ static int give_io(const struct ends *ends)
 			       "option gpu=N says for which GPU",
 			       rk_port_uri(ends->in_port), gpu_io ? "GPU" : "a CPU, not on GPU",
 			       gpu_io ? gpu : here, ends->to->name);
-	memcpy(msg.body, &gpu_io, sizeof(gpu_io));
+	msg = actor_order(RK_GPU_IO, (const void *)(uintptr_t)gpu_io, NULL);
 	return actor_tell(ends->to, &msg);
 }
 

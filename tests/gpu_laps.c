@@ -131,7 +131,7 @@ static void run_course(const struct course *course, uint32_t count)
 {
 	const struct rk_runtime_opts opts = {.size = sizeof(opts),
 					     .workers = 1,
-					     .gpu_blocks = 2 + 2,
+					     .gpu_blocks = 4,
 					     .gpu_nap_ns = NAP_NS,
 					     .gpu_stuck_ns = WAIT_NS};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = SLOTS};

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "config.h"
 #include "gpudirect/rk_doorbell.h"
+#include "ring/rk_codec.h"
 #include "rk_error.h"
 
 #include <linux/io_uring.h>
@@ -225,7 +226,7 @@ static int fill_device(struct rk_io_ring *ring, const struct rk_io_ring_opts *op
 		free_all_places(io);
 		memcpy(rk_region_info(ring->device)->host_addr, io, bytes);
 		/* Whoever tells the handler of it does so by a ring, whose stores come after these. */
-		__sync_synchronize();
+		rk_codec_flush();
 	}
 	free(io);
 	return result;
