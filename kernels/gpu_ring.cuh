@@ -94,7 +94,8 @@ static __device__ __forceinline__ void rk_store_words(uint64_t address, struct r
  * is loaded lies with who loads it, in this block: a load of the cluster's shared memory takes
  * longer. Where it is not known before it is compiled (@mixed), both loads stand in one piece and
  * load the same registers: a choice between two results would wait for the load where it is made,
- * and not where its words are needed.
+ * and not where its words are needed. They are zeroed first, or else what was in them would have to
+ * be kept for the case that neither load is made.
  */
 #define RK_SHARED_LOAD "ld.volatile.shared"
 
@@ -107,6 +108,8 @@ static __device__ __forceinline__ void rk_load_words_of(struct rk_words *words, 
 	}
 	asm volatile("{ .reg .pred p;\n\t"
 		     "setp.ne.u32 p, %4, 0;\n\t"
+		     "mov.u64 %0, 0;\n\t"
+		     "mov.u64 %1, 0;\n\t"
 		     "@p " RK_SHARED_LOAD ".v2.u64 {%0, %1}, [%3];\n\t"
 		     "@!p ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2]; }"
 		     : "=&l"(words->w0), "=&l"(words->w1)
@@ -119,6 +122,7 @@ static __device__ __forceinline__ void rk_load_word_of(uint64_t *word, uint64_t 
 	if (mixed)
 		asm volatile("{ .reg .pred p;\n\t"
 			     "setp.ne.u32 p, %3, 0;\n\t"
+			     "mov.u64 %0, 0;\n\t"
 			     "@p " RK_SHARED_LOAD ".u64 %0, [%2];\n\t"
 			     "@!p ld.relaxed.sys.global.u64 %0, [%1]; }"
 			     : "=&l"(*word)
