@@ -201,6 +201,20 @@ static __device__ __forceinline__ void rk_poll_load(struct rk_words *words,
 			 rx->shared, mixed);
 }
 
+/* The lanes whose words have come, with the @tag that each expects. All lanes of the warp. */
+static __device__ __forceinline__ uint32_t rk_poll_there(uint64_t tag, struct rk_words words)
+{
+	return __ballot_sync(RK_FULL_WARP,
+			     !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK));
+}
+
+/* Of those that are @there, the lanes whose words are of plain messages. All lanes of the warp. */
+static __device__ __forceinline__ uint32_t rk_poll_plain(uint32_t there, uint32_t lane,
+							 struct rk_words words)
+{
+	return there & __ballot_sync(RK_FULL_WARP, lane % 4 || rk_head_is_plain(words.w0));
+}
+
 /* Of eight slots that were loaded, the lanes whose words have come, and those of them that are of
  * plain messages.
  */
@@ -214,13 +228,10 @@ static __device__ __forceinline__ struct rk_found rk_poll_judge(const struct rk_
 								uint64_t position, uint32_t lane,
 								struct rk_words words)
 {
-	uint64_t tag = rk_tag_at(position + lane / 4, rx->capacity_log2);
-	bool good = !(((words.w0 ^ tag) | (words.w1 ^ tag)) & RK_WORD_TAG_MASK);
 	struct rk_found found;
 
-	found.there = __ballot_sync(RK_FULL_WARP, good);
-	found.plain =
-		__ballot_sync(RK_FULL_WARP, good && (lane % 4 || rk_head_is_plain(words.w0)));
+	found.there = rk_poll_there(rk_tag_at(position + lane / 4, rx->capacity_log2), words);
+	found.plain = rk_poll_plain(found.there, lane, words);
 	return found;
 }
 

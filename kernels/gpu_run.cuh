@@ -11,12 +11,12 @@
 
 #include "gpu_take.cuh"
 
-#define RK_IDLE_POLLS 1024  /* between two looks aside while nothing comes: some 0.3 ms */
-#define RK_WATCH_POLLS 16   /* between two looks at what else there is, where polls are short */
+#define RK_IDLE_POLLS 1024  /* from afar, between two looks aside while nothing comes: some 0.3 ms */
+#define RK_NEAR_POLLS 16    /* of shared memory in a round: they take as long as one from afar */
 #define RK_BUSY_TURNS 64    /* and while messages come */
 #define RK_REAP_MOST 256	    /* completions between two looks at all else */
 #define RK_REAP_LOOKS 8	    /* for the next one */
-#define RK_LAST_POLLS 4	    /* of all inboxes, before an actor that is to stop does */
+#define RK_LAST_ROUNDS 4    /* of all inboxes, before an actor that is to stop does */
 
 /* --- Handling --- */
 
@@ -68,14 +68,14 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	/*
-	 * Take plain messages from inbox @index until something else is to be done, and at least
-	 * @idle_polls times nothing or @busy_turns times something came. All that it needs lies in
+	 * Take plain messages from inbox @index until something else is to be done, and at least in
+	 * @idle_rounds of polls nothing or @busy_turns times something came. All that it needs lies in
 	 * registers; at its end the desk is right again. @MIXED: rings may lie in shared memory.
 	 * Return: enum rk_gpu_pause.
 	 */
 	template <bool MIXED>
 	static __device__ __noinline__ uint32_t flow(uint32_t seat, uint32_t lane, uint32_t index,
-						     uint32_t idle_polls, uint32_t busy_turns)
+						     uint32_t idle_rounds, uint32_t busy_turns)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		uint8_t *cells = rk_shared()->cells[seat];
@@ -85,9 +85,6 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		struct rk_ctx ctx = {desk, 0, GROUP::lanes, lane, 0, MIXED};
 		struct rk_gpu_watch watch;
 		struct rk_gpu_turn turn;
-		/* A load from afar takes many polls of shared memory. */
-		const uint32_t watch_polls =
-			MIXED && idle_polls > RK_LAST_POLLS ? RK_WATCH_POLLS : 1;
 
 		turn.told = false;
 		turn.mixed = MIXED;
@@ -100,7 +97,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		for (;;) {
 			if (GROUP::lanes != RK_GPU_WARP_LANES && lane < RK_GPU_WARP_LANES)
 				turn.told = rk_watch(&watch, lane, MIXED);
-			if (rk_poll(GROUP(), &ctx, &turn, cells)) {
+			if (rk_poll(GROUP(), &ctx, &turn, cells,
+				    MIXED ? RK_NEAR_POLLS : GROUP::polls)) {
 				turn.rx.position += turn.plain;
 				/*
 				 * Asked for now, the next are there when this is done. Around a
@@ -135,14 +133,14 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 				if (turn.rx.position != turn.rx.credited) {
 					give_credit(desk, lane, index, &turn);
 				}
-				if (GROUP::lanes == RK_GPU_WARP_LANES && idle % watch_polls == 0)
+				if (GROUP::lanes == RK_GPU_WARP_LANES)
 					turn.told = __any_sync(RK_FULL_WARP,
 							       rk_watch(&watch, lane, MIXED));
 				pause = RK_PAUSE_TOLD;
 				if (turn.told)
 					break;
 				pause = RK_PAUSE_IDLE;
-				if (++idle >= idle_polls)
+				if (++idle >= idle_rounds)
 					break;
 			}
 		}
@@ -218,7 +216,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
-		uint32_t index = next_inbox(desk), polls, pause;
+		uint32_t index = next_inbox(desk), rounds, pause;
 		bool hasty = desk->phase == RK_GPU_DRAINING;
 
 		if (!desk->started || desk->phase == RK_GPU_DORMANT) {
@@ -229,9 +227,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		}
 		if (desk->waiting_cells || index == desk->inboxes)
 			return desk->waiting_cells;
-		polls = hasty ? RK_LAST_POLLS : RK_IDLE_POLLS;
-		pause = desk->mixed ? flow<true>(seat, lane, index, polls, RK_BUSY_TURNS) :
-				      flow<false>(seat, lane, index, polls, RK_BUSY_TURNS);
+		rounds = hasty ? RK_LAST_ROUNDS : RK_IDLE_POLLS / GROUP::polls;
+		pause = desk->mixed ? flow<true>(seat, lane, index, rounds, RK_BUSY_TURNS) :
+				      flow<false>(seat, lane, index, rounds, RK_BUSY_TURNS);
 		if (pause == RK_PAUSE_SPECIAL)
 			take_special(seat, lane, index);
 		else if (lane == 0)

@@ -16,11 +16,13 @@
 /* A warp, or a block, as the group that calls a handler. */
 struct rk_warp_group {
 	static const uint32_t lanes = RK_GPU_WARP_LANES;
+	static const uint32_t polls = 4; /* of a round, after which it looks what else there may be */
 	static __device__ __forceinline__ void sync() { __syncwarp(); }
 };
 
 struct rk_block_group {
 	static const uint32_t lanes = RK_GPU_WARPS * RK_GPU_WARP_LANES;
+	static const uint32_t polls = 1;
 	static __device__ __forceinline__ void sync() { __syncthreads(); }
 };
 
@@ -89,18 +91,28 @@ static __device__ __forceinline__ void rk_ask_next(struct rk_block_group group,
 		rk_ask(group, turn, lane);
 }
 
-/* Judge what was asked for. Return: whether plain messages lie in the cells. */
-static __device__ __forceinline__ bool rk_poll(struct rk_warp_group, struct rk_ctx *ctx,
-					       struct rk_gpu_turn *turn, uint8_t *cells)
+/*
+ * Judge what was asked for, and while nothing is there ask again, @looks times in all: a loop of a
+ * dozen instructions, for a warp needs some five cycles for each, and what comes meanwhile waits.
+ * Return: whether plain messages lie in the cells.
+ */
+static __device__ __forceinline__ bool rk_poll(struct rk_warp_group group, struct rk_ctx *ctx,
+					       struct rk_gpu_turn *turn, uint8_t *cells, uint32_t looks)
 {
 	const struct rk_gpu_rx *rx = &turn->rx;
-	struct rk_found found = rk_poll_judge(rx, rx->position, ctx->lane, turn->words[0]);
+	uint64_t tag = rk_tag_at(rx->position + ctx->lane / 4, rx->capacity_log2);
+	uint32_t there = rk_poll_there(tag, turn->words[0]), plain;
 
-	if (!rk_has_first(found.plain)) {
-		turn->special = rk_has_first(found.there);
+	while (!rk_has_first(there) && --looks) {
+		rk_ask(group, turn, ctx->lane);
+		there = rk_poll_there(tag, turn->words[0]);
+	}
+	plain = rk_poll_plain(there, ctx->lane, turn->words[0]);
+	if (!rk_has_first(plain)) {
+		turn->special = rk_has_first(there);
 		return false;
 	}
-	turn->plain = rk_leading_slots(found.plain);
+	turn->plain = rk_leading_slots(plain);
 	if (ctx->lane / 4 < turn->plain)
 		rk_put_cell(cells, ctx->lane, turn->words[0]);
 	__syncwarp();
@@ -134,7 +146,7 @@ static __device__ __forceinline__ uint32_t rk_judge_warp(struct rk_gpu_turn *tur
 
 /* A block's: each warp its slots; what counts is the run without a hole. */
 static __device__ __forceinline__ bool rk_poll(struct rk_block_group, struct rk_ctx *ctx,
-					       struct rk_gpu_turn *turn, uint8_t *cells)
+					       struct rk_gpu_turn *turn, uint8_t *cells, uint32_t)
 {
 	uint32_t warp = ctx->lane / RK_GPU_WARP_LANES, in_warp = ctx->lane % RK_GPU_WARP_LANES;
 	/* A ring shorter than the block's reach: who is beyond it would see first slots again. */
