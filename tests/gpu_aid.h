@@ -29,6 +29,16 @@ static inline const char *gpu_absent(void)
 	return rk_cuda(&cuda) || rk_nvrtc(&nvrtc) ? rk_errmsg() : NULL;
 }
 
+/* Whether there is none, which is said. */
+static inline bool gpu_is_absent(void)
+{
+	const char *why = gpu_absent();
+
+	if (why)
+		puts(why);
+	return why != NULL;
+}
+
 /* Hold the first GPU, as CUDA and Vulkan know it, until the process ends: each test would open it. */
 static inline int gpu_hold(void **unused)
 {
@@ -39,21 +49,28 @@ static inline int gpu_hold(void **unused)
 	return rk_region_open(&held, 1, &opts);
 }
 
+/*
+ * The end of main(): run @tests, of them those that the first word names (with * and ?); they hang after
+ * @seconds. 77, and why, where there is no GPU. Needs cmocka.h and ring_aid.h.
+ */
+#define gpu_run_tests(tests, count, words, seconds, setup)                        \
+	(gpu_is_absent() ? 77 :                                                    \
+			   (aid_watchdog(seconds),                                 \
+			    (count) > 1 ? cmocka_set_test_filter((words)[1]) : (void)0, \
+			    cmocka_run_group_tests(tests, setup, NULL)))
+
 /* The same asked in a child, for tests that fork: CUDA is of no use in the child of who used it. */
 static inline int gpu_absent_for_children(void)
 {
-	const char *why;
-	int status = 0;
+	int status = 0, absent;
 	pid_t child;
 
 	fflush(stdout);
 	child = fork();
 	if (!child) {
-		why = gpu_absent();
-		if (why)
-			puts(why);
+		absent = gpu_is_absent();
 		fflush(stdout);
-		_exit(why != NULL);
+		_exit(absent);
 	}
 	return waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status);
 }

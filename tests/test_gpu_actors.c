@@ -223,14 +223,6 @@ int main(int count, char **words)
 		cmocka_unit_test_setup(what_a_gpu_cannot_run_is_named, nothing_is_left_open),
 		cmocka_unit_test_setup(what_a_gpu_does_not_keep_to_is_refused, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(500);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, gpu_hold, NULL);
+	return gpu_run_tests(tests, count, words, 500, gpu_hold);
 }

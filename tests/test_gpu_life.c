@@ -303,14 +303,6 @@ int main(int count, char **words)
 		cmocka_unit_test_setup(a_supervised_group_begins_anew_on_both_sides,
 				       nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(120);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, gpu_hold, NULL);
+	return gpu_run_tests(tests, count, words, 120, gpu_hold);
 }

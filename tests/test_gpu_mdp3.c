@@ -244,14 +244,6 @@ int main(int count, char **words)
 				       nothing_is_left_open),
 		cmocka_unit_test_setup(damaged_packets_give_equal_bytes, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(300);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return gpu_run_tests(tests, count, words, 300, NULL);
 }

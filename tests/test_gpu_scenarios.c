@@ -5,7 +5,7 @@
 
 static const struct placing on_gpu = {.backend = RK_BACKEND_CUDA};
 
-int main(void)
+int main(int count, char **words)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(books_are_as_if_nothing_had_happened,
@@ -13,12 +13,6 @@ int main(void)
 		cmocka_unit_test_prestate(what_a_full_link_dropped_is_replayed,
 					  (void *)(uintptr_t)&on_gpu),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(200);
-	return cmocka_run_group_tests(tests, gpu_hold, NULL);
+	return gpu_run_tests(tests, count, words, 200, gpu_hold);
 }

@@ -240,14 +240,6 @@ int main(int count, char **words)
 		cmocka_unit_test_setup(more_actors_than_seats_is_an_error, nothing_is_left_open),
 		cmocka_unit_test_setup(seats_are_used_again, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(300);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return gpu_run_tests(tests, count, words, 300, NULL);
 }
