@@ -60,10 +60,17 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->capacity_log2 = ring->capacity_log2;
 	rx->closed = 0;
 	rx->shared = shared;
-	/* Slots in shared memory are the consumer's to clear, before the producer knows of them. */
-	if (shared)
-		for (uint64_t at = 0; at < RK_SLOT_BYTES << ring->capacity_log2; at += 8)
-			rk_store_word_to(slots + at, 0, RK_SHARED_HERE);
+	/*
+	 * Slots in shared memory are the consumer's to begin, before the producer knows of them: with
+	 * the tag of the lap before the one in which each is first written.
+	 */
+	for (uint32_t i = 0; shared && i >> ring->capacity_log2 == 0; i++)
+		for (uint32_t word = 0; word < RK_SLOT_WORDS; word++)
+			rk_store_word_to(rk_slot_at(slots, rx->position + i, rx->capacity_log2) +
+						 8 * word,
+					 rk_tag_at(rx->position + i - (1u << rx->capacity_log2),
+						   rx->capacity_log2),
+					 RK_SHARED_HERE);
 	desk->inboxes++;
 }
 
@@ -82,7 +89,7 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->closed = 0;
 	tx->shared = shared;
 	if (tx->shared) {
-		rk_store_word_to(credit, 0, RK_SHARED_HERE);
+		rk_store_word_to(credit, ring->position, RK_SHARED_HERE);
 		rk_store_word_to(credit + 8, 0, RK_SHARED_HERE);
 	}
 	desk->outboxes++;

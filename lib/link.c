@@ -253,6 +253,7 @@ static int create(struct rk_link **out, struct rk_runtime *runtime, const struct
 	link->to = ends->to;
 	link->observe = opts->observe;
 	link->observer = opts->observer;
+	link->memory.device.position = runtime->start_position;
 	*out = link;
 	if (ends->out_port && !(link->buffer = calloc(OUT_CELLS, RK_CELL_BYTES)))
 		return rk_fail(ENOMEM, "link '%s': no memory", name);

@@ -9,6 +9,8 @@
 #include "rk_error.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { SLOTS_PART, CREDIT_PART, SLEEP_PART };
 enum { SHARED_SLOTS = 128 };
@@ -62,19 +64,55 @@ static int across(struct link_memory *memory, struct cuda_gpu *from, struct cuda
 	parts.slots_far = to && is_far(gpu);
 	parts.credit_far = !to && is_far(gpu);
 	describe(memory, slots);
-	return rk_ring_place(&memory->ring, &parts, slots, 0, name);
+	return rk_ring_place(&memory->ring, &parts, slots, memory->device.position, name);
+}
+
+static int put(struct link_memory *memory, int index, const void *from)
+{
+	const struct cuda_part *part = &memory->parts[index];
+
+	if (!part->host)
+		return cuda_copy_in(memory->owner[index], part->gpu_addr, from, part->bytes);
+	memcpy(part->host, from, part->bytes);
+	rk_codec_flush();
+	return 0;
+}
+
+/* A new ring where no CPU has an end, and may not reach: laid out here, and brought there. */
+static int put_new(struct link_memory *memory, uint64_t slots, const char *name)
+{
+	const size_t bytes = slots * RK_SLOT_BYTES, credit_bytes = sizeof(struct rk_ring_credit);
+	struct rk_ring_parts parts = {.size = sizeof(parts)};
+	struct rk_ring ring;
+	char *image;
+	int result;
+
+	image = aligned_alloc(RK_CACHE_LINE_BYTES,
+			      bytes + credit_bytes + sizeof(struct rk_ring_sleep));
+	if (!image)
+		return rk_fail(ENOMEM, "link to actor '%s': no memory", name);
+	parts.slots = image;
+	parts.credit = image + bytes;
+	parts.sleep = image + bytes + credit_bytes;
+	result = rk_ring_place(&ring, &parts, slots, memory->device.position, name);
+	if (!result)
+		result = put(memory, SLOTS_PART, parts.slots);
+	if (!result)
+		result = put(memory, CREDIT_PART, parts.credit);
+	free(image);
+	return result;
 }
 
 /* Between two actors on GPUs, in memory of the consumer's GPU, or of the host. */
 static int between(struct link_memory *memory, struct cuda_gpu *from, struct cuda_gpu *to,
-		   uint64_t slots, enum cuda_kind kind)
+		   uint64_t slots, enum cuda_kind kind, const char *name)
 {
 	int result = take(memory, SLOTS_PART, to, kind, slots * RK_SLOT_BYTES);
 
 	if (!result)
 		result = take(memory, CREDIT_PART, from, kind, sizeof(struct rk_ring_credit));
-	for (int i = SLOTS_PART; !result && i <= CREDIT_PART; i++)
-		result = cuda_zero(memory->owner[i], &memory->parts[i]);
+	if (!result)
+		result = put_new(memory, slots, name);
 	if (!result && from != to && kind == CUDA_DEEP)
 		result = cuda_join_peers(from, to);
 	if (!result)
@@ -155,7 +193,7 @@ static int on_gpus(struct link_memory *memory, const struct cuda_actor *from,
 					0;
 	}
 	return between(memory, from->gpu, to->gpu, slots,
-		       wanted == RK_PLACE_HOST ? CUDA_HOST : CUDA_DEEP);
+		       wanted == RK_PLACE_HOST ? CUDA_HOST : CUDA_DEEP, to->name);
 }
 
 static int on_host(struct link_memory *memory, uint64_t slots, const char *name)
@@ -165,7 +203,7 @@ static int on_host(struct link_memory *memory, uint64_t slots, const char *name)
 	if (result)
 		return rk_fail_within(result, "link '%s'", name);
 	return rk_ring_format(&memory->ring, rk_region_info(memory->region)->host_addr,
-			      rk_ring_bytes(slots), slots, 0, name);
+			      rk_ring_bytes(slots), slots, memory->device.position, name);
 }
 
 int link_memory_open(struct link_memory *memory, const struct rk_actor *from,

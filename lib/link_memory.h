@@ -8,7 +8,7 @@
 
 /*
  * @ring: as the host sees it; of use where an end is the host's
- * @device: as GPUs see it: what a seat is told
+ * @device: as GPUs see it: what a seat is told; @device.position, where all begins, is the caller's
  * @region: between two ends of the host
  * @parts: of GPUs' memory, and whose they are
  * @producer_rank: of its block in the cluster, for rings in shared memory; likewise the consumer's

@@ -167,6 +167,7 @@ struct rk_runtime {
 	pthread_cond_t changed; /* an actor stopped, a task finished, a port failed */
 	struct rk_actor *actors;
 	struct rk_link *links;
+	uint64_t start_position; /* of new links: 0; other values are for tests of wrap-around */
 	struct rk_supervisor *supervisors;
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
