@@ -31,7 +31,7 @@ struct pair;
  * @end: after the last pair of a test; may be NULL
  * @relayed: actors are between the ends: what closes one ring does not close the next
  * @most_slots: capacity, at most
- * @messages: of a stream
+ * @messages: calls at random, and of a stream through 1024 slots
  * @detail: the pairing's own
  */
 struct pairing {
@@ -410,11 +410,11 @@ AID void *produce(void *argument)
 	return NULL;
 }
 
-/* This thread takes what another sends. */
-AID void run_stream(struct pair *pair)
+/* This thread takes what another sends. @mode: as in struct stream */
+AID void run_stream(struct pair *pair, uint64_t messages, int mode)
 {
-	uint64_t messages = pair->on->messages, random = pair->random;
-	struct stream s = {pair, messages, ~random, (int)(random % 3)};
+	struct stream s = {pair, messages, ~pair->random, mode};
+	uint64_t random = pair->random;
 	pthread_t producer;
 
 	assert_int_equal(pthread_create(&producer, NULL, produce, &s), 0);
@@ -430,12 +430,18 @@ AID void run_stream(struct pair *pair)
 	assert_int_equal(pair->received, messages);
 	assert_int_equal(pair->sent, messages);
 	assert_true(pair->rx->closed == RK_CLOSE_DONE);
+}
+
+/* As many laps of each ring, for each costs a switch of threads. */
+AID void run_some_stream(struct pair *pair)
+{
+	run_stream(pair, 1 + pair->on->messages * pair->capacity / 1024, (int)(pair->random % 3));
 	pair->on->close(pair);
 }
 
 AID void two_threads_lose_and_change_nothing(void **state)
 {
-	at_each_start(*state, false, run_stream);
+	at_each_start(*state, false, run_some_stream);
 }
 
 /* --- Closing --- */

@@ -6,7 +6,7 @@
 #include "ring_relay.h"
 #include "gpu_aid.h"
 
-enum { MESSAGES = 2000 };
+enum { MESSAGES = 10000 };
 
 static const struct placing warp = {&relay_type, RK_BACKEND_CUDA, RK_GROUP_WARP, 0};
 static const struct placing block = {&relay_type, RK_BACKEND_CUDA, RK_GROUP_BLOCK, 0};

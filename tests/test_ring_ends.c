@@ -86,7 +86,7 @@ RELAY_PAIRING(two_actors, 64, RELAYED, {{&cpu_batch, &cpu}, .actors = 2});
 #define ONE_ACTOR(body) PAIRED(one_actor, body)
 #define TWO_ACTORS(body) PAIRED(two_actors, body)
 
-int main(void)
+int main(int count, char **words)
 {
 	const struct CMUnitTest tests[] = {
 		RING_BODIES(WHOLE)
@@ -100,5 +100,7 @@ int main(void)
 	aid_choose_seed(1);
 	aid_watchdog(600);
 	print_message("# RK_SEED=%llu\n", (unsigned long long)aid_seed);
+	if (count > 1)
+		cmocka_set_test_filter(words[1]); /* with * and ? */
 	return cmocka_run_group_tests_name("the ends of rings", tests, NULL, NULL);
 }

@@ -5,14 +5,7 @@
  * positions at which tags and counts wrap; in one piece, and with parts that lie apart. Then two
  * threads with every byte checked.
  */
-#include "ring_aid.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "ring_bodies.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { STEPS = 4000, STREAM_MESSAGES = 40000 };
@@ -388,28 +381,14 @@ static void finish(struct model *m)
 	assert_int_equal(rk_ring_tx_open(&m->tx, &m->ring), -EPROTO);
 }
 
-static const uint64_t capacities[] = {2, 4, 8, 64, 1024};
-
-/* Where a ring of @capacity starts in trial @kind: plain, tags about to wrap, counts about to. */
-static uint64_t start_of(uint32_t kind, uint64_t capacity, uint64_t *state)
-{
-	const uint64_t starts[] = {0, 253 * capacity, 254 * capacity - 1, 255 * capacity - 1,
-				   256 * capacity, UINT64_MAX - capacity, UINT64_MAX,
-				   0 - 2 * capacity, aid_random(state)};
-
-	return kind < sizeof(starts) / sizeof(starts[0]) ? starts[kind] : 0;
-}
-
-enum { STARTS = 9 };
-
 static void test_random_calls_agree_with_the_model(void **unused)
 {
 	uint64_t state = aid_seed;
 	struct model m;
 
 	(void)unused;
-	for (uint32_t trial = 0; trial < 5 * STARTS * AID_LAYOUTS; trial++) {
-		enum aid_layout layout = (enum aid_layout)(trial / (5 * STARTS));
+	for (uint32_t trial = 0; trial < CAPACITIES * STARTS * AID_LAYOUTS; trial++) {
+		enum aid_layout layout = (enum aid_layout)(trial / (CAPACITIES * STARTS));
 		uint64_t capacity = capacities[trial % 5];
 		uint64_t start = start_of(trial / 5 % STARTS, capacity, &state);
 		const struct rk_codec *codec = rk_codec_at(trial % 4);
@@ -427,100 +406,24 @@ static void test_random_calls_agree_with_the_model(void **unused)
 
 /* --- Two threads --- */
 
-struct stream {
+static void run(enum aid_layout layout, uint64_t capacity, uint64_t start, int mode, bool touch,
+		uint64_t messages)
+{
+	static const struct pairing one_ring;
+	struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = !touch};
 	struct rk_ring ring;
 	struct rk_ring_tx tx;
 	struct rk_ring_rx rx;
-	uint64_t messages, received, mismatches, seed;
-	int mode; /* 0 single calls, 1 batches, 2 mixed */
-};
-
-static bool batches(const struct stream *s, uint64_t *state)
-{
-	return s->mode == 1 || (s->mode == 2 && aid_below(state, 2));
-}
-
-static void *produce(void *argument)
-{
-	struct rk_msg out[512];
-	struct stream *s = argument;
-	uint64_t state = s->seed, number = 0;
-
-	while (number < s->messages) {
-		uint32_t wanted = batches(s, &state) ? 1 + (uint32_t)aid_below(&state, 16) : 1;
-		uint32_t count = 0, sent = 0;
-
-		for (uint32_t i = 0; i < wanted && number < s->messages; i++) {
-			uint32_t slots = aid_slots(number, s->tx.max_slots);
-
-			if (count + slots > 512)
-				break;
-			aid_fill((struct rk_msg *)((char *)out + (size_t)count * RK_CELL_BYTES),
-				 slots, number++);
-			count += slots;
-		}
-		while (sent < count) {
-			const struct rk_msg *at = &out[sent];
-			int result = wanted == 1 ? rk_ring_send(&s->tx, at) :
-						   rk_ring_send_batch(&s->tx, at, count - sent);
-
-			if (result <= 0)
-				sched_yield();
-			else
-				sent += (uint32_t)result;
-		}
-	}
-	while (!rk_ring_close(&s->tx, RK_CLOSE_DONE))
-		sched_yield();
-	return NULL;
-}
-
-static void *consume(void *argument)
-{
-	struct rk_msg in[512];
-	struct stream *s = argument;
-	uint64_t state = s->seed ^ 1;
-
-	while (!s->rx.closed) {
-		int count = batches(s, &state) ?
-				    rk_ring_recv_batch(&s->rx, in, 1 + aid_below(&state, 511)) :
-				    rk_ring_recv(&s->rx, in, 512);
-
-		if (!count)
-			sched_yield();
-		for (int i = 0; i < count; i += in[i].slots) {
-			if (in[i].type == RK_MSG_CLOSED)
-				break;
-			s->mismatches += !aid_matches(&in[i],
-						      aid_slots(s->received, s->rx.max_slots),
-						      s->received);
-			s->received++;
-		}
-	}
-	return NULL;
-}
-
-static void run_stream(enum aid_layout layout, uint64_t capacity, uint64_t start, int mode,
-		       bool touch, uint64_t messages)
-{
-	struct rk_ring_rx_opts opts = {.size = sizeof(opts), .no_touch = !touch};
+	struct pair pair = {.on = &one_ring, .tx = &tx, .rx = &rx, .random = aid_seed + start};
 	struct aid_place place;
-	struct stream s = {.messages = messages, .mode = mode, .seed = aid_seed + start};
-	pthread_t producer, consumer;
 
-	assert_int_equal(aid_place(&place, &s.ring, layout, capacity, start), 0);
-	assert_int_equal(rk_ring_tx_open(&s.tx, &s.ring), 0);
-	assert_int_equal(rk_ring_rx_open(&s.rx, &s.ring, &opts), 0);
-	assert_int_equal(pthread_create(&producer, NULL, produce, &s), 0);
-	assert_int_equal(pthread_create(&consumer, NULL, consume, &s), 0);
-	pthread_join(producer, NULL);
-	pthread_join(consumer, NULL);
-	assert_true(s.received == messages);
-	assert_true(s.mismatches == 0);
-	assert_true(s.rx.closed == RK_CLOSE_DONE);
+	assert_int_equal(aid_place(&place, &ring, layout, capacity, start), 0);
+	assert_int_equal(rk_ring_tx_open(&tx, &ring), 0);
+	assert_int_equal(rk_ring_rx_open(&rx, &ring, &opts), 0);
+	run_stream(&pair, messages, mode);
 	/* Sent = received + in the ring: the closing message stays there. */
-	assert_true(rk_ring_tx_position(&s.tx) == rk_ring_rx_position(&s.rx) + 1);
-	assert_true(s.rx.padded_slots == 0 && s.tx.padded_slots == 0);
+	assert_true(rk_ring_tx_position(&tx) == rk_ring_rx_position(&rx) + 1);
+	assert_true(rx.padded_slots == 0 && tx.padded_slots == 0);
 	aid_unplace(&place);
 }
 
@@ -536,7 +439,7 @@ static void test_two_threads_lose_and_change_nothing(void **unused)
 		const struct rk_codec *codec = rk_codec_at(trial % 4);
 
 		setenv("RK_CODEC", codec ? codec->name : "plain", 1);
-		run_stream((enum aid_layout)(trial / 3 % AID_LAYOUTS), capacity,
+		run((enum aid_layout)(trial / 3 % AID_LAYOUTS), capacity,
 			   start_of(trial % STARTS, capacity, &state), (int)(trial / 5 % 3),
 			   trial / 15 & 1, messages);
 		total += messages;
