@@ -5,7 +5,7 @@
 #include "l2_forward.h"
 
 enum {
-	MAC_BYTES = 6,
+	MAC_HALVES = 3,
 	ETHERNET_BYTES = 14,
 	IPV4_BYTES = 20,
 	IPV6_BYTES = 40,
@@ -38,18 +38,16 @@ RK_STATIC_ASSERT(RK_L2_DROPS * REASON_BITS <= 64 && RK_L2_KINDS * KIND_BITS <= 6
 RK_STATIC_ASSERT(TALLY_MOST < 1 << KIND_BITS, "no count runs into the next");
 
 /*
- * What the arguments say, taken from the state at once: on a GPU a load from there takes as long as
- * reading a header.
+ * What the arguments say of every frame, taken from the state at once: on a GPU a load from there
+ * takes as long as reading a header. In as few words as will do, for they stay in registers.
  */
 struct rules {
-	uint64_t port_xor;
-	uint64_t swap_macs;
 	uint64_t source_mac;
 	uint64_t destination_mac;
-	uint64_t udp_port;
-	uint64_t tcp_port;
-	uint64_t region;
-	uint64_t region_bytes;
+	uint32_t port_xor;
+	uint32_t swap_macs;
+	uint32_t udp_port; /* 0: none is dropped */
+	uint32_t tcp_port;
 };
 
 /*
@@ -75,9 +73,22 @@ struct reading {
  */
 #define L2_INLINE static __attribute__((always_inline)) inline RK_DEVICE
 
+/* Two bytes at once: every header lies at an even address, for inline bytes do and each is even. */
+typedef uint16_t half_word __attribute__((may_alias));
+
+L2_INLINE uint32_t get_half(const uint8_t *at)
+{
+	return *(const half_word *)at;
+}
+
+L2_INLINE uint32_t swap_half(uint32_t half)
+{
+	return (half << 8 | half >> 8) & 0xffff;
+}
+
 L2_INLINE uint32_t get16(const uint8_t *at)
 {
-	return (uint32_t)at[0] << 8 | at[1];
+	return swap_half(get_half(at));
 }
 
 L2_INLINE void note_kind(struct reading *r, enum rk_l2_kind kind)
@@ -97,18 +108,21 @@ L2_INLINE int has(const struct reading *r, uint32_t bytes, enum rk_l2_drop *drop
 	return 0;
 }
 
-/* Sum of the big-endian 16-bit words of @bytes from @at on; four at once, so that no load waits. */
+/*
+ * Sum of the 16-bit words of @bytes from @at on, as they lie in memory: a sum of one's complement
+ * that is right in one order of bytes is so in the other. Four at once, so that no load waits.
+ */
 L2_INLINE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
 {
 	uint64_t total = 0;
 	uint32_t i = 0;
 
 	for (; i + 8 <= bytes; i += 8)
-		total += (uint64_t)get16(at + i) + get16(at + i + 2) + get16(at + i + 4) +
-			 get16(at + i + 6);
+		total += (uint64_t)get_half(at + i) + get_half(at + i + 2) + get_half(at + i + 4) +
+			 get_half(at + i + 6);
 	for (; i + 2 <= bytes; i += 2)
-		total += get16(at + i);
-	return i < bytes ? total + ((uint32_t)at[i] << 8) : total;
+		total += get_half(at + i);
+	return i < bytes ? total + at[i] : total;
 }
 
 /* One's complement: the carry comes round. */
@@ -130,7 +144,7 @@ L2_INLINE uint64_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
 	for (uint32_t i = near; i < bytes; i++) {
 		uint32_t byte = r->rest[from + i - r->bytes];
 
-		total += i & 1 ? byte : byte << 8;
+		total += i & 1 ? byte << 8 : byte;
 	}
 	return total;
 }
@@ -140,66 +154,59 @@ L2_INLINE enum rk_l2_drop check_l4(const struct reading *r, uint32_t bytes)
 {
 	if (r->at + bytes > r->bytes && !r->rest)
 		return RK_L2_FORWARD;
-	return fold(sum(r, r->addresses, r->addresses_bytes) + r->protocol + bytes +
-		    sum(r, r->at, bytes)) == 0xffff ?
+	return fold(sum_near(r->data + r->addresses, r->addresses_bytes) +
+		    swap_half(r->protocol) + swap_half(bytes) + sum(r, r->at, bytes)) == 0xffff ?
 		       RK_L2_FORWARD :
 		       RK_L2_L4_CHECKSUM;
 }
 
-L2_INLINE enum rk_l2_drop read_udp(const struct rules *rules, struct reading *r)
+/* Bytes that the checksum of UDP covers, 0 when the sender made none; ~0 for a wrong length. */
+L2_INLINE uint32_t udp_bytes(const struct reading *r)
 {
-	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *udp = r->data + r->at;
-	uint32_t to, length, checksum;
+	uint32_t length = get16(udp + 4), checksum = get_half(udp + 6);
 
-	if (r->end - r->at < UDP_BYTES)
-		return RK_L2_MALFORMED;
-	if (!has(r, UDP_BYTES, &drop))
-		return drop;
-	note_kind(r, RK_L2_UDP);
-	to = get16(udp + 2);
-	length = get16(udp + 4);
-	checksum = get16(udp + 6);
 	if (length < UDP_BYTES || length > r->end - r->at)
-		return RK_L2_MALFORMED;
-	if (checksum) /* 0: the sender made none */
-		drop = check_l4(r, length);
-	if (!drop && rules->udp_port && to == rules->udp_port)
-		drop = RK_L2_RULE;
-	return drop;
+		return ~0u;
+	return checksum ? length : 0;
 }
 
-L2_INLINE enum rk_l2_drop read_tcp(const struct rules *rules, struct reading *r)
+/* Likewise of TCP; 0 where more than its ports are not to be seen. */
+L2_INLINE uint32_t tcp_bytes(const struct reading *r)
 {
-	enum rk_l2_drop drop = RK_L2_FORWARD;
+	enum rk_l2_drop drop;
 	uint32_t head;
 
-	if (r->end - r->at < TCP_BYTES)
+	if (!has(r, TCP_BYTES, &drop))
+		return 0;
+	head = (uint32_t)(r->data[r->at + 12] >> 4) * 4;
+	return head < TCP_BYTES || head > r->end - r->at ? ~0u : r->end - r->at;
+}
+
+/* UDP or TCP, in one piece: a GPU fetches code as slowly as data, and each frame runs through all. */
+L2_INLINE enum rk_l2_drop read_l4(const struct rules *rules, struct reading *r)
+{
+	int is_tcp = r->protocol == PROTOCOL_TCP;
+	uint32_t port = is_tcp ? rules->tcp_port : rules->udp_port, bytes;
+	enum rk_l2_drop drop = RK_L2_FORWARD;
+
+	if (r->end - r->at < (uint32_t)(is_tcp ? TCP_BYTES : UDP_BYTES))
 		return RK_L2_MALFORMED;
-	if (!has(r, PORTS_BYTES, &drop))
+	if (!has(r, is_tcp ? PORTS_BYTES : UDP_BYTES, &drop))
 		return drop;
-	note_kind(r, RK_L2_TCP);
-	if (has(r, TCP_BYTES, &drop)) {
-		head = (uint32_t)(r->data[r->at + 12] >> 4) * 4;
-		if (head < TCP_BYTES || head > r->end - r->at)
-			return RK_L2_MALFORMED;
-		drop = check_l4(r, r->end - r->at);
-	}
-	if (!drop && rules->tcp_port && get16(r->data + r->at + 2) == rules->tcp_port)
+	note_kind(r, is_tcp ? RK_L2_TCP : RK_L2_UDP);
+	bytes = is_tcp ? tcp_bytes(r) : udp_bytes(r);
+	if (bytes == ~0u)
+		return RK_L2_MALFORMED;
+	if (bytes)
+		drop = check_l4(r, bytes);
+	if (!drop && port && get16(r->data + r->at + 2) == port)
 		drop = RK_L2_RULE;
 	return drop;
 }
 
-L2_INLINE enum rk_l2_drop read_l4(const struct rules *rules, struct reading *r)
-{
-	if (r->protocol == PROTOCOL_UDP)
-		return read_udp(rules, r);
-	if (r->protocol == PROTOCOL_TCP)
-		return read_tcp(rules, r);
-	return RK_L2_FORWARD;
-}
-
-L2_INLINE enum rk_l2_drop read_ipv4(const struct rules *rules, struct reading *r)
+/* The header of IPv4. What follows it is none of ours if @r->protocol is 0 then. */
+L2_INLINE enum rk_l2_drop read_ipv4(struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
@@ -210,10 +217,10 @@ L2_INLINE enum rk_l2_drop read_ipv4(const struct rules *rules, struct reading *r
 		return drop;
 	note_kind(r, RK_L2_IPV4);
 	/* All is loaded before any of it is judged: so nothing waits for what it does not need. */
-	version = ip[0];
+	version = get16(ip) >> 8;
 	total = get16(ip + 2);
 	fragment = get16(ip + 6);
-	protocol = ip[9];
+	protocol = get16(ip + 8) & 0xff;
 	checksum = sum_near(ip, IPV4_BYTES);
 	head = (version & 15) * 4;
 	if (version >> 4 != 4 || head < IPV4_BYTES || total < head || total > r->frame_bytes - r->at)
@@ -227,13 +234,12 @@ L2_INLINE enum rk_l2_drop read_ipv4(const struct rules *rules, struct reading *r
 	r->end = r->at + total;
 	r->addresses = r->at + 12;
 	r->addresses_bytes = 8;
-	r->protocol = protocol;
 	r->at += head;
-	if (fragment & 0x3fff) {
+	if (fragment & 0x3fff)
 		note_kind(r, RK_L2_FRAGMENT);
-		return RK_L2_FORWARD;
-	}
-	return read_l4(rules, r);
+	else
+		r->protocol = protocol;
+	return RK_L2_FORWARD;
 }
 
 /* Hop-by-hop options, routing, destination options: a length in units of 8 bytes, without the first. */
@@ -242,7 +248,7 @@ L2_INLINE int is_extension(uint32_t protocol)
 	return protocol == 0 || protocol == 43 || protocol == 60;
 }
 
-L2_INLINE enum rk_l2_drop read_ipv6(const struct rules *rules, struct reading *r)
+L2_INLINE enum rk_l2_drop read_ipv6(struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
@@ -273,11 +279,9 @@ L2_INLINE enum rk_l2_drop read_ipv6(const struct rules *rules, struct reading *r
 		r->protocol = extension[0];
 		r->at += bytes;
 	}
-	if (r->protocol == 44) {
+	if (r->protocol == 44)
 		note_kind(r, RK_L2_FRAGMENT);
-		return RK_L2_FORWARD;
-	}
-	return read_l4(rules, r);
+	return RK_L2_FORWARD;
 }
 
 L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *r)
@@ -300,26 +304,30 @@ L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *
 	if (tags)
 		note_kind(r, tags == 1 ? RK_L2_VLAN : RK_L2_QINQ);
 	if (type == ETHERTYPE_IPV4)
-		return read_ipv4(rules, r);
-	if (type == ETHERTYPE_IPV6)
-		return read_ipv6(rules, r);
-	note_kind(r, RK_L2_OTHER);
-	return RK_L2_FORWARD;
+		drop = read_ipv4(r);
+	else if (type == ETHERTYPE_IPV6)
+		drop = read_ipv6(r);
+	else
+		note_kind(r, RK_L2_OTHER);
+	if (!drop && (r->protocol == PROTOCOL_UDP || r->protocol == PROTOCOL_TCP))
+		drop = read_l4(rules, r);
+	return drop;
 }
 
 /* Find the bytes behind the inline ones; RK_L2_REFERENCE if they are not where they should be. */
-L2_INLINE enum rk_l2_drop reach_rest(const struct rk_ctx *ctx, const struct rules *rules,
+L2_INLINE enum rk_l2_drop reach_rest(const struct rk_ctx *ctx, const struct rk_l2_state *s,
 				     const struct rk_frame *frame, struct reading *r)
 {
 	uint64_t skip = frame->flags & RK_FRAME_F_SPLIT ? 0 : frame->inline_bytes;
 	uint64_t bytes = skip + frame->bytes - frame->inline_bytes;
+	uint64_t region = s->args[RK_L2_REGION], region_bytes = s->args[RK_L2_REGION_BYTES];
 
-	if (!(frame->flags & RK_FRAME_F_REFERENCE) || !rules->region)
+	if (!(frame->flags & RK_FRAME_F_REFERENCE) || !region)
 		return RK_L2_FORWARD;
-	if (frame->offset > rules->region_bytes || bytes > rules->region_bytes - frame->offset)
+	if (frame->offset > region_bytes || bytes > region_bytes - frame->offset)
 		return RK_L2_REFERENCE;
 	rk_acquire(ctx);
-	r->rest = (const uint8_t *)(uintptr_t)(rules->region + frame->offset + skip);
+	r->rest = (const uint8_t *)(uintptr_t)(region + frame->offset + skip);
 	return RK_L2_FORWARD;
 }
 
@@ -334,42 +342,48 @@ L2_INLINE void begin_reading(struct reading *r, const uint8_t *data, uint32_t by
 	r->kinds = 0;
 }
 
+/* A port that no frame can have is none. */
+L2_INLINE uint32_t port_of(uint64_t arg)
+{
+	return arg < 0x10000 ? (uint32_t)arg : 0;
+}
+
 L2_INLINE void take_rules(struct rules *rules, const struct rk_l2_state *s)
 {
-	rules->port_xor = s->args[RK_L2_PORT_XOR];
-	rules->swap_macs = s->args[RK_L2_SWAP_MACS];
+	rules->port_xor = (uint32_t)s->args[RK_L2_PORT_XOR];
+	rules->swap_macs = s->args[RK_L2_SWAP_MACS] != 0;
 	rules->source_mac = s->args[RK_L2_SOURCE_MAC];
 	rules->destination_mac = s->args[RK_L2_DESTINATION_MAC];
-	rules->udp_port = s->args[RK_L2_DROP_UDP_PORT];
-	rules->tcp_port = s->args[RK_L2_DROP_TCP_PORT];
-	rules->region = s->args[RK_L2_REGION];
-	rules->region_bytes = s->args[RK_L2_REGION_BYTES];
+	rules->udp_port = port_of(s->args[RK_L2_DROP_UDP_PORT]);
+	rules->tcp_port = port_of(s->args[RK_L2_DROP_TCP_PORT]);
 }
 
 /* --- Deciding --- */
 
-L2_INLINE void put_mac(uint8_t *at, uint64_t mac)
+L2_INLINE void put_mac(half_word *at, uint64_t mac)
 {
-	for (uint32_t i = 0; i < MAC_BYTES; i++)
-		at[i] = (uint8_t)(mac >> (40 - 8 * i));
+	for (uint32_t i = 0; i < MAC_HALVES; i++)
+		at[i] = (half_word)swap_half((uint32_t)(mac >> (32 - 16 * i)) & 0xffff);
 }
 
 L2_INLINE void rewrite(const struct rules *rules, uint8_t *data)
 {
-	uint8_t old[2 * MAC_BYTES];
+	half_word *halves = (half_word *)data;
 
 	if (rules->swap_macs) {
-		for (uint32_t i = 0; i < 2 * MAC_BYTES; i++)
-			old[i] = data[i];
-		for (uint32_t i = 0; i < MAC_BYTES; i++) {
-			data[i] = old[MAC_BYTES + i];
-			data[MAC_BYTES + i] = old[i];
+		uint16_t old[2 * MAC_HALVES];
+
+		for (uint32_t i = 0; i < 2 * MAC_HALVES; i++)
+			old[i] = halves[i];
+		for (uint32_t i = 0; i < MAC_HALVES; i++) {
+			halves[i] = old[MAC_HALVES + i];
+			halves[MAC_HALVES + i] = old[i];
 		}
 	}
 	if (rules->source_mac)
-		put_mac(data + MAC_BYTES, rules->source_mac);
+		put_mac(halves + MAC_HALVES, rules->source_mac);
 	if (rules->destination_mac)
-		put_mac(data, rules->destination_mac);
+		put_mac(halves, rules->destination_mac);
 }
 
 L2_INLINE void note(struct tally *tally, const struct reading *r, enum rk_l2_drop drop)
@@ -381,8 +395,9 @@ L2_INLINE void note(struct tally *tally, const struct reading *r, enum rk_l2_dro
 }
 
 /* Decide on the frame or head at @payload, and note the decision there and in @tally. */
-L2_INLINE enum rk_l2_drop mark(const struct rk_ctx *ctx, const struct rules *rules, int is_head,
-			       void *payload, struct tally *tally)
+L2_INLINE enum rk_l2_drop mark(const struct rk_ctx *ctx, const struct rk_l2_state *s,
+			       const struct rules *rules, int is_head, void *payload,
+			       struct tally *tally)
 {
 	struct rk_frame_head *head = (struct rk_frame_head *)payload;
 	struct rk_frame *frame = (struct rk_frame *)payload;
@@ -394,7 +409,7 @@ L2_INLINE enum rk_l2_drop mark(const struct rk_ctx *ctx, const struct rules *rul
 	begin_reading(&r, data, is_head ? (uint32_t)RK_FRAME_HEAD_BYTES : frame->inline_bytes,
 		      is_head ? head->bytes : frame->bytes);
 	if (!is_head)
-		drop = reach_rest(ctx, rules, frame, &r);
+		drop = reach_rest(ctx, s, frame, &r);
 	if (!drop && flags & RK_FRAME_F_IP_BAD)
 		drop = RK_L2_IP_CHECKSUM;
 	if (!drop && flags & RK_FRAME_F_L4_BAD)
@@ -484,7 +499,7 @@ RK_DEVICE void rk_l2_forward(struct rk_ctx *ctx, void *state, const struct rk_ms
 	for (uint32_t i = 0; i < (bytes + 7) / 8; i++)
 		s->out[i] = from[i];
 	take_rules(&rules, s);
-	if (mark(ctx, &rules, !frame, s->out, &tally) && frame) {
+	if (mark(ctx, s, &rules, !frame, s->out, &tally) && frame) {
 		out->inline_bytes = 0;
 		bytes = sizeof(*out);
 	}
@@ -511,7 +526,7 @@ L2_INLINE void forward_run(struct rk_ctx *ctx, struct rk_l2_state *s, struct rk_
 
 		part = count < most ? count : most;
 		for (uint32_t i = rk_lane(ctx); i < part; i += rk_lanes(ctx))
-			mark(ctx, &rules, is_head(&msgs[i]),
+			mark(ctx, s, &rules, is_head(&msgs[i]),
 			     (void *)(uintptr_t)rk_msg_payload(&msgs[i]), &tally);
 		count_tally(ctx, s, &tally, rk_send_batch(ctx, 0, msgs, part) != 0);
 	}
