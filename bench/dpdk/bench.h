@@ -8,7 +8,7 @@
 
 #include <rte_mbuf.h>
 
-enum { BURST = 32, ROUNDS_MOST = 31, CPUS = 3 };
+enum { BURST = 32, ROUNDS_MOST = 31, CPUS = 3, PATHS_MOST = 4 };
 
 struct bench_options {
 	bool json, gpu_alone;
@@ -40,7 +40,15 @@ void judge(const char *name, double value, char sense, double goal);
 void judge_not(const char *name, char sense, double goal);
 void print_bars(void);
 
-/* --- A forwarder (forwarder.c): one port, one lcore, one actor --- */
+/*
+ * A measurement begins, and has some seconds: if it has not ended then, or the next has not begun as
+ * long after, its name is said, with the bars so far, and the program ends, whatever it waits for.
+ */
+void begin_row(const char *name);
+/* It has ended; its line, for people. */
+void end_row(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- A forwarder (forwarder.c): one port, one lcore, an actor behind each of its queues --- */
 
 /**
  * struct forwarder_opts - what is measured
@@ -49,8 +57,8 @@ void print_bars(void);
  * @args: its arguments, of which there are @arg_count
  * @cpu: of the runtime's worker
  * @slots: of each ring
+ * @paths: receive queues of the port, each with an actor of its own; 0: one
  * @heads: heads travel, not frames
- * frames
  * @one_way: nothing comes back
  * @on_gpu: the first GPU runs the actor
  * @group: there
@@ -62,26 +70,32 @@ struct forwarder_opts {
 	unsigned int arg_count;
 	int cpu;
 	uint64_t slots;
+	uint16_t paths;
 	bool heads, one_way, on_gpu;
 	enum rk_group group;
 };
 
-struct forwarder {
-	uint16_t port;
-	struct rk_dpdk_pool *pool;
-	struct rte_mempool *mempool; /* of @pool */
-	struct rk_runtime *runtime;
+/* From a receive queue of the port through an actor; what it did not take is @held. */
+struct path {
 	struct rk_actor *actor;
 	struct rk_ring_tx *to;
 	struct rk_ring_rx *from;
 	struct rk_dpdk_queue *queue;
 	struct rte_mbuf *held[BURST];
 	uint16_t held_count;
+};
+
+struct forwarder {
+	uint16_t port, paths;
+	struct rk_dpdk_pool *pool;
+	struct rte_mempool *mempool; /* of @pool */
+	struct rk_runtime *runtime;
+	struct path path[PATHS_MOST];
 	struct rk_hist *cost; /* TSC cycles of a full burst both ways, the driver left out */
 	uint64_t sent;
 };
 
-/* A started port with a pool of its own; @cuda: that GPUs reach. */
+/* A started port of @f->paths receive queues with a pool of its own; @cuda: that GPUs reach. */
 void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda);
 void forwarder_close_port(struct forwarder *f);
 
@@ -103,7 +117,25 @@ double ns_of(uint64_t cycles);
 
 /* --- The GPU (gpu.c) --- */
 
+#define GPU_DEVICE "net_null0,size=64"
+
 void measure_gpu(const int *cpus);
+
+/* A single frame in flight (gpu_trips.c), and lists of them (gpu_lists.c). */
+void measure_trips(const int *cpus);
+
+struct flow {
+	struct series rate, us; /* frames a second, the median time from RX to TX */
+};
+
+void flow_of_lists(unsigned int burst, unsigned int blocks, struct flow *flow);
+
+/* Of net_null, which makes frames of what lies in its pool: headers of its own in each buffer. */
+void write_frames(struct rte_mempool *pool);
+
+/* A forwarder of such frames through l2_forward, which does what flag_list.cu does. */
+void open_l2(struct forwarder *f, const int *cpus, enum rk_group group, uint64_t slots,
+	     uint16_t paths, bool heads);
 
 /* The actor that verifies what comes in (handlers.c); what it found, once it has stopped. */
 extern const struct rk_actor_type frame_check;

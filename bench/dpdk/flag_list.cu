@@ -6,7 +6,7 @@
  * IPv4 and swaps the MAC addresses, and says in the flag that the list is done. Unlike the model it
  * acquires and releases its flags. NVRTC compiles it at run time.
  */
-typedef unsigned long long word_t;
+#include "bench/gpu/flag.cuh"
 
 #define FREE 0
 #define READY 1
@@ -23,19 +23,6 @@ struct list {
 	word_t unused[6];
 	struct packet packet[1024];
 };
-
-static __device__ __forceinline__ word_t load_acquire(const word_t *at)
-{
-	word_t value;
-
-	asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
-	return value;
-}
-
-static __device__ __forceinline__ void store_release(word_t *at, word_t value)
-{
-	asm volatile("st.release.sys.u64 [%0], %1;" ::"l"(at), "l"(value) : "memory");
-}
 
 static __device__ __forceinline__ void load_two(word_t address, word_t *a, word_t *b)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A forwarder as every DPDK application is one: one lcore, one port, and one actor behind it. */
+/* A forwarder as every DPDK application is one: one lcore, one port, and an actor behind each queue. */
 #include "bench.h"
 #include "rk_error.h"
 
@@ -36,9 +36,13 @@ void forwarder_open_port(struct forwarder *f, const char *vdev, bool cuda)
 		check(rk_fail(ENODEV, "%s is not to be had", vdev), "device");
 	check(rk_dpdk_pool_open(&f->pool, name, &opts), "pool");
 	f->mempool = rk_dpdk_pool_mempool(f->pool);
-	if (rte_eth_dev_configure(f->port, 1, 1, &conf) ||
-	    rte_eth_rx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL, f->mempool) ||
-	    rte_eth_tx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL) ||
+	if (rte_eth_dev_configure(f->port, f->paths, 1, &conf))
+		check(rk_fail(EIO, "%s: no %u receive queues", vdev, f->paths), "device");
+	for (uint16_t i = 0; i < f->paths; i++)
+		if (rte_eth_rx_queue_setup(f->port, i, DESCRIPTORS, SOCKET_ID_ANY, NULL,
+					   f->mempool))
+			check(rk_fail(EIO, "%s: no receive queue %u", vdev, i), "device");
+	if (rte_eth_tx_queue_setup(f->port, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL) ||
 	    rte_eth_dev_start(f->port))
 		check(rk_fail(EIO, "%s does not start", vdev), "device");
 }
@@ -54,12 +58,9 @@ void forwarder_close_port(struct forwarder *f)
 	check(rk_dpdk_pool_close(f->pool), "pool");
 }
 
-void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
+static void open_path(const struct forwarder *f, struct path *path,
+		      const struct forwarder_opts *opts)
 {
-	const struct rk_runtime_opts runtime = {.size = sizeof(runtime),
-						.workers = 1,
-						.cpus = &opts->cpu,
-						.gpu_calibrate = opts->on_gpu};
 	const struct rk_actor_opts actor = {.size = sizeof(actor),
 					    .worker = RK_ANY_WORKER,
 					    .args = opts->args,
@@ -68,20 +69,31 @@ void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
 						    opts->on_gpu ? RK_BACKEND_CUDA : RK_BACKEND_CPU,
 					    .group = opts->group};
 	const struct rk_link_opts link = {.size = sizeof(link), .slots = opts->slots};
-	struct rk_dpdk_queue_opts queue = {.size = sizeof(queue), .heads = opts->heads};
+	struct rk_dpdk_queue_opts queue = {
+		.size = sizeof(queue), .heads = opts->heads, .pool = f->mempool};
 
-	*f = (struct forwarder){.port = 0};
+	check(rk_actor_spawn(&path->actor, f->runtime, opts->type, &actor), "actor");
+	if (!opts->one_way)
+		check(rk_link_host_out(&path->from, path->actor, &link), "link");
+	check(rk_link_host_in(&path->to, path->actor, &link), "link");
+	queue.to_actor = path->to;
+	queue.from_actor = path->from;
+	check(rk_dpdk_queue_open(&path->queue, "bench", &queue), "queue");
+}
+
+void forwarder_open(struct forwarder *f, const struct forwarder_opts *opts)
+{
+	const struct rk_runtime_opts runtime = {.size = sizeof(runtime),
+						.workers = 1,
+						.cpus = &opts->cpu,
+						.gpu_calibrate = opts->on_gpu};
+
+	*f = (struct forwarder){.paths = opts->paths ? opts->paths : 1};
 	/* Of frames whose heads travel no actor reads more. */
 	forwarder_open_port(f, opts->vdev, opts->on_gpu && !opts->heads);
 	check(rk_runtime_open(&f->runtime, &runtime), "runtime");
-	check(rk_actor_spawn(&f->actor, f->runtime, opts->type, &actor), "actor");
-	if (!opts->one_way)
-		check(rk_link_host_out(&f->from, f->actor, &link), "link");
-	check(rk_link_host_in(&f->to, f->actor, &link), "link");
-	queue.to_actor = f->to;
-	queue.from_actor = f->from;
-	queue.pool = f->mempool;
-	check(rk_dpdk_queue_open(&f->queue, "bench", &queue), "queue");
+	for (uint16_t i = 0; i < f->paths; i++)
+		open_path(f, &f->path[i], opts);
 	check(rk_hist_open(&f->cost, 0), "histogram");
 }
 
@@ -102,25 +114,26 @@ uint16_t forwarder_transmit(const struct forwarder *f, struct rte_mbuf **mbufs, 
 	return gone;
 }
 
-/* One round of the loop of every DPDK application. */
-static void forward(struct forwarder *f)
+/* One round of the loop of every DPDK application, for one queue. */
+static void forward(struct forwarder *f, uint16_t index)
 {
+	struct path *path = &f->path[index];
 	struct rte_mbuf *back[BURST];
 	uint64_t start, end;
 	uint16_t taken = 0, got = 0;
 
-	if (!f->held_count)
-		f->held_count = rte_eth_rx_burst(f->port, 0, f->held, BURST);
+	if (!path->held_count)
+		path->held_count = rte_eth_rx_burst(f->port, index, path->held, BURST);
 	start = rte_rdtsc();
-	if (f->held_count)
-		taken = rk_dpdk_enqueue_burst(f->queue, f->held, f->held_count);
-	got = rk_dpdk_dequeue_burst(f->queue, back, BURST);
+	if (path->held_count)
+		taken = rk_dpdk_enqueue_burst(path->queue, path->held, path->held_count);
+	got = rk_dpdk_dequeue_burst(path->queue, back, BURST);
 	end = rte_rdtsc();
 	/* A poll that finds nothing is not a cost of frames. */
 	if (taken == BURST && got == BURST)
 		rk_hist_record(f->cost, end - start);
-	f->held_count -= taken;
-	memmove(f->held, f->held + taken, f->held_count * sizeof(struct rte_mbuf *));
+	path->held_count -= taken;
+	memmove(path->held, path->held + taken, path->held_count * sizeof(struct rte_mbuf *));
 	f->sent += forwarder_transmit(f, back, got);
 }
 
@@ -131,34 +144,47 @@ void forwarder_run(struct forwarder *f, uint64_t ns)
 	f->sent = 0;
 	rk_hist_reset(f->cost);
 	while (rte_rdtsc() < end)
-		for (int i = 0; i < 32; i++)
-			forward(f);
+		for (uint16_t i = 0; i < 32; i++)
+			forward(f, i % f->paths);
 }
 
-void forwarder_drain(struct forwarder *f)
+static void free_held(struct path *path)
+{
+	rte_pktmbuf_free_bulk(path->held, path->held_count);
+	path->held_count = 0;
+}
+
+static void drain(struct path *path)
 {
 	uint64_t end = rte_rdtsc() + cycles_of(DRAIN_NS);
 	struct rte_mbuf *back[BURST];
 	bool closed = false;
 
-	rte_pktmbuf_free_bulk(f->held, f->held_count);
-	f->held_count = 0;
-	while (rte_rdtsc() < end && (!closed || (f->from && !rk_dpdk_queue_closed(f->queue)))) {
+	free_held(path);
+	while (rte_rdtsc() < end && (!closed || (path->from && !rk_dpdk_queue_closed(path->queue)))) {
 		if (!closed)
-			closed = rk_ring_close(f->to, RK_CLOSE_DONE);
-		if (f->from)
-			rte_pktmbuf_free_bulk(back, rk_dpdk_dequeue_burst(f->queue, back, BURST));
+			closed = rk_ring_close(path->to, RK_CLOSE_DONE);
+		if (path->from)
+			rte_pktmbuf_free_bulk(back,
+					      rk_dpdk_dequeue_burst(path->queue, back, BURST));
 	}
-	check(rk_actor_stop(f->actor, RK_STOP_DRAIN, DRAIN_NS), "actor");
+	check(rk_actor_stop(path->actor, RK_STOP_DRAIN, DRAIN_NS), "actor");
+}
+
+void forwarder_drain(struct forwarder *f)
+{
+	for (uint16_t i = 0; i < f->paths; i++)
+		drain(&f->path[i]);
 }
 
 void forwarder_close(struct forwarder *f)
 {
-	rte_pktmbuf_free_bulk(f->held, f->held_count);
-	f->held_count = 0;
-	/* The actor first: what it has been lent is its until it is gone. */
+	for (uint16_t i = 0; i < f->paths; i++)
+		free_held(&f->path[i]);
+	/* The actors first: what they have been lent is theirs until they are gone. */
 	check(rk_runtime_close(f->runtime), "runtime");
-	rk_dpdk_queue_close(f->queue, NULL);
+	for (uint16_t i = 0; i < f->paths; i++)
+		rk_dpdk_queue_close(f->path[i].queue, NULL);
 	rk_hist_close(f->cost);
 	forwarder_close_port(f);
 }

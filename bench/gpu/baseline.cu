@@ -6,7 +6,7 @@
  *
  * A message is seven words: the header, whose upper half is the tag, and six of payload.
  */
-typedef unsigned long long word_t;
+#include "bench/gpu/flag.cuh"
 
 #define WORDS 7
 #define FLAG 7 /* word of the line that tells that the others are there */
@@ -21,19 +21,6 @@ struct message {
 static __device__ __forceinline__ word_t compute(word_t word, word_t header, unsigned lane)
 {
 	return lane ? word * FACTOR + (header >> 32) : word;
-}
-
-static __device__ __forceinline__ word_t load_acquire(const word_t *at)
-{
-	word_t value;
-
-	asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
-	return value;
-}
-
-static __device__ __forceinline__ void store_release(word_t *at, word_t value)
-{
-	asm volatile("st.release.sys.u64 [%0], %1;" ::"l"(at), "l"(value) : "memory");
 }
 
 static __device__ __forceinline__ word_t load_relaxed(const word_t *at)

@@ -3,6 +3,7 @@
  */
 #include "bench/gpu/module.h"
 #include "gpudirect/nvrtc.h"
+#include "rk_handler.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,14 +11,17 @@
 
 enum { LOG_BYTES = 500 };
 
+RK_SOURCE(flag_text, "bench/gpu/flag.cuh");
+
 static int compile(const struct rk_nvrtc *nvrtc, const char *text, const char *name,
 		   const char *arch, void **image)
 {
 	const char *const options[] = {arch, "--std=c++17"};
+	const char *const header_text = flag_text, *const header_name = "bench/gpu/flag.cuh";
 	struct rk_nvrtc_program *program = NULL;
 	char log[LOG_BYTES * 8] = "";
 	size_t bytes = 0;
-	int error = nvrtc->program_create(&program, text, name, 0, NULL, NULL);
+	int error = nvrtc->program_create(&program, text, name, 1, &header_text, &header_name);
 
 	if (error)
 		return rk_fail(EIO, "%s: NVRTC: %s", name, nvrtc->error_string(error));
