@@ -73,8 +73,12 @@ struct reading {
  */
 #define L2_INLINE static __attribute__((always_inline)) inline RK_DEVICE
 
-/* Two bytes at once: every header lies at an even address, for inline bytes do and each is even. */
+/*
+ * Two bytes at once: inline bytes lie at a multiple of four, and every header is an even number of
+ * bytes long.
+ */
 typedef uint16_t half_word __attribute__((may_alias));
+typedef uint32_t whole_word __attribute__((may_alias));
 
 L2_INLINE uint32_t get_half(const uint8_t *at)
 {
@@ -110,34 +114,32 @@ L2_INLINE int has(const struct reading *r, uint32_t bytes, enum rk_l2_drop *drop
 
 /*
  * Sum of the 16-bit words of @bytes from @at on, as they lie in memory: a sum of one's complement
- * that is right in one order of bytes is so in the other. Four at once, so that no load waits.
+ * that is right in one order of bytes is so in the other. Four at once, so that no load waits. Of a
+ * frame's 65,535 bytes and a pseudo header it stays below 2^32.
  */
-L2_INLINE uint64_t sum_near(const uint8_t *at, uint32_t bytes)
+L2_INLINE uint32_t sum_near(const uint8_t *at, uint32_t bytes)
 {
-	uint64_t total = 0;
-	uint32_t i = 0;
+	uint32_t total = 0, i = 0;
 
 	for (; i + 8 <= bytes; i += 8)
-		total += (uint64_t)get_half(at + i) + get_half(at + i + 2) + get_half(at + i + 4) +
+		total += get_half(at + i) + get_half(at + i + 2) + get_half(at + i + 4) +
 			 get_half(at + i + 6);
 	for (; i + 2 <= bytes; i += 2)
 		total += get_half(at + i);
 	return i < bytes ? total + at[i] : total;
 }
 
-/* One's complement: the carry comes round. */
-L2_INLINE uint32_t fold(uint64_t total)
+/* One's complement: the carry comes round, and that may carry once more. */
+L2_INLINE uint32_t fold(uint32_t total)
 {
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint32_t)total;
+	total = (total & 0xffff) + (total >> 16);
+	return (total & 0xffff) + (total >> 16);
 }
 
 /* The sum of @bytes from position @from of the frame on. */
-L2_INLINE uint64_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
+L2_INLINE uint32_t sum(const struct reading *r, uint32_t from, uint32_t bytes)
 {
-	uint32_t near = from < r->bytes ? r->bytes - from : 0;
-	uint64_t total;
+	uint32_t near = from < r->bytes ? r->bytes - from : 0, total;
 
 	near = near < bytes ? near : bytes;
 	total = sum_near(r->data + from, near);
@@ -210,8 +212,7 @@ L2_INLINE enum rk_l2_drop read_ipv4(struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	const uint8_t *ip = r->data + r->at;
-	uint32_t head, total, fragment, protocol, version;
-	uint64_t checksum;
+	uint32_t head, total, fragment, protocol, version, checksum;
 
 	if (!has(r, IPV4_BYTES, &drop))
 		return drop;
@@ -371,14 +372,12 @@ L2_INLINE void rewrite(const struct rules *rules, uint8_t *data)
 	half_word *halves = (half_word *)data;
 
 	if (rules->swap_macs) {
-		uint16_t old[2 * MAC_HALVES];
+		whole_word *words = (whole_word *)data;
+		uint32_t a = words[0], b = words[1], c = words[2];
 
-		for (uint32_t i = 0; i < 2 * MAC_HALVES; i++)
-			old[i] = halves[i];
-		for (uint32_t i = 0; i < MAC_HALVES; i++) {
-			halves[i] = old[MAC_HALVES + i];
-			halves[MAC_HALVES + i] = old[i];
-		}
+		words[0] = b >> 16 | c << 16;
+		words[1] = c >> 16 | a << 16;
+		words[2] = a >> 16 | b << 16;
 	}
 	if (rules->source_mac)
 		put_mac(halves + MAC_HALVES, rules->source_mac);

@@ -57,6 +57,7 @@ has() { # text log: a line with all of it
 start() { # log command...: in the background; its id is in $pid
 	log=$work/$1.log
 	shift
+	: >"$log" # now: of an earlier one nothing is to be read there
 	timeout -s KILL $((LIMIT + 60)) "$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
@@ -292,11 +293,13 @@ if [ "$(id -u)" = 0 ] && ip tuntap add dev "rk-t-$$" mode tap 2>/dev/null; then
 	# shellcheck disable=SC2086
 	start books $rk run verify "$truth" from "$(port "net_tap0,iface=$tap" "$feeds,idle=1500")" $book to null:
 	books=$pid
-	for _ in $(seq 100); do
-		ip link show "$tap" >/dev/null 2>&1 && break
+	# The driver brings it up when its queues are there. Nobody takes from them before the actor is:
+	# on a busy GPU that takes seconds, so the kernel is to hold the whole feed.
+	for _ in $(seq 200); do
+		[ -n "$(ip -o link show "$tap" up 2>/dev/null)" ] && break
 		sleep 0.05
 	done
-	ip link set "$tap" up && ip addr add 192.0.2.77/24 dev "$tap" && sleep 0.3
+	ip link set "$tap" txqueuelen 20000 && ip addr add 192.0.2.77/24 dev "$tap" && sleep 0.3
 	$rk run from "pcap:$feed,rate=10000" \
 		to "udp:$(echo "${feeds#,feeds=}" | sed 's/+/,feeds=/'),iface=$tap" >"$work/feed.log" 2>&1
 	wait "$books"
@@ -311,9 +314,14 @@ if [ "$(id -u)" = 0 ] && ip netns add "$net_a" 2>/dev/null && ip netns add "$net
 	ip -n "$net_b" link set rkv1 up
 	# shellcheck disable=SC2086
 	start books ip netns exec "$net_b" $rk run verify "$truth" \
-		from "$(port net_af_packet0,iface=rkv1,framecnt=4096,blocksz=1048576,framesz=2048 "$feeds,verify,idle=2000")" $book to null:
+		from "$(port net_af_packet0,iface=rkv1,framecnt=16384,blocksz=1048576,framesz=2048 "$feeds,verify,idle=2000")" $book to null:
 	books=$pid
-	sleep 1
+	# Its socket is there; what comes before the actor is, the kernel holds.
+	for _ in $(seq 200); do
+		[ "$(ip netns exec "$net_b" wc -l </proc/net/packet)" -gt 1 ] && break
+		sleep 0.05
+	done
+	sleep 0.3
 	ip netns exec "$net_a" $rk run from "pcap:$feed,rate=5000" \
 		to "$(port net_af_packet0,iface=rkv0 "$feeds")" >"$work/feed.log" 2>&1
 	wait "$books"
