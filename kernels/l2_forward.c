@@ -285,7 +285,37 @@ L2_INLINE enum rk_l2_drop read_ipv6(struct reading *r)
 	return RK_L2_FORWARD;
 }
 
-L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *r)
+/*
+ * Most frames have no tag and a short, sound IPv4 header: of those all is asked at once, without a
+ * branch, which takes a lane of a GPU a third of the time. Any other is read header by header.
+ */
+L2_INLINE int is_usual(const struct reading *r)
+{
+	const uint8_t *ip = r->data + ETHERNET_BYTES;
+	uint32_t total;
+
+	if (r->bytes < ETHERNET_BYTES + IPV4_BYTES)
+		return 0;
+	total = get16(ip + 2);
+	return (get16(r->data + 12) == ETHERTYPE_IPV4) & (get16(ip) >> 8 == 0x45) &
+	       (total >= IPV4_BYTES) & (total <= r->frame_bytes - ETHERNET_BYTES) &
+	       !(get16(ip + 6) & 0x3fff) & (fold(sum_near(ip, IPV4_BYTES)) == 0xffff);
+}
+
+L2_INLINE void read_usual(struct reading *r)
+{
+	const uint8_t *ip = r->data + ETHERNET_BYTES;
+
+	note_kind(r, RK_L2_IPV4);
+	r->at = ETHERNET_BYTES + IPV4_BYTES;
+	r->end = ETHERNET_BYTES + get16(ip + 2);
+	r->addresses = ETHERNET_BYTES + 12;
+	r->addresses_bytes = 8;
+	r->protocol = get16(ip + 8) & 0xff;
+}
+
+/* What lies before UDP or TCP. */
+L2_INLINE enum rk_l2_drop read_layers(struct reading *r)
 {
 	enum rk_l2_drop drop = RK_L2_FORWARD;
 	uint32_t type, tags = 0;
@@ -305,11 +335,21 @@ L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *
 	if (tags)
 		note_kind(r, tags == 1 ? RK_L2_VLAN : RK_L2_QINQ);
 	if (type == ETHERTYPE_IPV4)
-		drop = read_ipv4(r);
-	else if (type == ETHERTYPE_IPV6)
-		drop = read_ipv6(r);
+		return read_ipv4(r);
+	if (type == ETHERTYPE_IPV6)
+		return read_ipv6(r);
+	note_kind(r, RK_L2_OTHER);
+	return RK_L2_FORWARD;
+}
+
+L2_INLINE enum rk_l2_drop read_frame(const struct rules *rules, struct reading *r)
+{
+	enum rk_l2_drop drop = RK_L2_FORWARD;
+
+	if (is_usual(r))
+		read_usual(r);
 	else
-		note_kind(r, RK_L2_OTHER);
+		drop = read_layers(r);
 	if (!drop && (r->protocol == PROTOCOL_UDP || r->protocol == PROTOCOL_TCP))
 		drop = read_l4(rules, r);
 	return drop;

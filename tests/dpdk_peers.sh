@@ -318,7 +318,7 @@ if [ "$(id -u)" = 0 ] && ip netns add "$net_a" 2>/dev/null && ip netns add "$net
 	books=$pid
 	# Its socket is there; what comes before the actor is, the kernel holds.
 	for _ in $(seq 200); do
-		[ "$(ip netns exec "$net_b" wc -l </proc/net/packet)" -gt 1 ] && break
+		[ "$(ip netns exec "$net_b" cat /proc/net/packet | wc -l)" -gt 1 ] && break
 		sleep 0.05
 	done
 	sleep 0.3

@@ -20,6 +20,7 @@ int testpmd_start(struct testpmd *testpmd, int main_cpu, int cpu, const char *vd
 	snprintf(cpus, sizeof(cpus), "0@%d,1@%d", main_cpu, cpu);
 	snprintf(device, sizeof(device), "--vdev=%s", vdev);
 	snprintf(forward, sizeof(forward), "--forward-mode=%s", mode);
+	signal(SIGPIPE, SIG_IGN); /* that it has ended is said where its answer is missing */
 	if (pipe(in) || pipe(out))
 		return -1;
 	testpmd->pid = fork();
@@ -46,7 +47,7 @@ int testpmd_start(struct testpmd *testpmd, int main_cpu, int cpu, const char *vd
 	return -1;
 }
 
-/* The number behind the next @label that it prints; 0 at its end. */
+/* The number behind the next @label that it prints. */
 static uint64_t read_number(struct testpmd *testpmd, const char *label)
 {
 	char line[512];
@@ -57,7 +58,8 @@ static uint64_t read_number(struct testpmd *testpmd, const char *label)
 		if (at)
 			return strtoull(at + strlen(label), NULL, 10);
 	}
-	return 0;
+	fprintf(stderr, "dpdk-testpmd: has ended\n");
+	exit(1);
 }
 
 static uint64_t sent(struct testpmd *testpmd, uint64_t *now_ns)

@@ -31,7 +31,7 @@ enum { ROOM_BYTES = 16384 }; /* of a frame in several segments */
  * @next: of @held, the first frame that is no message yet
  * @have: behind the last
  * @left: messages left to receive
- * @last_ns: when something came last; 0: never
+ * @last_ns: when a message came last; 0: never
  * @asked_ns: when the device was last asked what it lost
  */
 struct dpdk_in {
@@ -239,7 +239,6 @@ static bool receive(struct dpdk_in *in, uint32_t most)
 		return false;
 	in->now_ns = clock_ns(CLOCK_MONOTONIC);
 	in->to_monotonic_ns = in->now_ns - clock_ns(CLOCK_REALTIME);
-	in->last_ns = in->now_ns;
 	return true;
 }
 
@@ -501,6 +500,9 @@ static int dpdk_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bu
 	if (in->ended || !budget)
 		return in->ended ? nothing(in, 0) : 0;
 	moved = in->as_frames ? poll_frames(in, tx, budget) : poll_datagrams(in, tx, budget);
+	/* What is no message keeps no source alive: a kernel at the far end talks of itself. */
+	if (moved > 0)
+		in->last_ns = in->now_ns;
 	if (moved)
 		return moved;
 	if (tx->closed)

@@ -8,8 +8,12 @@
  */
 #include "ports/dpdk/port_dpdk.h"
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <string.h>
+
+/* For what a driver that is about to be stopped still holds: none tells whether it has gone out. */
+#define LINGER_US 100000
 
 enum {
 	FEED_IP = 0xe9fc0001,  /* 233.252.0.1, of the addresses for documentation (RFC 6676) */
@@ -182,6 +186,8 @@ static int dpdk_out_close(struct rk_port *port)
 		unsent = out->end - out->start;
 		rte_pktmbuf_free_bulk(&out->burst[out->start], unsent);
 	}
+	if (out->stats.opackets)
+		rte_delay_us_sleep(LINGER_US);
 	dpdk_decoder_close(&out->decoder);
 	dpdk_unwatch(&out->watched);
 	dpdk_device_close(out->dpdk.device, &out->dpdk.want);
