@@ -27,7 +27,7 @@
 	"verify             in: check UDP checksums too, where the NIC does not\n"                   \
 	"hwtime             in: take receive times from the NIC's or the capture's stamps\n"         \
 	"unicast            in: not promiscuous, no foreign multicast\n"                            \
-	"idle=MS            in: end when something came and then nothing for MS\n"                  \
+	"idle=MS            in: end when a message came and then none for MS\n"                     \
 	"count=N            in: end after N messages\n"                                             \
 	"mtu=BYTES          largest payload of a frame (default: the device's)\n"                   \
 	"mbufs=N            of the device's pool (default 8191)\n"                                  \

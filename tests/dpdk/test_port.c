@@ -13,6 +13,7 @@
 #include "l2_forward.h"
 
 #include <rte_ethdev.h>
+#include <unistd.h>
 
 enum { FEED_IP = 0xe9fc0001, FEED_PORT = 14340 };
 
@@ -443,6 +444,41 @@ static void test_an_endless_source_stops_at_its_count(void **unused)
 	free(ring.memory);
 }
 
+/* Frames that are no messages are counted, come back to their caller, and keep no source alive. */
+static void test_noise_without_end(void **unused)
+{
+	static const uint8_t noise[20];
+	struct rk_port *out = open_port("", RK_PORT_OUT), *in = open_port(",idle=30", RK_PORT_IN);
+	struct rk_port_stats stats;
+	struct aid_ring ring;
+	int moved = 0;
+
+	(void)unused;
+	aid_ring_open(&ring, 64);
+	datagram(0, 100, 1);
+	assert_int_equal(rk_port_write(out, cells), 1);
+	assert_int_equal(rk_port_flush(out), 1);
+	assert_int_equal(rk_port_poll_in(in, &ring.tx, 64), 1);
+	for (int i = 0; i < 1000 && moved >= 0; i++) {
+		inject(noise, sizeof(noise));
+		moved = rk_port_poll_in(in, &ring.tx, 64);
+		usleep(1000);
+	}
+	assert_int_equal(moved, -ENODATA);
+	rk_port_stats(in, &stats);
+	assert_true(drops(&stats) > 0);
+	assert_int_equal(rk_port_close(in), 0);
+	assert_int_equal(rk_port_close(out), 0);
+	assert_int_equal(rk_port_open(&in, "dpdk:net_null9\\,size=64", RK_PORT_IN, 0), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(rk_port_poll_in(in, &ring.tx, 64), 0);
+	rk_port_stats(in, &stats);
+	assert_int_equal(stats.messages, 0);
+	assert_int_equal(drops(&stats), 640);
+	assert_int_equal(rk_port_close(in), 0);
+	free(ring.memory);
+}
+
 static void test_a_consumer_that_went_is_told(void **unused)
 {
 	struct rk_port *in;
@@ -549,6 +585,7 @@ int main(void)
 		TEST(test_frames_through_an_actor),
 		TEST(test_what_an_actor_keeps_is_taken_back),
 		TEST(test_an_endless_source_stops_at_its_count),
+		TEST(test_noise_without_end),
 		TEST(test_a_consumer_that_went_is_told),
 		TEST(test_refusals_name_the_remedy),
 		TEST(test_the_kind_says_what_it_takes),

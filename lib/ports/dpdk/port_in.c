@@ -375,17 +375,21 @@ static void gather(struct dpdk_in *in, uint32_t max_slots)
 	rte_pktmbuf_free_bulk(&in->held[first], (unsigned int)(in->next - first));
 }
 
-/* Send up to @budget datagrams; returns how many, or -errno. */
+/*
+ * Send up to @budget datagrams; returns how many, or -errno. It looks at no more frames than that,
+ * either: of those that are no datagrams there may be no end.
+ */
 static int poll_datagrams(struct dpdk_in *in, struct rk_ring_tx *tx, uint32_t budget)
 {
-	uint32_t moved = 0;
+	uint32_t moved = 0, looked = 0;
 
-	while (moved < budget) {
+	while (moved < budget && looked < budget) {
 		int sent;
 
 		if (port_gather_empty(&in->gather)) {
 			if (in->next == in->have && !receive(in, budget - moved))
 				break;
+			looked += in->have - in->next;
 			gather(in, tx->max_slots);
 			if (port_gather_empty(&in->gather))
 				continue;
