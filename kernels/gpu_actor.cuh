@@ -31,6 +31,8 @@ struct rk_gpu_scratch {
 	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
 };
 
+RK_STATIC_ASSERT(offsetof(struct rk_gpu_scratch, outgoing) == RK_GPU_OUTGOING_AT, "as the host has it");
+
 /*
  * One group's part of shared memory. From @rx on it is the actor's, which takes it along to another
  * seat; from @seat on the warp's own, whatever sits there.
@@ -55,6 +57,7 @@ struct rk_gpu_desk {
 	uint32_t answered;
 	uint32_t event;	   /* what the whole group has to do for the last one: enum rk_gpu_event */
 	uint64_t event_at; /* the device address that it named */
+	struct rk_gpu_cut cut; /* a snapshot, while it is taken: inboxes whose marker is to come */
 	struct rk_io *io;  /* the ring for its own I/O, or NULL */
 	uint32_t waiting_first; /* cells, a ring of RK_GPU_WAITING */
 	uint32_t waiting_cells;

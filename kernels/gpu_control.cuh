@@ -7,7 +7,7 @@
 #ifndef RK_GPU_CONTROL_CUH
 #define RK_GPU_CONTROL_CUH
 
-#include "gpu_actor.cuh"
+#include "gpu_cut.cuh"
 
 enum rk_gpu_event {
 	RK_GPU_NOTHING,
@@ -263,6 +263,12 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 	case RK_GPU_COPY:
 	case RK_GPU_MOVE:
 		rk_obey_state(desk, cell);
+		break;
+	case RK_GPU_CUT:
+		rk_obey_cut(desk, (const struct rk_gpu_cut *)(cell + 1));
+		break;
+	case RK_GPU_REFILL:
+		rk_obey_refill(desk, (const struct rk_gpu_refill *)(cell + 1));
 		break;
 	case RK_GPU_INBOX:
 	case RK_GPU_OUTBOX:

@@ -24,6 +24,7 @@
 #define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
 #define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
 #define RK_GPU_LONG_CELLS 256 /* of a message of more than one cell */
+#define RK_GPU_OUTGOING_AT (RK_GPU_LONG_CELLS * RK_CELL_BYTES) /* in struct rk_gpu_scratch */
 
 /* Types that travel in a seat's control ring only. */
 enum rk_gpu_control {
@@ -35,6 +36,8 @@ enum rk_gpu_control {
 	RK_GPU_RESTORE,		    /* u64: device address of the state to go on with */
 	RK_GPU_COPY,		    /* u64: device address for its state, and struct rk_gpu_copied */
 	RK_GPU_MOVE,		    /* u64: device address for what it takes along to another seat */
+	RK_GPU_CUT,		    /* struct rk_gpu_cut */
+	RK_GPU_REFILL,		    /* struct rk_gpu_refill */
 };
 
 enum rk_gpu_phase {
@@ -160,6 +163,41 @@ struct rk_gpu_copied {
 };
 
 /**
+ * struct rk_gpu_cut - payload of RK_GPU_CUT: an actor's part of a snapshot, see kernels/gpu_cut.cuh
+ * @at: device address for its state, struct rk_gpu_copied and struct rk_gpu_ends; 0: give up
+ * @epoch: which snapshot: markers carry it
+ * @inboxes: bit i: a marker will come in inbox i
+ * @outboxes: bit i: one is sent to outbox i
+ */
+struct rk_gpu_cut {
+	uint64_t at;
+	uint32_t epoch;
+	uint32_t inboxes;
+	uint32_t outboxes;
+	uint32_t pad;
+};
+
+/**
+ * struct rk_gpu_ends - what is written behind struct rk_gpu_copied for a snapshot, in slots
+ * @received: handled, of each inbox
+ * @sent: to each outbox, with what waits for room
+ */
+struct rk_gpu_ends {
+	uint64_t received[RK_GPU_LINKS];
+	uint64_t sent[RK_GPU_LINKS];
+};
+
+/**
+ * struct rk_gpu_refill - payload of RK_GPU_REFILL: messages that were in flight wait to be sent again
+ * @count: cells, RK_GPU_LONG_CELLS at most, at RK_GPU_OUTGOING_AT of its scratch
+ * @outbox: for which
+ */
+struct rk_gpu_refill {
+	uint32_t count;
+	uint32_t outbox;
+};
+
+/**
  * struct rk_gpu_status - one seat's part of the host memory that the GPU writes
  * @consumed: credit of the control ring
  * @closed: of the control ring; always 0
@@ -171,6 +209,7 @@ struct rk_gpu_copied {
  * @place: SM the warp runs on, plus 1
  * @obeyed: serial << 32 | control messages that the actor has obeyed
  * @counters: of the actor
+ * @cut: serial << 32 | epoch of the last snapshot that its part of is done, or given up
  */
 struct rk_gpu_status {
 	uint64_t consumed;
@@ -182,7 +221,8 @@ struct rk_gpu_status {
 	uint64_t place;
 	uint64_t obeyed;
 	struct rk_gpu_counters counters;
-	uint64_t pad[7];
+	uint64_t cut;
+	uint64_t pad[6];
 };
 
 /**

@@ -44,7 +44,14 @@ enum rk_gpu_shared_by {
 	RK_SHARED_CLUSTER,
 };
 
-/* @shared: enum rk_gpu_shared_by */
+/* Nothing is taken from an inbox that is not open. */
+enum rk_gpu_inbox_closed {
+	RK_INBOX_OPEN,
+	RK_INBOX_CLOSED,
+	RK_INBOX_HELD, /* while a snapshot is taken: see gpu_cut.cuh */
+};
+
+/* @closed: enum rk_gpu_inbox_closed; @shared: enum rk_gpu_shared_by */
 struct rk_gpu_rx {
 	uint64_t slots;
 	uint64_t credit;

@@ -172,8 +172,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
 			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
 		if (lane == 0) {
+			if ((what & 0xff) == RK_SPECIAL_PASSED)
+				rk_take_marker(desk, index);
 			if ((what & 0xff) == RK_SPECIAL_CLOSED)
-				rx->closed = 1;
+				rk_take_closed(desk, index);
 			else
 				rx->position += what >> 8;
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
@@ -372,8 +374,11 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 
 		if (desk->waiting_cells || desk->phase == RK_GPU_DORMANT)
 			return false;
-		for (uint32_t i = 0; i < desk->inboxes; i++)
-			closed += desk->rx[i].closed != 0;
+		for (uint32_t i = 0; i < desk->inboxes; i++) {
+			if (desk->rx[i].closed == RK_INBOX_HELD)
+				return false;
+			closed += desk->rx[i].closed;
+		}
 		return desk->phase == RK_GPU_DRAINING || (desk->inboxes && closed == desk->inboxes);
 	}
 
@@ -424,6 +429,19 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0)
 			rk_store_word(behind + offsetof(struct rk_gpu_copied, sound), desk->started);
 		__threadfence_system();
+	}
+
+	/* Its part of a snapshot, between two messages: all markers have come. */
+	static __device__ __noinline__ void cut(struct rk_gpu_desk *desk, uint32_t lane)
+	{
+		if (lane == 0)
+			desk->event_at = desk->cut.at;
+		GROUP::sync();
+		copy_state(desk, lane);
+		GROUP::sync();
+		if (lane == 0)
+			rk_cut(desk);
+		GROUP::sync();
 	}
 
 	static __device__ __noinline__ void start(struct rk_gpu_desk *desk, uint32_t lane)
@@ -562,7 +580,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 		if (lane == 0) {
 			for (uint32_t i = 0; i < desk->inboxes; i++)
-				if (!desk->rx[i].closed)
+				if (desk->rx[i].closed != RK_INBOX_CLOSED)
 					rk_refuse(&desk->rx[i], RK_CLOSE_STOPPED);
 			rk_enter(desk, RK_GPU_CLOSING);
 		}
@@ -598,6 +616,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = desk->dropping = 0;
 			desk->obeyed = desk->answered = 0;
+			desk->cut.at = 0;
 			desk->io = NULL;
 			desk->started = desk->spawn.kept;
 			for (uint32_t i = 0; i < sizeof(desk->counters) / 8; i++)
@@ -639,6 +658,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			obey(desk, lane);
 			if (desk->event == RK_GPU_TO_LEAVE)
 				return leave(desk, lane);
+			if (desk->cut.at && !desk->cut.inboxes)
+				cut(desk, lane);
 			/* Not before it has obeyed all: of a link that it does not know it would tell nobody. */
 			if (desk->event == RK_GPU_NOTHING &&
 			    (uint32_t)desk->control_taken == desk->host_word >> 32 &&

@@ -55,6 +55,7 @@ int actor_give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 	if (result)
 		return result;
 	++*links;
+	*(inbox ? &link->inbox : &link->outbox) = *links;
 	return 0;
 }
 

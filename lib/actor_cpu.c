@@ -172,9 +172,22 @@ static void interrupt(struct rk_actor *actor, uint64_t call)
 	pthread_mutex_unlock(&runtime->mutex);
 }
 
-static void lend(struct rk_actor *actor)
+static int lend(struct rk_actor *actor)
 {
 	cpu_cut_lend(&cpu_of(actor)->ctx, actor->cut);
+	return 0;
+}
+
+static void cut_order(const struct rk_actor *actor, bool forget, struct rk_msg *msg)
+{
+	cpu_call_fn *call = forget ? cpu_cut_forget : cpu_cut_order;
+
+	*msg = actor_order(CPU_CALL, *(void **)&call, actor->cut);
+}
+
+static bool cut_is_back(const struct rk_actor *actor)
+{
+	return cpu_cut_is_back(actor->cut);
 }
 
 /* --- Its state --- */
@@ -276,6 +289,8 @@ static const struct actor_ops ops = {
 	.interrupt = interrupt,
 	.calls = calls,
 	.lend = lend,
+	.cut = cut_order,
+	.cut_is_back = cut_is_back,
 };
 
 static int open_control(struct cpu_actor *cpu)

@@ -16,6 +16,7 @@ RK_STATIC_ASSERT(RK_MAX_GPUS == CUDA_GPUS, "and as many GPUs");
 struct gpu_actor {
 	struct rk_actor base;
 	struct cuda_actor *cuda;
+	struct actor_copy taken; /* where its part of a snapshot is put */
 	bool live; /* counted as such */
 };
 
@@ -186,6 +187,72 @@ static int copied(struct rk_actor *actor, struct actor_copy *to)
 	return 0;
 }
 
+/* --- Its part of a snapshot --- */
+
+/* The taken copy's place on the GPU that it is on now. */
+static int lend(struct rk_actor *actor)
+{
+	struct gpu_actor *gpu = gpu_of(actor);
+	uint64_t gpu_addr;
+
+	if (gpu->taken.gpu != actor->gpu)
+		actor_copy_free(&gpu->taken);
+	gpu->taken.gpu = actor->gpu;
+	actor->cut->lent = 1;
+	return cuda_actor_room(gpu->cuda, &gpu->taken.device, NULL, &gpu_addr);
+}
+
+static bool is_inside(const struct cpu_cut *cut, const void *end)
+{
+	for (uint32_t i = 0; i < cut->insides; i++)
+		if (cut->inside[i] == end)
+			return true;
+	return false;
+}
+
+static void cut_order(const struct rk_actor *actor, bool forget, struct rk_msg *msg)
+{
+	const struct cpu_cut *cut = actor->cut;
+	struct rk_gpu_cut order = {.epoch = cut->epoch};
+
+	if (!forget)
+		order.at = gpu_of(actor)->taken.device.gpu_addr;
+	for (const struct rk_link *link = actor->runtime->links; link; link = link->next) {
+		if (link->to == actor && link->inbox && is_inside(cut, &link->rx))
+			order.inboxes |= 1u << (link->inbox - 1);
+		if (link->from == actor && link->outbox && is_inside(cut, &link->tx))
+			order.outboxes |= 1u << (link->outbox - 1);
+	}
+	*msg = (struct rk_msg){.type = RK_GPU_CUT, .slots = 1};
+	memcpy(msg->body, &order, sizeof(order));
+}
+
+static bool cut_is_back(const struct rk_actor *actor)
+{
+	return !actor->cut->lent ||
+	       cuda_actor_has_cut(gpu_of(actor)->cuda, actor->cut->epoch);
+}
+
+static int bring_cut(struct rk_actor *actor)
+{
+	struct gpu_actor *gpu = gpu_of(actor);
+	struct cpu_cut *cut = actor->cut;
+	struct rk_gpu_ends ends;
+	int result = cuda_actor_cut(gpu->cuda, &gpu->taken.device, cut->state, &ends);
+
+	cut->inboxes = cut->outboxes = RK_GPU_LINKS;
+	for (const struct rk_link *link = actor->runtime->links; !result && link;
+	     link = link->next) {
+		if (link->to == actor && link->inbox)
+			cut->inbox[link->inbox - 1] = (struct cpu_cut_end){
+				.end = &link->rx, .position = ends.received[link->inbox - 1]};
+		if (link->from == actor && link->outbox)
+			cut->outbox[link->outbox - 1] = (struct cpu_cut_end){
+				.end = &link->tx, .position = ends.sent[link->outbox - 1]};
+	}
+	return result;
+}
+
 static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 {
 	struct rk_gpu_counters from;
@@ -211,6 +278,10 @@ static const void *memory_of(struct rk_actor *actor)
 static void free_actor(struct rk_actor *actor)
 {
 	actor_copy_free(&actor->spare);
+	actor_copy_free(&gpu_of(actor)->taken);
+	if (actor->cut)
+		cpu_cut_reset(actor->cut);
+	free(actor->cut);
 	cuda_actor_free(gpu_of(actor)->cuda);
 	free(actor->name);
 	free(actor);
@@ -230,6 +301,10 @@ static const struct actor_ops ops = {
 	.copy = copy_order,
 	.free = free_actor,
 	.copied = copied,
+	.lend = lend,
+	.cut = cut_order,
+	.cut_is_back = cut_is_back,
+	.bring_cut = bring_cut,
 };
 
 /* GPU @ordinal, opened at its first use. */

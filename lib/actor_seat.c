@@ -106,7 +106,7 @@ static int take_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_
 }
 
 /* Pause it, so that nobody waits for a call of its handler with the mutex; then as it was. */
-static int change_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_t handler,
+static int move_paused(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_t handler,
 		       const struct cuda_actor_opts *opts, struct handover *handover,
 		       uint64_t timeout_ns, const char *verb)
 {
@@ -124,6 +124,26 @@ static int change_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint3
 	if (!result && !dormant)
 		started = actor_command(actor, actor->start, timeout_ns, verb);
 	return result ? result : started;
+}
+
+/* Not while a snapshot is taken, nor is one begun meanwhile. */
+static int change_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_t handler,
+		       const struct cuda_actor_opts *opts, struct handover *handover,
+		       uint64_t timeout_ns, const char *verb)
+{
+	struct rk_runtime *runtime = actor->runtime;
+	int result;
+
+	pthread_mutex_lock(&runtime->mutex);
+	while (runtime->taking)
+		runtime_give_way(runtime);
+	runtime->joining++;
+	pthread_mutex_unlock(&runtime->mutex);
+	result = move_paused(actor, kernel, handler, opts, handover, timeout_ns, verb);
+	pthread_mutex_lock(&runtime->mutex);
+	runtime->joining--;
+	pthread_mutex_unlock(&runtime->mutex);
+	return result;
 }
 
 /* --- Another seat --- */

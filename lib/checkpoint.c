@@ -5,7 +5,6 @@
 #include "rk_checkpoint.h"
 #include "rk_error.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +28,8 @@ static uint32_t index_of(const struct group *group, const struct rk_actor *actor
 /* The cut of an earlier snapshot that was given up, and the worker has not come back. */
 static bool is_held_up(const struct rk_actor *actor)
 {
-	return actor->cut &&
-	       (!cpu_cut_is_back(actor->cut) || !actor_has_obeyed(actor, actor->cut_told));
+	return actor->cut && (!actor->ops->cut_is_back(actor) ||
+			      !actor_has_obeyed(actor, actor->cut_told));
 }
 
 static int check_actor(const struct rk_actor *actor)
@@ -38,9 +37,6 @@ static int check_actor(const struct rk_actor *actor)
 	enum rk_actor_state state = actor->ops->state(actor);
 	bool starting;
 
-	if (!actor->ops->lend)
-		return rk_fail(EOPNOTSUPP, "actor '%s': snapshot: an actor on a GPU cannot",
-			       actor->name);
 	/* Its RK_MSG_START lies before our order. */
 	starting = state == RK_ACTOR_DORMANT && actor->ops->obeyed(actor) != actor->told;
 	if (actor_has_stopped(actor))
@@ -58,6 +54,55 @@ static int check_actor(const struct rk_actor *actor)
 			       "earlier one",
 			       actor->name);
 	return 0;
+}
+
+/*
+ * An actor on a GPU sends its marker when it has had all of the others': round a cycle, never. One on
+ * a CPU does not wait. @waits: actors that may be of a cycle; whether one of them comes @before
+ * @actor, or behind.
+ */
+static bool has_neighbour(const struct group *group, const bool *waits,
+			  const struct rk_actor *actor, bool before)
+{
+	for (struct rk_link *link = group->runtime->links; link; link = link->next) {
+		uint32_t other = index_of(group, before ? link->from : link->to);
+
+		if ((before ? link->to : link->from) == actor && other != RK_SNAPSHOT_OUTSIDE &&
+		    waits[other])
+			return true;
+	}
+	return false;
+}
+
+static int check_cycles(const struct group *group)
+{
+	bool *waits = malloc(group->count * sizeof(*waits)), changed = true;
+	unsigned int left;
+	int result = 0;
+
+	if (!waits)
+		return rk_fail(ENOMEM, "snapshot: no memory for %u actors", group->count);
+	for (unsigned int i = 0; i < group->count; i++)
+		waits[i] = group->actors[i]->gpu != NULL;
+	while (changed) {
+		changed = false;
+		for (unsigned int i = 0; i < group->count; i++) {
+			if (!waits[i] || (has_neighbour(group, waits, group->actors[i], true) &&
+					  has_neighbour(group, waits, group->actors[i], false)))
+				continue;
+			waits[i] = false;
+			changed = true;
+		}
+	}
+	for (left = 0; left < group->count && !waits[left]; left++)
+		;
+	if (left < group->count)
+		result = rk_fail(EOPNOTSUPP,
+				 "actor '%s': snapshot: it is of a cycle of actors on GPUs: have "
+				 "one of them on a CPU, or out of the group",
+				 group->actors[left]->name);
+	free(waits);
+	return result;
 }
 
 static int check_group(const struct group *group)
@@ -79,7 +124,7 @@ static int check_group(const struct group *group)
 				actor->runtime != group->runtime ? "of another runtime"
 								 : "named twice");
 	}
-	return 0;
+	return check_cycles(group);
 }
 
 /* --- Beginning; mutex held --- */
@@ -109,17 +154,25 @@ static void note_inside(const struct group *group)
 			continue;
 		link->from->cut->inside[link->from->cut->insides++] = &link->tx;
 		link->to->cut->inside[link->to->cut->insides++] = &link->rx;
+		link->to->cut->fed = true;
 	}
 }
 
-static int tell_call(struct rk_actor *actor, cpu_call_fn *call)
+static int tell_cut(struct rk_actor *actor, bool forget)
 {
-	const struct rk_msg msg = actor_order(CPU_CALL, *(void **)&call, actor->cut);
+	struct rk_msg msg;
 
+	actor->ops->cut(actor, forget, &msg);
 	return actor_tell(actor, &msg);
 }
 
-/* Until the workers have given their cuts back, or are told to. */
+/* It does nothing before a marker comes, but must know of it before. */
+static bool awaits_marker(const struct rk_actor *actor)
+{
+	return actor->gpu && actor->cut->fed;
+}
+
+/* Until the workers and GPUs have given their cuts back, or are told to. */
 static int begin(const struct group *group)
 {
 	int result = check_group(group);
@@ -134,37 +187,68 @@ static int begin(const struct group *group)
 	note_inside(group);
 	group->runtime->taking = true;
 	/* All have theirs before the first marker can reach one of them. */
-	for (unsigned int i = 0; i < group->count; i++)
-		group->actors[i]->ops->lend(group->actors[i]);
 	for (unsigned int i = 0; !result && i < group->count; i++)
-		result = tell_call(group->actors[i], cpu_cut_order);
+		result = group->actors[i]->ops->lend(group->actors[i]);
+	for (unsigned int i = 0; !result && i < group->count; i++)
+		if (awaits_marker(group->actors[i])) {
+			result = tell_cut(group->actors[i], false);
+			group->actors[i]->cut_told = group->actors[i]->told;
+		}
+	return result;
+}
+
+/* Those that await markers know; from here on there are some. */
+static int tell_others(const struct group *group)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&group->runtime->mutex);
+	for (unsigned int i = 0; !result && i < group->count; i++)
+		if (!awaits_marker(group->actors[i]))
+			result = tell_cut(group->actors[i], false);
+	pthread_mutex_unlock(&group->runtime->mutex);
 	return result;
 }
 
 /* --- Waiting --- */
 
-static bool is_back_or_over(const void *what)
+static bool is_back(const struct rk_actor *actor)
 {
-	const struct rk_actor *actor = what;
-
-	return cpu_cut_is_back(actor->cut) || actor_has_stopped(actor);
+	return actor->ops->cut_is_back(actor);
 }
 
-static int wait_for_all(const struct group *group, uint64_t timeout_ns)
+static bool knows(const struct rk_actor *actor)
 {
-	uint64_t end_ns = deadline_ns(timeout_ns);
+	return !awaits_marker(actor) || actor_has_obeyed(actor, actor->cut_told);
+}
 
+struct awaited {
+	const struct rk_actor *actor;
+	bool (*reached)(const struct rk_actor *actor);
+};
+
+static bool is_reached_or_over(const void *what)
+{
+	const struct awaited *awaited = what;
+
+	return awaited->reached(awaited->actor) || actor_has_stopped(awaited->actor);
+}
+
+static int wait_for_all(const struct group *group, bool (*reached)(const struct rk_actor *actor),
+			uint64_t end_ns)
+{
 	for (unsigned int i = 0; i < group->count; i++) {
 		struct rk_actor *actor = group->actors[i];
+		const struct awaited awaited = {.actor = actor, .reached = reached};
 		uint64_t now = now_ns(), left_ns = now < end_ns ? end_ns - now : 0;
 
-		if (actor_await(actor, is_back_or_over, actor, left_ns))
+		if (actor_await(actor, is_reached_or_over, &awaited, left_ns))
 			return rk_fail(
 				ETIMEDOUT,
-				"actor '%s': snapshot: not done after %" PRIu64
-				" ms: its handler, or one that sends to it, has not come back",
-				actor->name, timeout_ns / 1000000);
-		if (!cpu_cut_is_back(actor->cut))
+				"actor '%s': snapshot: not done in time: its handler, or one that "
+				"sends to it, has not come back",
+				actor->name);
+		if (!reached(actor))
 			return rk_fail(EPIPE, "actor '%s': snapshot: it has stopped", actor->name);
 		if (actor->cut->failed)
 			return rk_fail(-actor->cut->failed,
@@ -174,6 +258,22 @@ static int wait_for_all(const struct group *group, uint64_t timeout_ns)
 	return 0;
 }
 
+/* All parts, here. */
+static int bring(const struct group *group, uint64_t timeout_ns)
+{
+	uint64_t end_ns = deadline_ns(timeout_ns);
+	int result = wait_for_all(group, knows, end_ns);
+
+	if (!result)
+		result = tell_others(group);
+	if (!result)
+		result = wait_for_all(group, is_back, end_ns);
+	for (unsigned int i = 0; !result && i < group->count; i++)
+		if (group->actors[i]->ops->bring_cut)
+			result = group->actors[i]->ops->bring_cut(group->actors[i]);
+	return result;
+}
+
 /* Whoever still has a cut gives it back when he comes to it. */
 static void forget(const struct group *group)
 {
@@ -181,7 +281,7 @@ static void forget(const struct group *group)
 	for (unsigned int i = 0; i < group->count; i++) {
 		struct rk_actor *actor = group->actors[i];
 
-		if (actor_has_stopped(actor) || tell_call(actor, cpu_cut_forget))
+		if (actor_has_stopped(actor) || tell_cut(actor, true))
 			continue;
 		actor->cut_told = actor->told;
 	}
@@ -322,7 +422,7 @@ int rk_snapshot_take(struct rk_snapshot **snapshot, struct rk_actor *const *acto
 	if (!mine)
 		return result;
 	if (!result)
-		result = wait_for_all(&group, timeout_ns);
+		result = bring(&group, timeout_ns);
 	if (result)
 		forget(&group);
 	/* No link is made before we have looked at all of them. */

@@ -20,7 +20,7 @@ static const struct rk_actor_type *find_type(const struct rk_restore_opts *opts,
 static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 		 const struct rk_snapshot_actor *from, const struct rk_restore_opts *opts)
 {
-	const struct rk_actor_opts with = {.size = sizeof(with),
+	struct rk_actor_opts with = {.size = sizeof(with),
 					   .name = from->name,
 					   .worker = RK_ANY_WORKER,
 					   .args = from->args,
@@ -37,6 +37,8 @@ static int spawn(struct rk_actor **actor, struct rk_runtime *runtime,
 			       "actor '%s': restore: %u bytes of state, and type '%s' has %u: give "
 			       "the type that it was taken of",
 			       from->name, from->state_bytes, from->type, type->state_bytes);
+	if (opts->place)
+		opts->place(opts->argument, from, &with);
 	return rk_actor_spawn(actor, runtime, type, &with);
 }
 
@@ -76,16 +78,14 @@ static struct rk_link *find_link(struct rk_runtime *runtime, const struct rk_act
 }
 
 /* Let what was in flight wait at the sender, who sends it before all else. */
-static int refill(struct rk_link *link, const struct rk_snapshot_link *as,
+static int refill_cpu(struct rk_link *link, const struct rk_snapshot_link *as,
 		  const struct rk_restore_opts *opts)
 {
-	size_t bytes = (size_t)as->count * RK_CELL_BYTES;
+	const size_t bytes = (size_t)as->count * RK_CELL_BYTES;
 	cpu_call_fn *call = cpu_refill;
 	struct rk_msg msg;
 	int result;
 
-	if (!as->count)
-		return 0;
 	link->refill =
 		(struct cpu_refill){.tx = &link->tx, .cells = malloc(bytes), .count = as->count};
 	if (!link->refill.cells)
@@ -100,6 +100,40 @@ static int refill(struct rk_link *link, const struct rk_snapshot_link *as,
 		link->refill.cells = NULL;
 	}
 	return result;
+}
+
+/* The same on a GPU: whole messages, as many at a time as it has a place for. */
+static int refill_gpu(struct rk_link *link, const struct rk_snapshot_link *as,
+		      const struct rk_restore_opts *opts)
+{
+	int result = 0;
+
+	if (as->count > as->slots + RK_GPU_WAITING)
+		return rk_fail(ENOSPC,
+			       "actor '%s': restore: %u cells in flight, and on a GPU it has room "
+			       "for %u: have it on a CPU",
+			       link->from->name, as->count, RK_GPU_WAITING);
+	for (uint32_t at = 0, end = 0; !result && at < as->count; at = end) {
+		struct rk_msg msg = {.type = RK_GPU_REFILL, .slots = 1};
+		struct rk_gpu_refill order = {.outbox = as->outbox};
+
+		while (end < as->count && end + as->cells[end].slots - at <= RK_GPU_LONG_CELLS)
+			end += as->cells[end].slots;
+		order.count = end - at;
+		memcpy(msg.body, &order, sizeof(order));
+		result = cuda_actor_put(actor_cuda_of(link->from), as->cells + at, order.count);
+		if (!result)
+			result = actor_command(link->from, &msg, opts->timeout_ns, "restore");
+	}
+	return result;
+}
+
+static int refill(struct rk_link *link, const struct rk_snapshot_link *as,
+		  const struct rk_restore_opts *opts)
+{
+	if (!as->count)
+		return 0;
+	return (link->from->gpu ? refill_gpu : refill_cpu)(link, as, opts);
 }
 
 static int restore_link(struct rk_actor *const *actors, struct rk_runtime *runtime,

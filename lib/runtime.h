@@ -78,8 +78,17 @@ struct actor_ops {
 	void (*interrupt)(struct rk_actor *actor, uint64_t call);
 	/* Calls of its handler, begun and ended: odd while one runs. Any thread. */
 	uint64_t (*calls)(const struct rk_actor *actor);
-	/* Lend its worker the actor's cut, which is ready. */
-	void (*lend)(struct rk_actor *actor);
+	/*
+	 * Ready for the actor's part of a snapshot, @cut of which all is set that the host sets. 0 or
+	 * -errno, said.
+	 */
+	int (*lend)(struct rk_actor *actor);
+	/* The order to take it, or (@forget) to give it up. */
+	void (*cut)(const struct rk_actor *actor, bool forget, struct rk_msg *msg);
+	/* It has been taken, or given up. Any thread. */
+	bool (*cut_is_back)(const struct rk_actor *actor);
+	/* Bring here what was taken; NULL: it is. 0 or -errno, said. Mutex not held. */
+	int (*bring_cut)(struct rk_actor *actor);
 };
 
 /* Its failing is no failure of the runtime: a supervisor restarts it, or it is being killed. */
@@ -127,6 +136,8 @@ struct rk_link {
 	struct link_memory memory;
 	struct rk_actor *from; /* NULL: the host, a port */
 	struct rk_actor *to;
+	unsigned int inbox; /* of @to, and outbox of @from: from 1 on; 0: it was not given */
+	unsigned int outbox;
 	bool orphaned; /* its end on a GPU died, and its other end knows */
 	uint64_t sent_before; /* slots, before the snapshot that it was restored from */
 	uint64_t received_before;
@@ -176,7 +187,7 @@ struct rk_runtime {
 	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
 	uint64_t letters_found;
 	unsigned int live; /* tasks that have not finished */
-	unsigned int joining; /* links that are being made */
+	unsigned int joining; /* links that are being made, and actors that change seats */
 	bool taking; /* a snapshot: no links are made meanwhile */
 	uint32_t epoch; /* of the last one */
 	int result;	   /* first error of a port, and its text */

@@ -10,6 +10,9 @@
  * Nothing of this lies on the way of a message while no snapshot is taken: markers are of the types
  * that the loop sorts out anyway, and while it records, the actor's type is one whose handlers
  * record before they call the real ones.
+ *
+ * An actor on a GPU aligns the markers instead (kernels/gpu_cut.cuh), and records nothing; what it
+ * took is put into the same struct cpu_cut by the host (lib/actor_cuda.c).
  */
 #ifndef RK_BACKENDS_CPU_CUT_H
 #define RK_BACKENDS_CPU_CUT_H
@@ -42,6 +45,7 @@ struct cpu_cut_end {
  * @epoch: which snapshot: markers carry it
  * @inside: ends of this actor's links with others of the group
  * @insides: of them
+ * @fed: another of the group sends to it
  * @state: room for its state, copied at the cut
  * @begun: the state is copied
  * @open: what is still to come: the host's order, and a marker of each inbox inside
@@ -53,6 +57,7 @@ struct cpu_cut {
 	uint32_t epoch;
 	const void *inside[2 * CPU_MAX_LINKS];
 	uint32_t insides;
+	bool fed;
 	void *state;
 	bool begun;
 	uint32_t open;

@@ -264,6 +264,7 @@ struct cuda_actor {
 	struct rk_gpu_counters counters; /* once done */
 	struct cuda_actor *next_done; /* in the GPU's list of those that the owner must be told of */
 	uint32_t answered; /* of what it has obeyed, the owner knows */
+	uint64_t cut;	   /* likewise the last snapshot */
 	bool told_stopped;
 	bool told_finished;
 	bool closed; /* failed, and its links are closed */
@@ -297,8 +298,8 @@ bool cuda_actor_has_taken(struct cuda_actor *actor);
 uint32_t cuda_actor_obeyed(const struct cuda_actor *actor);
 
 /*
- * Room for its state in @part, taken if that is empty, with @state in it if that is not NULL: for
- * RK_GPU_RESTORE and RK_GPU_COPY, until it has obeyed. 0 or -errno, said.
+ * Room for its state in @part, taken if that has none, with @state in it if that is not NULL: for
+ * RK_GPU_RESTORE, RK_GPU_COPY and RK_GPU_CUT, until that is done. 0 or -errno, said.
  */
 int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
 		    uint64_t *gpu_addr);
@@ -306,6 +307,16 @@ int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void
 /* What RK_GPU_COPY put there, once that was obeyed. 0 or -errno, said. */
 int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, void *state,
 		      struct rk_gpu_copied *copied);
+
+/* Whether RK_GPU_CUT of snapshot @epoch is done, or given up. Any thread. */
+bool cuda_actor_has_cut(const struct cuda_actor *actor, uint32_t epoch);
+
+/* What that put into @part, room that cuda_actor_room() took. 0 or -errno, said. */
+int cuda_actor_cut(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		   struct rk_gpu_ends *ends);
+
+/* Put cells where RK_GPU_REFILL looks for them. It is dormant. 0 or -errno, said. */
+int cuda_actor_put(struct cuda_actor *actor, const void *cells, uint32_t count);
 
 void cuda_actor_hurry(struct cuda_actor *actor, enum rk_gpu_hurry hurry);
 

@@ -309,12 +309,16 @@ int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t
 int cuda_actor_room(struct cuda_actor *actor, struct cuda_part *part, const void *state,
 		    uint64_t *gpu_addr)
 {
+	const uint64_t bytes = state_bytes(actor) + sizeof(struct rk_gpu_copied) +
+			       sizeof(struct rk_gpu_ends);
 	int result = 0;
 
-	if (!part->bytes)
-		result = cuda_take(actor->gpu, CUDA_DEEP,
-				   state_bytes(actor) + sizeof(struct rk_gpu_copied),
-				   "a copy of an actor's state", part);
+	/* Another handler may have a larger state. */
+	if (part->bytes < bytes) {
+		cuda_give(actor->gpu, part);
+		part->bytes = 0;
+		result = cuda_take(actor->gpu, CUDA_DEEP, bytes, "a copy of an actor's state", part);
+	}
 	*gpu_addr = part->gpu_addr;
 	if (!result && state)
 		result = cuda_copy_in(actor->gpu, *gpu_addr, state, actor->type->state_bytes);
@@ -329,6 +333,28 @@ int cuda_actor_copied(struct cuda_actor *actor, const struct cuda_part *part, vo
 
 	return result ? result :
 			cuda_copy_out(actor->gpu, copied, from + state_bytes(actor), sizeof(*copied));
+}
+
+bool cuda_actor_has_cut(const struct cuda_actor *actor, uint32_t epoch)
+{
+	/* A28: pairs with R28 in kernels/gpu_cut.cuh: what was copied is there. */
+	return __atomic_load_n(&status_of(actor)->cut, __ATOMIC_ACQUIRE) ==
+	       (actor->serial << 32 | epoch);
+}
+
+int cuda_actor_cut(struct cuda_actor *actor, const struct cuda_part *part, void *state,
+		   struct rk_gpu_ends *ends)
+{
+	uint64_t from = part->gpu_addr + state_bytes(actor) + sizeof(struct rk_gpu_copied);
+	int result = cuda_copy_out(actor->gpu, state, part->gpu_addr, actor->type->state_bytes);
+
+	return result ? result : cuda_copy_out(actor->gpu, ends, from, sizeof(*ends));
+}
+
+int cuda_actor_put(struct cuda_actor *actor, const void *cells, uint32_t count)
+{
+	return cuda_copy_in(actor->gpu, actor->scratch.gpu_addr + RK_GPU_OUTGOING_AT, cells,
+			    (size_t)count * RK_CELL_BYTES);
 }
 
 /* --- Watching --- */
@@ -396,9 +422,12 @@ unsigned int cuda_actor_watch(struct cuda_actor *actor)
 {
 	enum rk_gpu_phase phase = cuda_actor_phase(actor);
 	uint32_t obeyed = cuda_actor_obeyed(actor);
-	unsigned int news = obeyed != actor->answered ? CUDA_ANSWERED : 0;
+	uint64_t cut = __atomic_load_n(&status_of(actor)->cut, __ATOMIC_RELAXED);
+	unsigned int news =
+		obeyed != actor->answered || cut != actor->cut ? CUDA_ANSWERED : 0;
 
 	actor->answered = obeyed;
+	actor->cut = cut;
 	if (actor->gpu->failed)
 		__atomic_store_n(&actor->failed, true, __ATOMIC_RELAXED);
 	if ((phase >= RK_GPU_CLOSING || actor->failed) && !actor->told_stopped) {
