@@ -7,6 +7,7 @@
 #define CHECKPOINT_AID_H
 
 #include "actor_aid.h"
+#include "checkpoint_handlers.h"
 #include "snapshot_aid.h"
 
 #include <inttypes.h>
@@ -16,84 +17,40 @@ enum { MOST_ACTORS = 5, RING_SLOTS = 8, MESSAGES = 4000 };
 
 /* --- The pipeline: one -> split -> left and right -> join -> out, every step with a memory --- */
 
-struct step_state {
-	uint64_t count;
-	uint64_t sum; /* of values: of the same messages the same, in whatever order */
-	uint64_t last;
-	uint64_t started;
-	uint64_t history[1024]; /* by tag: changes a page here, a page there */
-};
+RK_SOURCE(checkpoint_source, "tests/checkpoint_handlers.h");
 
-AID void note(struct step_state *s, uint32_t tag, uint64_t value)
-{
-	s->count++;
-	s->sum += value;
-	s->history[tag % 1024] += value;
-}
+#define STEP_TYPE(of)                                                                             \
+	{.name = #of, .summary = "", .handle = of, .source = checkpoint_source, .function = #of, \
+	 .state_bytes = sizeof(struct step_state)}
 
-/* What goes out depends on all that came in before: nothing may be missing, doubled or swapped. */
-AID void step(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t value = msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0);
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	s->last = s->last * 31 + value;
-	value += s->last;
-	note(s, msg->tag, value);
-	rk_send(ctx, 0, RK_MSG_USER, msg->tag, &value, sizeof(value));
-}
-
-/* Long and short ones, to the left and to the right. */
-AID void split(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t words[20] = {msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0)};
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	note(s, msg->tag, words[0]);
-	rk_send(ctx, msg->tag % 3 == 0, RK_MSG_USER, msg->tag, words,
-		msg->tag % 5 ? 8 : sizeof(words));
-}
-
-/* The last: from two sides, so in no order. */
-AID void join(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
-{
-	struct step_state *s = state;
-	uint64_t value = msg->type < RK_MSG_PACKET ? 0 : test_word(msg, 0);
-
-	s->started += msg->type == RK_MSG_START;
-	if (msg->type < RK_MSG_PACKET)
-		return;
-	note(s, msg->tag, value);
-	rk_send(ctx, 0, RK_MSG_USER, msg->tag, &value, sizeof(value));
-}
-
-AID void step_batch(struct rk_ctx *ctx, void *state, struct rk_msg *msgs, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		step(ctx, state, &msgs[i]);
-}
-
-static const struct rk_actor_type step_type __attribute__((unused)) = {
-	.name = "step", .summary = "", .handle = step, .state_bytes = sizeof(struct step_state)};
+static const struct rk_actor_type step_type __attribute__((unused)) = STEP_TYPE(step);
+static const struct rk_actor_type split_type __attribute__((unused)) = STEP_TYPE(split);
+static const struct rk_actor_type join_type __attribute__((unused)) = STEP_TYPE(join);
 static const struct rk_actor_type batch_step_type
 	__attribute__((unused)) = {.name = "batch_step",
 				   .summary = "",
 				   .handle = step,
 				   .batch = step_batch,
+				   .source = checkpoint_source,
+				   .function = "step",
+				   .batch_function = "step_batch",
 				   .state_bytes = sizeof(struct step_state)};
-static const struct rk_actor_type split_type __attribute__((unused)) = {
-	.name = "split", .summary = "", .handle = split, .state_bytes = sizeof(struct step_state)};
-static const struct rk_actor_type join_type __attribute__((unused)) = {
-	.name = "join", .summary = "", .handle = join, .state_bytes = sizeof(struct step_state)};
 
 static const struct rk_actor_type *const types[] = {&step_type, &batch_step_type, &split_type,
 						    &join_type, &relay_type};
+
+/* Where the actors of a group run: bit i of @gpus: actor i on a GPU; others on CPUs. */
+struct places {
+	uint32_t gpus;
+	enum rk_group group;
+};
+
+/* Where the next of them is to go. */
+AID void place_next(const struct places *at, int *placed, struct rk_actor_opts *with)
+{
+	with->backend = at->gpus >> (*placed)++ & 1 ? RK_BACKEND_CUDA : RK_BACKEND_CPU;
+	with->group = with->backend == RK_BACKEND_CUDA ? at->group : RK_GROUP_WARP;
+}
 
 /* One message that came out. */
 struct output {
@@ -103,6 +60,8 @@ struct output {
 
 struct pipeline {
 	struct rk_runtime *runtime;
+	struct places at;
+	int placed; /* actors, so far */
 	struct rk_actor *actor[MOST_ACTORS];
 	struct rk_ring_tx *tx;
 	struct rk_ring_rx *rx;
@@ -162,30 +121,44 @@ AID bool is_over(const struct pipeline *p)
 	return __atomic_load_n(&p->over, __ATOMIC_ACQUIRE); /* pairs with take_out() */
 }
 
-AID void open_pipeline(struct pipeline *p, uint64_t count)
+AID void open_pipeline_at(struct pipeline *p, const struct places *at, uint64_t count)
 {
-	const struct rk_runtime_opts opts = {.size = sizeof(opts), .workers = 2};
-
-	*p = (struct pipeline){.count = count, .file = -1};
+	*p = (struct pipeline){.at = *at, .count = count, .file = -1};
 	p->out = calloc(count, sizeof(*p->out));
-	ok(rk_runtime_open(&left_open, &opts));
-	p->runtime = left_open;
+	p->runtime = open_runtime(2, 0);
 }
 
-AID void make_pipeline(struct pipeline *p, uint64_t count, uint64_t capacity)
+AID void make_pipeline_at(struct pipeline *p, const struct places *at, uint64_t count,
+			  uint64_t capacity)
 {
 	const struct rk_actor_type *const kind[] = {&step_type, &split_type, &step_type,
 						    &batch_step_type, &join_type};
 	static const int from[] = {0, 1, 1, 2, 3}, to[] = {1, 2, 3, 4, 4};
 	const struct rk_link_opts opts = slots(capacity);
 
-	open_pipeline(p, count);
-	for (int i = 0; i < MOST_ACTORS; i++)
-		ok(rk_actor_spawn(&p->actor[i], p->runtime, kind[i], NULL));
+	open_pipeline_at(p, at, count);
+	for (int i = 0; i < MOST_ACTORS; i++) {
+		struct rk_actor_opts with = {.size = sizeof(with), .worker = RK_ANY_WORKER};
+
+		place_next(&p->at, &p->placed, &with);
+		ok(rk_actor_spawn(&p->actor[i], p->runtime, kind[i], &with));
+	}
 	for (int i = 0; i < MOST_ACTORS; i++)
 		ok(rk_link_actors(NULL, p->actor[from[i]], p->actor[to[i]], &opts));
 	ok(rk_link_host_out(&p->rx, p->actor[4], &opts));
 	ok(rk_link_host_in(&p->tx, p->actor[0], &opts));
+}
+
+static const struct places all_on_cpus __attribute__((unused));
+
+AID void open_pipeline(struct pipeline *p, uint64_t count)
+{
+	open_pipeline_at(p, &all_on_cpus, count);
+}
+
+AID void make_pipeline(struct pipeline *p, uint64_t count, uint64_t capacity)
+{
+	make_pipeline_at(p, &all_on_cpus, count, capacity);
 }
 
 AID void begin_load(struct pipeline *p)
@@ -222,6 +195,15 @@ AID int make_outer_link(void *argument, const struct rk_snapshot_link *link, str
 	return rk_link_host_in(&p->tx, to, &opts);
 }
 
+AID void place_again(void *argument, const struct rk_snapshot_actor *actor,
+		     struct rk_actor_opts *with)
+{
+	struct pipeline *p = argument;
+
+	(void)actor;
+	place_next(&p->at, &p->placed, with);
+}
+
 AID struct rk_restore_opts restoring(struct pipeline *p)
 {
 	return (struct rk_restore_opts){.size = sizeof(struct rk_restore_opts),
@@ -229,7 +211,8 @@ AID struct rk_restore_opts restoring(struct pipeline *p)
 					.type_count = sizeof(types) / sizeof(types[0]),
 					.timeout_ns = LONG_NS,
 					.join = make_outer_link,
-					.argument = p};
+					.argument = p,
+					.place = place_again};
 }
 
 AID int by_tag(const void *left, const void *right)
