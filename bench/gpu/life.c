@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * The life of an actor on a GPU while it works: paused, begun anew, its state copied, another seat,
- * another handler. A thread sends and checks one message at a time all along, and notes the longest
+ * The life of an actor on a GPU while it works: paused, begun anew, its state copied, a snapshot
+ * taken and written to a file, another seat, another handler. A thread sends and checks one message at a time all along, and notes the longest
  * time between two answers while each thing is done: what traffic sees of it.
  */
 #include "gpu.h"
 #include "clock.h"
+#include "rk_checkpoint.h"
 #include "rk_reload.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STATE_BYTES = 64 << 10, TIMES = 500, WARM_TIMES = 10 };
 
@@ -111,6 +114,50 @@ static int copy(struct traffic *traffic)
 	return rk_actor_copy(traffic->stage.actor, copied, LIFE_NS);
 }
 
+static int take(struct traffic *traffic)
+{
+	struct rk_snapshot *snapshot;
+	int result = rk_snapshot_take(&snapshot, &traffic->stage.actor, 1, LIFE_NS);
+
+	if (!result)
+		rk_snapshot_free(snapshot);
+	return result;
+}
+
+static struct rk_snapshot_store *store;
+
+/* A file of its own that is durable when this returns. */
+static int keep(struct traffic *traffic)
+{
+	struct rk_snapshot *snapshot;
+	int result = rk_snapshot_take(&snapshot, &traffic->stage.actor, 1, LIFE_NS);
+
+	if (result)
+		return result;
+	result = rk_snapshot_store_put(store, snapshot);
+	rk_snapshot_free(snapshot);
+	return result;
+}
+
+/* In a folder of its own where this runs, for what is durable depends on the disk. */
+static int open_store(char *folder)
+{
+	const struct rk_snapshot_store_opts opts = {.size = sizeof(opts), .keep = 1};
+
+	if (!mkdtemp(folder))
+		return rk_fail(errno, "folder '%s': %s", folder, strerror(errno));
+	return rk_snapshot_store_open(&store, folder, &opts);
+}
+
+static void close_store(const char *folder)
+{
+	if (store)
+		unlink(rk_snapshot_store_path(store));
+	rk_snapshot_store_close(store);
+	store = NULL;
+	rmdir(folder);
+}
+
 static int restart(struct traffic *traffic)
 {
 	return rk_actor_restart(traffic->stage.actor, NULL, LIFE_NS);
@@ -140,6 +187,8 @@ static const struct {
 	{"paused, and started again", pause_and_start, NULL, NULL},
 	{"begun anew, 64 KiB of zeros", restart, "life_restart_us", NULL},
 	{"64 KiB of state copied to the host", copy, NULL, "life_copy_stall_us"},
+	{"a snapshot of it", take, NULL, NULL},
+	{"a snapshot of it, into a durable file", keep, NULL, NULL},
 	{"another seat", reseat, NULL, NULL},
 	{"another handler, its code loaded before", reload, NULL, "life_reload_outage_us"},
 };
@@ -204,6 +253,7 @@ int gpu_row_life(struct gpu_bench *bench)
 					    .slots = GPU_TRIP_SLOTS,
 					    .answers = true};
 	struct traffic traffic = {.bench = bench};
+	char folder[] = "./rk-snapshots-XXXXXX";
 	pthread_t thread;
 	int result;
 
@@ -217,10 +267,17 @@ int gpu_row_life(struct gpu_bench *bench)
 		return gpu_runtime_close(traffic.stage.runtime,
 					 rk_fail(-result, "a thread: %s", strerror(-result)));
 	gpu_report_heading(bench->report, "The life of a working actor, ns");
+	result = open_store(folder);
+	if (result == -EOPNOTSUPP) {
+		gpu_report_note(bench->report, "  no snapshots in files: %s", rk_errmsg());
+		result = 0;
+	}
 	for (int i = 0; i < THINGS && !result; i++)
-		result = report(&traffic, i);
+		if (store || things[i].run != keep)
+			result = report(&traffic, i);
 	__atomic_store_n(&traffic.enough, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
+	close_store(folder);
 	if (traffic.result)
 		result = rk_fail(-traffic.result, "%s", traffic.why);
 	gpu_report_note(bench->report, "  %" PRIu64 " messages meanwhile, each answer checked",
