@@ -343,7 +343,8 @@ AID void hold(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
 		usleep(1000);
 }
 
-static const struct rk_actor_type hold_type __attribute__((unused)) = {.name = "hold", .summary = "", .handle = hold};
+static const struct rk_actor_type hold_type
+	__attribute__((unused)) = {.name = "hold", .summary = "", .handle = hold};
 
 #define CHECKPOINT_BODIES(X)                               \
 	X(snapshots_of_a_pipeline_lead_to_the_same_end)    \

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The life of an actor on a GPU while it works: paused, begun anew, its state copied, a snapshot
- * taken and written to a file, another seat, another handler. A thread sends and checks one message at a time all along, and notes the longest
- * time between two answers while each thing is done: what traffic sees of it.
+ * taken and written to a file, another seat, another handler. A thread sends and checks one message
+ * at a time all along, and notes the longest time between two answers while each thing is done: what
+ * traffic sees of it.
  */
 #include "gpu.h"
 #include "clock.h"
