@@ -658,8 +658,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			obey(desk, lane);
 			if (desk->event == RK_GPU_TO_LEAVE)
 				return leave(desk, lane);
-			if (desk->cut.at && !desk->cut.inboxes)
+			if (desk->cut.at && !desk->cut.inboxes) {
 				cut(desk, lane);
+				came = true; /* from inboxes that were held something may */
+			}
 			/* Not before it has obeyed all: of a link that it does not know it would tell nobody. */
 			if (desk->event == RK_GPU_NOTHING &&
 			    (uint32_t)desk->control_taken == desk->host_word >> 32 &&
