@@ -485,7 +485,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		__threadfence_system();
 	}
 
-	/* The spawn message stays as it came: code and state may be others than before. */
+	/* The spawn message stays as it came: code, state and GPU may be others than before. */
 	static __device__ __noinline__ void unpack(struct rk_gpu_desk *desk, uint32_t lane)
 	{
 		uint64_t *words = (uint64_t *)((uint8_t *)desk + RK_PARCEL_AT);
@@ -497,6 +497,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 		if (lane == 0) {
 			desk->spawn = spawn;
+			desk->scratch = (struct rk_gpu_scratch *)spawn.scratch;
 			desk->host_word = rk_host_word(desk);
 			desk->event = RK_GPU_NOTHING;
 			desk->answered = ~desk->obeyed;

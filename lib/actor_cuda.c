@@ -144,6 +144,16 @@ static void orphan(struct rk_actor *actor)
 
 /* --- Its state --- */
 
+/* What @copy has on a GPU that the actor has left is of no use to it. */
+static void come_along(struct actor_copy *copy, struct cuda_gpu *gpu)
+{
+	if (copy->gpu && copy->gpu != gpu) {
+		cuda_give(copy->gpu, &copy->device);
+		copy->device = (struct cuda_part){.bytes = 0};
+	}
+	copy->gpu = gpu;
+}
+
 static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells)
 {
 	uint64_t gpu_addr;
@@ -154,7 +164,7 @@ static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct
 		cells->type = RK_GPU_BEGIN;
 		return 0;
 	}
-	from->gpu = actor->gpu;
+	come_along(from, actor->gpu);
 	result = cuda_actor_room(gpu_of(actor)->cuda, &from->device, from->state, &gpu_addr);
 	*cells = actor_order(RK_GPU_RESTORE, (const void *)(uintptr_t)gpu_addr, NULL);
 	return result;
@@ -167,7 +177,7 @@ static int copy_order(struct rk_actor *actor, struct actor_copy *to, struct rk_m
 
 	to->type = NULL;
 	to->sound = false;
-	to->gpu = actor->gpu;
+	come_along(to, actor->gpu);
 	result = cuda_actor_room(gpu_of(actor)->cuda, &to->device, NULL, &gpu_addr);
 	*msg = actor_order(RK_GPU_COPY, (const void *)(uintptr_t)gpu_addr, NULL);
 	return result;
@@ -307,8 +317,7 @@ static const struct actor_ops ops = {
 	.bring_cut = bring_cut,
 };
 
-/* GPU @ordinal, opened at its first use. */
-static int open_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **gpu)
+int actor_cuda_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **gpu)
 {
 	const struct cuda_gpu_opts opts = {
 		.ordinal = ordinal,
@@ -376,7 +385,7 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 	cuda_opts.done = on_done;
 	cuda_opts.answered = on_answered;
 	cuda_opts.owner = actor;
-	if (!result && (result = open_gpu(runtime, opts->gpu, &actor->base.gpu)))
+	if (!result && (result = actor_cuda_gpu(runtime, opts->gpu, &actor->base.gpu)))
 		rk_fail_within(result, "actor '%s'", name);
 	/* Live from before it is told: it may be over before we come back. */
 	runtime->live++;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * An actor on a GPU takes another seat there: to sit elsewhere, or to have another handler. It is
- * paused, leaves its seat with all it has in hand but rings and state, which stay where they lie,
- * and goes on from there; what is sent to it meanwhile waits in its inboxes.
+ * An actor on a GPU takes another seat: to sit elsewhere, to have another handler, or to be on
+ * another GPU. It is paused, leaves its seat with all it has in hand but rings and state, and goes
+ * on from there; what is sent to it meanwhile waits in its inboxes. The rings stay where they lie,
+ * and so does the state, but for another GPU, to which it is copied.
  */
 #include "runtime.h"
 #include "clock.h"
@@ -14,29 +15,43 @@
 
 #define LEAVE_NS 1000000000ULL /* to leave; it stands still, so this is for a GPU that has died */
 
-/* What a new handler needs before the actor may leave. */
+/* What has to be there before the actor may leave. */
 struct handover {
-	const struct rk_actor_type *type;
+	const struct rk_actor_type *type; /* for a new handler, as the next four */
 	rk_convert_fn *convert;
 	void *from, *to;
 	struct cuda_part state;
+	struct cuda_home home; /* for another GPU */
+	unsigned int links;    /* and those of which it is known that they are reached from there */
 };
 
 /* --- Whether it can; mutex held --- */
+
+static bool has_end_of(const struct rk_actor *actor, const struct rk_link *link)
+{
+	return link->from == actor || link->to == actor;
+}
+
+/* Who or what has the other end, for people. */
+static const char *other_end(const struct rk_actor *actor, const struct rk_link *link)
+{
+	const struct rk_actor *other = link->from == actor ? link->to : link->from;
+	const struct rk_port *port = link->in_port ? link->in_port : link->out_port;
+
+	return other ? other->name : port ? rk_port_uri(port) : "the host";
+}
 
 static int check(const struct rk_actor *actor, const char *verb)
 {
 	if (actor_has_stopped(actor) || actor->ops->state(actor) == RK_ACTOR_DRAINING)
 		return actor_over(actor, verb);
 	for (struct rk_link *link = actor->runtime->links; link; link = link->next)
-		if ((link->from == actor || link->to == actor) &&
-		    link->memory.device.place == RK_GPU_SHARED)
+		if (has_end_of(actor, link) && link->memory.device.place == RK_GPU_SHARED)
 			return rk_fail(
 				EOPNOTSUPP,
 				"actor '%s': %s: its link with '%s' lies in shared memory of "
 				"the block: link them with place RK_PLACE_GPU",
-				actor->name, verb,
-				link->from == actor ? link->to->name : link->from->name);
+				actor->name, verb, other_end(actor, link));
 	return 0;
 }
 
@@ -56,6 +71,16 @@ static int leave(struct rk_actor *actor, uint64_t parcel, const char *verb)
 			result = rk_fail(EIO, "actor '%s': %s: it does not leave its seat",
 					 actor->name, verb);
 	}
+	return result;
+}
+
+/* All that it has to another GPU; the actor sits nowhere. */
+static int go_over(struct rk_actor *actor, struct handover *handover)
+{
+	struct cuda_actor *cuda = actor_cuda_of(actor);
+	int result = cuda_actor_carry(cuda, &handover->home);
+
+	actor->gpu = cuda->gpu;
 	return result;
 }
 
@@ -89,17 +114,26 @@ static int take_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_
 		     const char *verb)
 {
 	struct cuda_actor *cuda = actor_cuda_of(actor);
+	uint64_t parcel = handover ? handover->home.parcel.gpu_addr : 0;
 	struct cuda_seat *seat;
-	uint64_t parcel;
 	int result = check(actor, verb);
 
+	if (!result && handover && handover->home.gpu &&
+	    handover->links != actor->inboxes + actor->outboxes)
+		result = rk_fail(EBUSY, "actor '%s': %s: a link of it was made meanwhile",
+				 actor->name, verb);
+	if (!result && !parcel)
+		result = cuda_actor_parcel(cuda, kernel, &parcel);
 	if (!result)
-		result = cuda_actor_reserve(cuda, kernel, opts, &seat, &parcel);
+		result = cuda_actor_reserve(cuda, kernel, opts, &seat);
 	if (result)
 		return result;
 	result = leave(actor, parcel, verb);
-	if (!result && handover)
-		result = hand_over(actor, handover);
+	if (!result && handover) {
+		result = (handover->home.gpu ? go_over : hand_over)(actor, handover);
+		if (result)
+			cuda_actor_lose(cuda);
+	}
 	if (result)
 		cuda_seat_release(cuda, seat);
 	return result ? result : cuda_actor_settle(cuda, seat, handler);
@@ -166,6 +200,105 @@ int rk_actor_reseat(struct rk_actor *actor, enum rk_where where, const struct rk
 	seat = cuda_seat_of(cuda);
 	opts.group = cuda->opts.group;
 	return change_seat(actor, seat->kernel, cuda->handler, &opts, NULL, timeout_ns, "reseat");
+}
+
+/* --- Another GPU --- */
+
+/* Every part of the ring, from @gpu. One in memory of the host is reached from all. */
+static bool reaches(struct cuda_gpu *gpu, const struct link_memory *memory)
+{
+	for (int i = 0; i < 3; i++) {
+		struct cuda_gpu *owner = memory->owner[i];
+
+		if (!owner || owner == gpu || memory->parts[i].kind == CUDA_HOST)
+			continue;
+		if (cuda_join_peers(gpu, owner) || !cuda_reaches(gpu, memory->parts[i].gpu_addr))
+			return false;
+	}
+	return true;
+}
+
+/* Before it is paused, for it takes its time. */
+static int check_links(const struct rk_actor *actor, struct cuda_gpu *gpu)
+{
+	uint64_t gpu_io;
+	int on;
+
+	for (struct rk_link *link = actor->runtime->links; link; link = link->next) {
+		if (!has_end_of(actor, link))
+			continue;
+		if (link->in_port && rk_port_own_io(link->in_port, &gpu_io, &on))
+			return rk_fail(EOPNOTSUPP,
+				       "actor '%s': migrate: port '%s' is a ring for its own I/O from "
+				       "GPU %d",
+				       actor->name, other_end(actor, link), on);
+		if (!reaches(gpu, &link->memory))
+			return rk_fail(EOPNOTSUPP,
+				       "actor '%s': migrate: its link with '%s' lies in memory that "
+				       "GPU %d does not reach: link them with place RK_PLACE_HOST",
+				       actor->name, other_end(actor, link), gpu->gpu.ordinal);
+	}
+	return 0;
+}
+
+static int prepare_gpu(struct rk_actor *actor, int ordinal, struct handover *handover,
+		       struct cuda_kernel **kernel, uint32_t *handler)
+{
+	struct cuda_gpu *gpu;
+	int result;
+
+	pthread_mutex_lock(&actor->runtime->mutex);
+	result = check(actor, "migrate");
+	if (!result && actor->gpu->gpu.ordinal == ordinal)
+		result = rk_fail(EINVAL,
+				 "actor '%s': migrate: it is on GPU %d: there rk_actor_reseat() it",
+				 actor->name, ordinal);
+	if (!result)
+		result = actor_cuda_gpu(actor->runtime, ordinal, &gpu);
+	if (!result)
+		result = check_links(actor, gpu);
+	handover->links = actor->inboxes + actor->outboxes;
+	if (!result)
+		result = cuda_kernel_for(gpu, actor->type, kernel, handler);
+	if (!result)
+		result = cuda_home_take(&handover->home, actor_cuda_of(actor), *kernel);
+	pthread_mutex_unlock(&actor->runtime->mutex);
+	return result;
+}
+
+static int migrate(struct rk_actor *actor, const struct rk_actor_opts *to, uint64_t timeout_ns)
+{
+	struct handover handover = {.type = actor->type};
+	struct cuda_actor_opts opts;
+	struct cuda_kernel *kernel;
+	uint32_t handler;
+	int result = actor_cuda_place(&opts, to->gpu, to->where, to->other, actor->name);
+
+	opts.group = actor_cuda_of(actor)->opts.group;
+	if (!result)
+		result = prepare_gpu(actor, to->gpu, &handover, &kernel, &handler);
+	if (!result)
+		result = change_seat(actor, kernel, handler, &opts, &handover, timeout_ns,
+				     "migrate");
+	cuda_home_give(&handover.home);
+	return result;
+}
+
+int rk_actor_migrate(struct rk_actor *actor, const struct rk_actor_opts *to, uint64_t timeout_ns)
+{
+	int result;
+
+	if (!actor->gpu || to->backend != RK_BACKEND_CUDA)
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': migrate: from GPU to GPU only; among workers "
+			       "rk_actor_move() it",
+			       actor->name);
+	result = actor_borrow_spare(actor, "migrate");
+	if (result)
+		return result;
+	result = migrate(actor, to, timeout_ns);
+	actor_give_spare_back(actor, result);
+	return result;
 }
 
 /* --- Another handler --- */

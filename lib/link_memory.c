@@ -2,7 +2,8 @@
 /*
  * The memory of a link's ring. By the law: slots with the consumer, credit with the producer. Between
  * the host and a GPU each lies in memory that its owner polls near and the other writes across the
- * bus; where the GPU's memory has no CPU mapping, `near` is the host's and the GPU reads across.
+ * bus; where the GPU's memory has no CPU mapping, `near` is the host's and the GPU reads across, as
+ * it does where that is asked for.
  */
 #include "link_memory.h"
 #include "runtime.h"
@@ -35,24 +36,29 @@ static void describe(struct link_memory *memory, uint64_t slots)
 	memory->device.place = RK_GPU_GLOBAL;
 }
 
-/* Between the host and a GPU, whose @actor is the consumer, or NULL. */
+/*
+ * Between the host and a GPU, whose @actor is the consumer, or NULL; what the GPU polls lies in its
+ * @near memory, or in the host's, which all GPUs reach.
+ */
 static int across(struct link_memory *memory, struct cuda_gpu *from, struct cuda_gpu *to,
-		  const struct cuda_actor *actor, uint64_t slots, const char *name)
+		  const struct cuda_actor *actor, uint64_t slots, enum cuda_kind near,
+		  const char *name)
 {
 	struct cuda_gpu *gpu = to ? to : from;
+	bool far = near == CUDA_NEAR && is_far(gpu);
 	struct rk_ring_parts parts = {.size = sizeof(parts), .device = true};
 	int result = -ENOSPC;
 
 	/* A short ring fits the page that is nearest to where the actor sits. */
-	if (actor && slots * RK_SLOT_BYTES <= RK_PAGE_BYTES) {
+	if (actor && near == CUDA_NEAR && slots * RK_SLOT_BYTES <= RK_PAGE_BYTES) {
 		memory->owner[SLOTS_PART] = gpu;
 		result = cuda_take_nearest(gpu, cuda_actor_sm(actor), &memory->parts[SLOTS_PART]);
 	}
 	if (result)
-		result = take(memory, SLOTS_PART, gpu, to ? CUDA_NEAR : CUDA_HOST,
+		result = take(memory, SLOTS_PART, gpu, to ? near : CUDA_HOST,
 			      slots * RK_SLOT_BYTES);
 	if (!result)
-		result = take(memory, CREDIT_PART, gpu, to ? CUDA_HOST : CUDA_NEAR,
+		result = take(memory, CREDIT_PART, gpu, to ? CUDA_HOST : near,
 			      sizeof(struct rk_ring_credit));
 	if (!result)
 		result = take(memory, SLEEP_PART, gpu, CUDA_HOST, sizeof(struct rk_ring_sleep));
@@ -61,8 +67,8 @@ static int across(struct link_memory *memory, struct cuda_gpu *from, struct cuda
 	parts.slots = memory->parts[SLOTS_PART].host;
 	parts.credit = memory->parts[CREDIT_PART].host;
 	parts.sleep = memory->parts[SLEEP_PART].host;
-	parts.slots_far = to && is_far(gpu);
-	parts.credit_far = !to && is_far(gpu);
+	parts.slots_far = to && far;
+	parts.credit_far = !to && far;
 	describe(memory, slots);
 	return rk_ring_place(&memory->ring, &parts, slots, memory->device.position, name);
 }
@@ -222,13 +228,15 @@ int link_memory_open(struct link_memory *memory, const struct rk_actor *from,
 			       "most %d", name, slots, 1 << RK_GPU_CAPACITY_LOG2);
 	if (from_gpu && to_gpu)
 		return on_gpus(memory, actor_cuda_of(from), actor_cuda_of(to), slots, place);
-	if (place)
-		return rk_fail(EINVAL, "link '%s': place %s: for links between actors on GPUs only",
-			       name, places[place]);
+	if (place && (place != RK_PLACE_HOST || (!from_gpu && !to_gpu)))
+		return rk_fail(EINVAL, "link '%s': place %s: for links between actors on GPUs; host "
+			       "also for one between an actor there and the host", name,
+			       places[place]);
 	if (!slots)
 		slots = RK_LINK_SLOTS;
 	return from_gpu || to_gpu ? across(memory, from_gpu, to_gpu,
-					   to_gpu ? actor_cuda_of(to) : NULL, slots, name) :
+					   to_gpu ? actor_cuda_of(to) : NULL, slots,
+					   place ? CUDA_HOST : CUDA_NEAR, name) :
 				    on_host(memory, slots, name);
 }
 
@@ -236,7 +244,9 @@ const struct rk_region *link_memory_region(const struct link_memory *memory)
 {
 	const struct cuda_gpu *gpu = memory->owner[SLOTS_PART];
 
-	return gpu ? gpu->memory[CUDA_NEAR].region : NULL;
+	return gpu ? gpu->memory[memory->parts[SLOTS_PART].kind == CUDA_HOST ? CUDA_HOST : CUDA_NEAR]
+			     .region :
+		     NULL;
 }
 
 void link_memory_close(struct link_memory *memory)

@@ -267,6 +267,27 @@ RK_API int rk_actor_reseat(struct rk_actor *actor, enum rk_where where,
 			   const struct rk_actor *other, uint64_t timeout_ns);
 
 /**
+ * rk_actor_migrate() - to another GPU
+ * @actor: on a GPU
+ * @to: @backend RK_BACKEND_CUDA, @gpu, @where and @other, as for rk_actor_spawn(); the rest is not read
+ * @timeout_ns: at most this long for its handler to come back
+ *
+ * Its state is copied, its rings stay where they lie: the other GPU has to reach them. The first
+ * actor of a GPU opens it and launches its kernel, before this one is paused. An actor that can then
+ * not go on has failed.
+ *
+ * Context: any thread but a worker's; sleeps.
+ * Return: 0; -EINVAL for the GPU where it is, or a GPU or place that there is not; -EOPNOTSUPP from
+ * or to a CPU, when a link of it lies in shared memory of a block or in memory that the other GPU does
+ * not reach, or with a port for its own I/O; -EBUSY when no seat is free there, during a copy, restart,
+ * reload or snapshot, or when it is linked meanwhile; -EPIPE when it has stopped or drains;
+ * -ETIMEDOUT when its handler has not come back; what rk_actor_spawn() returns for a GPU; -EIO when
+ * one has died; said in rk_errmsg().
+ */
+RK_API int rk_actor_migrate(struct rk_actor *actor, const struct rk_actor_opts *to,
+			    uint64_t timeout_ns);
+
+/**
  * rk_actor_copy() - the state of an actor that runs, as it is between two messages
  * @actor: spawned
  * @state: out; of its type's size

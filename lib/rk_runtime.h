@@ -34,7 +34,7 @@
 #define RK_MAX_SHARE	 256
 #define RK_SPIN_LOOKS	 4000 /* default: some 50 us of looking before yielding */
 
-/* What a ring between two actors on GPUs lies in. */
+/* What a ring between two actors on GPUs lies in; the last also one between the host and a GPU. */
 enum rk_ring_place {
 	RK_PLACE_NEAREST, /* the first of the following that both reach */
 	RK_PLACE_BLOCK,	  /* shared memory of their block */
@@ -91,7 +91,8 @@ struct rk_runtime_opts {
  * @slots: capacity of the ring, a power of two; 0: RK_LINK_SLOTS
  * @worker: index of the worker that polls the port, or RK_ANY_WORKER; links with ports only
  * @no_touch: see struct rk_ring_rx_opts
- * @place: of a ring between two actors on GPUs
+ * @place: of a ring between two actors on GPUs; RK_PLACE_HOST also of one that has one end there, for
+ *	an actor that is to go to another GPU with it (rk_actor_migrate())
  * @observe: called on the worker's thread for each message that goes to a port; may be NULL
  * @observer: first argument of @observe
  * @full: what happens to a message that finds no room; where an actor on cpu sends (rk_flow.h)

@@ -302,6 +302,9 @@ int actor_cuda_create(struct rk_actor **actor, struct rk_runtime *runtime,
 		      const struct rk_actor_type *type, const struct rk_actor_opts *opts);
 struct cuda_actor *actor_cuda_of(const struct rk_actor *actor);
 
+/* GPU @ordinal, opened at its first use. Mutex held. 0; what cuda_gpu_open() returns; said. */
+int actor_cuda_gpu(struct rk_runtime *runtime, int ordinal, struct cuda_gpu **gpu);
+
 /* Where @where is for the backend, seen from @other on GPU @gpu. 0 or -EINVAL, said. */
 int actor_cuda_place(struct cuda_actor_opts *out, int gpu, enum rk_where where,
 		     const struct rk_actor *other, const char *name);

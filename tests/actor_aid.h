@@ -80,6 +80,13 @@ AID void ok(int result)
 		fail_msg("%d: %s", result, rk_errmsg());
 }
 
+/* cmocka prints no reason. */
+AID void skip_because(const char *reason)
+{
+	print_message("# %s\n", reason);
+	skip();
+}
+
 /* A test that fails leaves its runtime; on a GPU the next would then wait for it for ever. */
 static struct rk_runtime *left_open;
 

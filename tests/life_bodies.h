@@ -110,8 +110,10 @@ AID bool is_over(const struct load *load)
 	return __atomic_load_n(&load->over, __ATOMIC_ACQUIRE); /* pairs with take_all() */
 }
 
-AID void begin_load(struct load *load, const struct placing *on, struct rk_runtime *runtime,
-		    uint64_t count, struct rk_link_opts link, bool pauses)
+/* @link: between the actors; @outer: with the host. */
+AID void begin_load_between(struct load *load, const struct placing *on, struct rk_runtime *runtime,
+			    uint64_t count, struct rk_link_opts link, struct rk_link_opts outer,
+			    bool pauses)
 {
 	*load = (struct load){.runtime = runtime, .count = count};
 	for (unsigned int i = 0; i < 3; i++) {
@@ -119,13 +121,21 @@ AID void begin_load(struct load *load, const struct placing *on, struct rk_runti
 		if (i)
 			ok(rk_link_actors(NULL, load->actor[i - 1], load->actor[i], &link));
 	}
-	link.place = RK_PLACE_NEAREST;
-	ok(rk_link_host_out(&load->rx, load->actor[2], &link));
-	ok(rk_link_host_in(&load->sender.tx, load->actor[0], &link));
+	ok(rk_link_host_out(&load->rx, load->actor[2], &outer));
+	ok(rk_link_host_in(&load->sender.tx, load->actor[0], &outer));
 	load->sender.count = count;
 	load->sender.pauses = pauses;
 	pthread_create(&load->feeding, NULL, send_all, &load->sender);
 	pthread_create(&load->taking, NULL, take_all, load);
+}
+
+AID void begin_load(struct load *load, const struct placing *on, struct rk_runtime *runtime,
+		    uint64_t count, struct rk_link_opts link, bool pauses)
+{
+	struct rk_link_opts outer = link;
+
+	outer.place = RK_PLACE_NEAREST;
+	begin_load_between(load, on, runtime, count, link, outer, pauses);
 }
 
 AID void end_load(struct load *load)

@@ -13,13 +13,6 @@ static const struct placing block = {&relay_type, RK_BACKEND_CUDA, RK_GROUP_BLOC
 static const struct placing warp_batch = {&batch_type, RK_BACKEND_CUDA, RK_GROUP_WARP, 0};
 static const struct placing block_batch = {&batch_type, RK_BACKEND_CUDA, RK_GROUP_BLOCK, 0};
 
-/* cmocka prints no reason. */
-static void skip_because(const char *reason)
-{
-	print_message("# %s\n", reason);
-	skip();
-}
-
 static void chains_cross_backends_and_groups(void **unused)
 {
 	(void)unused;

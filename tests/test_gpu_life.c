@@ -7,6 +7,7 @@
 #include "life_bodies.h"
 #include "supervisor_aid.h"
 #include "gpu_aid.h"
+#include "clock.h"
 
 static const struct placing on_cpu = {&relay_type, RK_BACKEND_CPU, RK_GROUP_WARP, 0};
 static const struct placing warp = {&relay_type, RK_BACKEND_CUDA, RK_GROUP_WARP, 0};
@@ -171,6 +172,238 @@ static void who_cannot_change_seats_is_named(void **unused)
 	close_runtime(runtime);
 }
 
+/* --- Another GPU, under load --- */
+
+static void need_two_gpus(void)
+{
+	const struct rk_cuda *cuda;
+
+	ok(rk_cuda(&cuda));
+	if (cuda->devices < 2)
+		skip_because("one GPU only");
+}
+
+static int migrate(struct rk_actor *actor, int gpu)
+{
+	const struct rk_actor_opts to = {
+		.size = sizeof(to), .backend = RK_BACKEND_CUDA, .gpu = gpu};
+
+	return rk_actor_migrate(actor, &to, LONG_NS);
+}
+
+enum { MIGRATIONS = 1000 };
+
+static struct rk_link_opts placed(uint64_t capacity, enum rk_ring_place place)
+{
+	struct rk_link_opts link = slots(capacity);
+
+	link.place = place;
+	return link;
+}
+
+/* Actors of a chain from one to the other and back, at random. Return: how often. */
+static uint64_t run_migrations(struct rk_runtime *runtime, const struct placing *on,
+			       struct rk_link_opts link, uint64_t *random)
+{
+	uint64_t changes = 0;
+	int gpu[3] = {0};
+	struct load load;
+
+	begin_load_between(&load, on, runtime, LOAD, link, placed(link.slots, RK_PLACE_HOST), false);
+	while (!is_over(&load)) {
+		uint64_t which = aid_below(random, 3);
+		int result = migrate(load.actor[which], !gpu[which]);
+
+		done_or_over(result);
+		gpu[which] ^= !result;
+		changes += !result;
+		usleep((useconds_t)aid_below(random, 200));
+	}
+	end_load(&load);
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct test_state *state = rk_actor_state(load.actor[i]);
+
+		assert_non_null(state);
+		assert_int_equal(state->handled, load.count);
+		assert_int_equal(state->out_of_order, 0);
+		assert_int_equal(state->started, 1);
+	}
+	return changes;
+}
+
+static void migrations_lose_nothing(void **state)
+{
+	uint64_t random, changes = 0, runs = 0;
+
+	need_two_gpus();
+	random = aid_choose_seed(6);
+	while (changes < MIGRATIONS) {
+		struct rk_runtime *runtime = open_runtime(2, 0);
+
+		for (unsigned int i = 0; i < 6 && changes < MIGRATIONS; i++, runs++)
+			changes += run_migrations(
+				runtime, *state,
+				placed(i % 3 ? 1024 : 2, i % 2 ? RK_PLACE_HOST : RK_PLACE_GPU),
+				&random);
+		close_runtime(runtime);
+	}
+	print_message("# %llu migrations in %llu runs\n", (unsigned long long)changes,
+		      (unsigned long long)runs);
+}
+
+/* Those in memory of a GPU go along where the other reaches them, or it is said that it does not. */
+static void rings_near_a_gpu_stay_or_are_named(void **state)
+{
+	struct rk_runtime *runtime;
+	struct line line;
+	int result;
+
+	need_two_gpus();
+	runtime = open_runtime(1, 0);
+	line = make_line(runtime, *state, (struct rk_actor_opts){.worker = RK_ANY_WORKER}, 64);
+	for (uint32_t i = 0; i < 200; i++) {
+		send_word(line.tx, i, i);
+		result = migrate(line.actor, i % 2 ? 0 : 1);
+		if (result)
+			break;
+		expect_word_of(&line, i, i);
+	}
+	print_message("# %s\n", result ? rk_errmsg() : "reached");
+	if (result) {
+		assert_int_equal(result, -EOPNOTSUPP);
+		assert_non_null(strstr(rk_errmsg(), "RK_PLACE_HOST"));
+		expect_word_of(&line, 0, 0);
+	}
+	close_runtime(runtime);
+}
+
+/* --- State and end of one that migrates --- */
+
+enum { LARGE_BYTES = 1 << 20 };
+
+static void a_large_state_arrives_whole(void **state)
+{
+	struct rk_actor_type large = *((const struct placing *)*state)->type;
+	struct placing on = *(const struct placing *)*state;
+	struct rk_runtime *runtime;
+	uint64_t random;
+	uint8_t *before, *after;
+	struct line line;
+
+	need_two_gpus();
+	random = aid_choose_seed(7);
+	runtime = open_runtime(1, 0);
+	before = malloc(LARGE_BYTES);
+	after = malloc(LARGE_BYTES);
+	for (uint32_t i = 0; i < LARGE_BYTES; i++)
+		before[i] = (uint8_t)aid_below(&random, 256);
+	*(struct test_state *)before = (struct test_state){.arg = {7}, .started = 1};
+	large.state_bytes = LARGE_BYTES;
+	on.type = &large;
+	line.actor = spawn(runtime, &on, RK_ANY_WORKER, 7);
+	for (int i = 0; i < 50; i++) {
+		ok(rk_actor_restart(line.actor, before, LONG_NS));
+		ok(migrate(line.actor, i % 2 ? 0 : 1));
+		ok(rk_actor_copy(line.actor, after, LONG_NS));
+		assert_memory_equal(before, after, LARGE_BYTES);
+		before[LARGE_BYTES - 1 - i]++;
+	}
+	assert_int_equal(info_of(line.actor).restarts, 50);
+	close_runtime(runtime);
+	free(before);
+	free(after);
+}
+
+struct mover {
+	struct rk_actor *actor;
+	uint64_t changes;
+	int result;
+};
+
+static void *keep_moving(void *argument)
+{
+	struct mover *mover = argument;
+
+	while (!(mover->result = migrate(mover->actor, mover->changes % 2 ? 0 : 1)))
+		mover->changes++;
+	return NULL;
+}
+
+static void die_on_the_way(struct rk_runtime *runtime, const struct placing *on, uint64_t *random,
+			   bool kill)
+{
+	const struct rk_link_opts link = placed(64, RK_PLACE_HOST);
+	struct mover mover = {.actor = spawn(runtime, on, RK_ANY_WORKER, 1)};
+	uint64_t end_ns = now_ns() + aid_below(random, 3000000), sent = 0, got = 0;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	struct rk_actor_info info;
+	struct rk_msg msg;
+	pthread_t thread;
+
+	ok(rk_link_host_out(&rx, mover.actor, &link));
+	ok(rk_link_host_in(&tx, mover.actor, &link));
+	pthread_create(&thread, NULL, keep_moving, &mover);
+	while (now_ns() < end_ns) {
+		msg = (struct rk_msg){.type = TEST_ADD, .slots = 1, .tag = (uint32_t)sent};
+		sent += rk_ring_send(tx, &msg) > 0;
+		while (rk_ring_recv(rx, &msg, 1) > 0)
+			assert_int_equal(msg.tag, got++);
+	}
+	ok(kill ? rk_actor_kill(mover.actor, LONG_NS) :
+		  rk_actor_stop(mover.actor, RK_STOP_DRAIN, LONG_NS));
+	while (receive(rx, &msg, 1))
+		assert_int_equal(msg.tag, got++);
+	pthread_join(thread, NULL);
+	assert_int_equal(mover.result, -EPIPE);
+	info = info_of(mover.actor);
+	assert_int_equal(info.state, RK_ACTOR_STOPPED);
+	assert_int_equal(info.sent, got);
+	assert_int_equal(info.received, info.sent + info.dropped_stopped);
+	assert_true(info.received <= sent);
+	if (!kill)
+		assert_int_equal(info.received, sent);
+}
+
+static void one_dies_on_the_way(void **state)
+{
+	struct rk_runtime *runtime;
+	uint64_t random;
+
+	need_two_gpus();
+	random = aid_choose_seed(8);
+	runtime = open_runtime(1, 0);
+	for (unsigned int i = 0; i < 100; i++)
+		die_on_the_way(runtime, *state, &random, i % 2);
+	close_runtime(runtime);
+}
+
+static void who_cannot_migrate_is_named(void **unused)
+{
+	const struct rk_actor_opts to_cpu = {.size = sizeof(to_cpu), .worker = 0};
+	struct rk_runtime *runtime = open_blocks(1, 0, 2);
+	struct rk_actor *cpu = spawn(runtime, &on_cpu, 0, 0), *first, *second;
+	struct rk_actor_opts opts = opts_of(&warp, 0);
+
+	(void)unused;
+	first = spawn(runtime, &warp, 0, 0);
+	assert_int_equal(migrate(cpu, 0), -EOPNOTSUPP);
+	assert_int_equal(rk_actor_migrate(first, &to_cpu, LONG_NS), -EOPNOTSUPP);
+	assert_int_equal(migrate(first, 0), -EINVAL);
+	assert_int_equal(migrate(first, RK_MAX_GPUS), -EINVAL);
+	assert_int_equal(migrate(first, RK_MAX_GPUS - 1), -EINVAL);
+	opts.where = RK_WHERE_BLOCK;
+	opts.other = first;
+	ok(rk_actor_spawn(&second, runtime, warp.type, &opts));
+	ok(rk_link_actors(NULL, first, second, NULL));
+	assert_int_equal(migrate(first, 1), -EOPNOTSUPP);
+	assert_non_null(strstr(rk_errmsg(), "its link with 'relay' lies in shared memory"));
+	assert_int_equal(info_of(first).state, RK_ACTOR_RUNNING);
+	ok(rk_actor_stop(first, RK_STOP_NOW, LONG_NS));
+	assert_int_equal(migrate(first, 1), -EPIPE);
+	close_runtime(runtime);
+}
+
 /* --- Families --- */
 
 static void a_family_may_live_on_both_sides(void **unused)
@@ -288,6 +521,10 @@ static void a_supervised_group_begins_anew_on_both_sides(void **unused)
 	X(changes_of_seat_lose_nothing)    \
 	X(changes_of_handler_lose_nothing) \
 	X(a_state_is_converted_for_its_new_handler)
+#define GPU_BODIES(X)                  \
+	X(migrations_lose_nothing)     \
+	X(a_large_state_arrives_whole) \
+	X(one_dies_on_the_way)
 
 int main(int count, char **words)
 {
@@ -298,6 +535,10 @@ int main(int count, char **words)
 		SEAT_BODIES(WARP)
 		SEAT_BODIES(BLOCK)
 		cmocka_unit_test_setup(who_cannot_change_seats_is_named, nothing_is_left_open),
+		cmocka_unit_test_setup(who_cannot_migrate_is_named, nothing_is_left_open),
+		GPU_BODIES(WARP)
+		GPU_BODIES(BLOCK)
+		WARP(rings_near_a_gpu_stay_or_are_named)
 		cmocka_unit_test_setup(a_state_goes_from_backend_to_backend, nothing_is_left_open),
 		cmocka_unit_test_setup(a_family_may_live_on_both_sides, nothing_is_left_open),
 		cmocka_unit_test_setup(a_supervised_group_begins_anew_on_both_sides,

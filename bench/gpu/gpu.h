@@ -160,6 +160,7 @@ struct gpu_stage_opts {
 	const struct rk_actor_type *type;
 	enum rk_group group;
 	uint64_t slots;
+	enum rk_ring_place place; /* of both rings */
 	const char *provider; /* NULL: the first that works */
 	bool calibrate;
 	bool answers;

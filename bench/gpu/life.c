@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The life of an actor on a GPU while it works: paused, begun anew, its state copied, a snapshot
- * taken and written to a file, another seat, another handler. A thread sends and checks one message
- * at a time all along, and notes the longest time between two answers while each thing is done: what
- * traffic sees of it.
+ * taken and written to a file, another seat, another handler, another GPU. A thread sends and checks
+ * one message at a time all along, and notes the longest time between two answers while each thing
+ * is done: what traffic sees of it.
  */
 #include "gpu.h"
 #include "clock.h"
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_BYTES = 64 << 10, TIMES = 500, WARM_TIMES = 10 };
+enum { STATE_BYTES = 64 << 10, LARGE_BYTES = 1 << 20, TIMES = 500, WARM_TIMES = 10 };
 
 #define LIFE_NS 2000000000ULL
 
@@ -101,6 +101,11 @@ static int watch(struct traffic *traffic, uint64_t *longest_ns)
 
 /* --- What is done to it --- */
 
+static int peer_of(const struct gpu_bench *bench)
+{
+	return bench->options.gpu ? 0 : 1;
+}
+
 static int pause_and_start(struct traffic *traffic)
 {
 	int result = rk_actor_pause(traffic->stage.actor, LIFE_NS);
@@ -169,7 +174,7 @@ static int reseat(struct traffic *traffic)
 	return rk_actor_reseat(traffic->stage.actor, RK_WHERE_ANY, NULL, LIFE_NS);
 }
 
-static struct rk_actor_type types[2];
+static struct rk_actor_type types[3];
 
 static int reload(struct traffic *traffic)
 {
@@ -178,13 +183,26 @@ static int reload(struct traffic *traffic)
 	return rk_actor_reload(traffic->stage.actor, &types[++which % 2], NULL, NULL, LIFE_NS);
 }
 
-static const struct {
+/* There and back, in turns. */
+static int migrate(struct traffic *traffic)
+{
+	static unsigned int which;
+	struct rk_actor_opts to = {.size = sizeof(to), .backend = RK_BACKEND_CUDA};
+
+	which ^= 1;
+	to.gpu = which ? peer_of(traffic->bench) : traffic->bench->options.gpu;
+	return rk_actor_migrate(traffic->stage.actor, &to, LIFE_NS);
+}
+
+struct thing {
 	const char *name;
 	int (*run)(struct traffic *traffic);
 	const char
 		*call_bar; /* of the median of the calls, and of the longest time seen by traffic */
 	const char *seen_bar;
-} things[] = {
+};
+
+static const struct thing things[] = {
 	{"paused, and started again", pause_and_start, NULL, NULL},
 	{"begun anew, 64 KiB of zeros", restart, "life_restart_us", NULL},
 	{"64 KiB of state copied to the host", copy, NULL, "life_copy_stall_us"},
@@ -195,7 +213,10 @@ static const struct {
 };
 enum { THINGS = sizeof(things) / sizeof(*things) };
 
-static int measure(struct traffic *traffic, int thing, struct rk_hist *call, struct rk_hist *seen)
+static const struct thing migration = {"another GPU, with 1 MiB of state", migrate, NULL,
+				       "life_migration_outage_us"};
+
+static int measure(struct traffic *traffic, const struct thing *thing, struct rk_hist *call, struct rk_hist *seen)
 {
 	uint64_t longest_ns;
 	int result = 0;
@@ -206,7 +227,7 @@ static int measure(struct traffic *traffic, int thing, struct rk_hist *call, str
 		result = watch(traffic, &longest_ns);
 		begin_ns = now_ns();
 		if (!result)
-			result = things[thing].run(traffic);
+			result = thing->run(traffic);
 		if (i >= WARM_TIMES)
 			rk_hist_record(call, now_ns() - begin_ns);
 		if (!result)
@@ -222,7 +243,7 @@ static double us(const struct rk_hist *hist)
 	return (double)rk_hist_percentile(hist, 50) / 1e3;
 }
 
-static int report(struct traffic *traffic, int thing)
+static int report(struct traffic *traffic, const struct thing *thing)
 {
 	struct gpu_report *report = traffic->bench->report;
 	struct rk_hist *call = NULL, *seen = NULL;
@@ -234,17 +255,66 @@ static int report(struct traffic *traffic, int thing)
 	if (!result)
 		result = measure(traffic, thing, call, seen);
 	if (!result) {
-		snprintf(name, sizeof(name), "%s: the call", things[thing].name);
+		snprintf(name, sizeof(name), "%s: the call", thing->name);
 		gpu_report_latency(report, name, call, NULL);
 		gpu_report_latency(report, "  longest time between two answers", seen, NULL);
-		if (things[thing].call_bar)
-			gpu_report_bar(report, things[thing].call_bar, us(call));
-		if (things[thing].seen_bar)
-			gpu_report_bar(report, things[thing].seen_bar, us(seen));
+		if (thing->call_bar)
+			gpu_report_bar(report, thing->call_bar, us(call));
+		if (thing->seen_bar)
+			gpu_report_bar(report, thing->seen_bar, us(seen));
 	}
 	rk_hist_close(call);
 	rk_hist_close(seen);
 	return result;
+}
+
+/* What @count @some things do to an actor as @opts say, one after the other. */
+static int run(struct gpu_bench *bench, const struct gpu_stage_opts *opts, const struct thing *some,
+	       int count)
+{
+	struct traffic traffic = {.bench = bench};
+	pthread_t thread;
+	int result = gpu_stage_open(&traffic.stage, bench, opts);
+
+	if (result)
+		return result;
+	result = -pthread_create(&thread, NULL, run_traffic, &traffic);
+	if (result)
+		return gpu_runtime_close(traffic.stage.runtime,
+					 rk_fail(-result, "a thread: %s", strerror(-result)));
+	for (int i = 0; i < count && !result; i++)
+		if (store || some[i].run != keep)
+			result = report(&traffic, &some[i]);
+	__atomic_store_n(&traffic.enough, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	if (traffic.result)
+		result = rk_fail(-traffic.result, "%s", traffic.why);
+	gpu_report_note(bench->report, "  %" PRIu64 " messages meanwhile, each answer checked",
+			traffic.trips);
+	return gpu_runtime_close(traffic.stage.runtime, result);
+}
+
+static int run_migration(struct gpu_bench *bench)
+{
+	/* Both GPUs reach the host's memory, and neither its ring better than the other. */
+	const struct gpu_stage_opts opts = {.type = &types[2],
+					    .group = RK_GROUP_WARP,
+					    .slots = GPU_TRIP_SLOTS,
+					    .place = RK_PLACE_HOST,
+					    .answers = true};
+	int gpu = bench->options.gpu, peer = peer_of(bench), can[2] = {0, 0};
+
+	if (bench->cuda->devices > 1) {
+		bench->cuda->device_can_access_peer(&can[0], gpu, peer);
+		bench->cuda->device_can_access_peer(&can[1], peer, gpu);
+	}
+	if (can[0] && can[1])
+		return run(bench, &opts, &migration, 1);
+	gpu_report_skipped(bench->report, migration.name,
+			   bench->cuda->devices < 2 ? "this process sees one GPU"
+						    : "the two do not reach each other's memory");
+	gpu_report_skip_bar(bench->report, migration.seen_bar);
+	return 0;
 }
 
 int gpu_row_life(struct gpu_bench *bench)
@@ -253,35 +323,20 @@ int gpu_row_life(struct gpu_bench *bench)
 					    .group = RK_GROUP_WARP,
 					    .slots = GPU_TRIP_SLOTS,
 					    .answers = true};
-	struct traffic traffic = {.bench = bench};
 	char folder[] = "./rk-snapshots-XXXXXX";
-	pthread_t thread;
 	int result;
 
-	types[0] = types[1] = gpu_compute;
+	types[0] = types[1] = types[2] = gpu_compute;
 	types[0].state_bytes = types[1].state_bytes = STATE_BYTES;
-	result = gpu_stage_open(&traffic.stage, bench, &opts);
-	if (result)
-		return result;
-	result = -pthread_create(&thread, NULL, run_traffic, &traffic);
-	if (result)
-		return gpu_runtime_close(traffic.stage.runtime,
-					 rk_fail(-result, "a thread: %s", strerror(-result)));
+	types[2].state_bytes = LARGE_BYTES;
 	gpu_report_heading(bench->report, "The life of a working actor, ns");
 	result = open_store(folder);
 	if (result == -EOPNOTSUPP) {
 		gpu_report_note(bench->report, "  no snapshots in files: %s", rk_errmsg());
 		result = 0;
 	}
-	for (int i = 0; i < THINGS && !result; i++)
-		if (store || things[i].run != keep)
-			result = report(&traffic, i);
-	__atomic_store_n(&traffic.enough, 1, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
+	if (!result)
+		result = run(bench, &opts, things, THINGS);
 	close_store(folder);
-	if (traffic.result)
-		result = rk_fail(-traffic.result, "%s", traffic.why);
-	gpu_report_note(bench->report, "  %" PRIu64 " messages meanwhile, each answer checked",
-			traffic.trips);
-	return gpu_runtime_close(traffic.stage.runtime, result);
+	return result ? result : run_migration(bench);
 }

@@ -59,6 +59,7 @@ static const struct {
 	{"life_restart_us", "life", 'l', 5},
 	{"life_copy_stall_us", "life", 'l', 30},
 	{"life_reload_outage_us", "life", 'l', 1000},
+	{"life_migration_outage_us", "life", 'l', 100},
 	{"io_depth_1_us", "io", 'l', 3},
 	{"io_depth_64_million_per_s", "io", 'g', 1},
 	{"open_loop_lost", "open", 'l', 0},

@@ -90,7 +90,10 @@ int gpu_stage_open(struct gpu_stage *stage, const struct gpu_bench *bench,
 						 .gpu = bench->options.gpu,
 						 .group = opts->group};
 	const struct rk_link_opts link_opts = {
-		.size = sizeof(link_opts), .slots = opts->slots, .worker = RK_ANY_WORKER};
+		.size = sizeof(link_opts),
+		.slots = opts->slots,
+		.place = opts->place,
+		.worker = RK_ANY_WORKER};
 	int result;
 
 	*stage = (struct gpu_stage){.runtime = NULL};

@@ -107,7 +107,6 @@ struct cuda_gpu {
 	pthread_mutex_t mutex; /* guards all below, and the arenas */
 	struct cuda_kernel *kernels;
 	struct cuda_actor *done; /* finished; their owners are not told yet */
-	uint64_t next_serial;
 	unsigned int blocks_taken;
 	int failed; /* negative errno: a kernel died, and all that ran on this GPU with it */
 	char failure[CUDA_NOTE_BYTES];
@@ -144,9 +143,6 @@ void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part);
 
 /* Zero a part that the host does not see. 0 or -errno, said in rk_errmsg(). */
 int cuda_zero(struct cuda_gpu *gpu, const struct cuda_part *part);
-
-/* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
-int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
 
 /* Copy device memory here, or there, beside running kernels. 0 or -errno, said in rk_errmsg(). */
 int cuda_copy_in(struct cuda_gpu *gpu, uint64_t to, const void *from, size_t bytes);
@@ -332,20 +328,57 @@ void cuda_actor_counters(const struct cuda_actor *actor, struct rk_gpu_counters 
 const void *cuda_actor_state(struct cuda_actor *actor);
 
 /*
- * A free seat of @kernel, as @opts want it, kept for @actor, and where RK_GPU_MOVE is to put what it
- * takes along. Callers take turns. 0; -EBUSY; -ENOMEM; said. Ends in cuda_actor_settle(), or in
- * cuda_seat_release().
+ * A free seat of @kernel, as @opts want it, kept for @actor. Callers take turns. 0; -EBUSY; said.
+ * Ends in cuda_actor_settle(), or in cuda_seat_release().
  */
 int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
-		       const struct cuda_actor_opts *opts, struct cuda_seat **seat,
-		       uint64_t *parcel);
+		       const struct cuda_actor_opts *opts, struct cuda_seat **seat);
 void cuda_seat_release(struct cuda_actor *actor, struct cuda_seat *seat);
+
+/* Where RK_GPU_MOVE is to put what it takes along to another seat of its GPU. 0; -ENOMEM, said. */
+int cuda_actor_parcel(struct cuda_actor *actor, const struct cuda_kernel *kernel,
+		      uint64_t *gpu_addr);
+
+/* It has obeyed RK_GPU_MOVE, and cannot go on: it has failed. */
+void cuda_actor_lose(struct cuda_actor *actor);
 
 /*
  * It has obeyed RK_GPU_MOVE: let it go on at @seat, with handler @handler of that kernel and what
  * @type and its state are now. 0; -EIO when it does not sit down, and then it has failed; said.
  */
 int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t handler);
+
+/* --- Two GPUs (cuda_peer.c) --- */
+
+/* Let kernels of each reach the other's memory. 0; -EOPNOTSUPP when they cannot; said. */
+int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other);
+
+/* Whether kernels of @gpu reach what another, or the host, has at that address. */
+bool cuda_reaches(struct cuda_gpu *gpu, uint64_t gpu_addr);
+
+/* What an actor has on one GPU. */
+struct cuda_home {
+	struct cuda_gpu *gpu; /* NULL: nothing */
+	struct cuda_part state;
+	struct cuda_part scratch;
+	struct cuda_part parcel;
+};
+
+/*
+ * Room for what @actor has on the GPU of @kernel, which its own reaches from then on. 0; -EOPNOTSUPP;
+ * -ENOMEM; said. To be given also after a failure.
+ */
+int cuda_home_take(struct cuda_home *home, const struct cuda_actor *actor,
+		   const struct cuda_kernel *kernel);
+void cuda_home_give(const struct cuda_home *home);
+
+/*
+ * @actor has obeyed RK_GPU_MOVE: what it has is copied to @home, and is its own from then on; @home
+ * is what it had. Callers take turns. 0 or -errno, said, and then nothing has changed.
+ */
+int cuda_actor_carry(struct cuda_actor *actor, struct cuda_home *home);
+
+/* --- Watching --- */
 
 /* What happened since the last call, each told once. The watcher's; mutex held. */
 enum { CUDA_STOPPED = 1, CUDA_FAILED = 2, CUDA_FINISHED = 4, CUDA_ANSWERED = 8 };

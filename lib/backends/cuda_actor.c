@@ -104,21 +104,21 @@ static int try_seat(struct cuda_actor *actor, struct cuda_kernel *kernel,
 {
 	int result = 0;
 
-	pthread_mutex_lock(&actor->gpu->mutex);
+	pthread_mutex_lock(&kernel->gpu->mutex);
 	cuda_actors_reap(kernel);
 	*seat = find_seat(kernel, opts);
-	if (actor->gpu->failed)
+	if (kernel->gpu->failed)
 		result = -EIO;
 	else if (*seat)
 		occupy(*seat, actor, false);
 	else
 		result = someone_leaves(kernel) ? -EAGAIN : -EBUSY;
-	pthread_mutex_unlock(&actor->gpu->mutex);
+	pthread_mutex_unlock(&kernel->gpu->mutex);
 	return result;
 }
 
-static int take_seat(struct cuda_actor *actor, struct cuda_kernel *kernel,
-		     const struct cuda_actor_opts *opts, struct cuda_seat **seat)
+int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
+		       const struct cuda_actor_opts *opts, struct cuda_seat **seat)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
 	uint64_t end_ns = now_ns() + LEAVE_NS;
@@ -129,12 +129,12 @@ static int take_seat(struct cuda_actor *actor, struct cuda_kernel *kernel,
 	if (!result)
 		return 0;
 	if (result == -EIO)
-		return rk_fail(EIO, "actor '%s': %s", actor->name, actor->gpu->failure);
+		return rk_fail(EIO, "actor '%s': %s", actor->name, kernel->gpu->failure);
 	return rk_fail(EBUSY,
 		       "actor '%s': no free %s where it is wanted on GPU %d, whose kernel has "
 		       "%u blocks of %d: open the runtime with more blocks",
 		       actor->name, actor->opts.group == RK_GPU_GROUP_BLOCK ? "block" : "seat",
-		       actor->gpu->gpu.ordinal, kernel->blocks, RK_GPU_WARPS);
+		       kernel->gpu->gpu.ordinal, kernel->blocks, RK_GPU_WARPS);
 }
 
 /* --- Control --- */
@@ -219,15 +219,23 @@ static void sit_down(struct cuda_actor *actor, struct cuda_seat *seat)
 	__atomic_store_n(&actor->at, seat, __ATOMIC_RELEASE);
 }
 
+/* Never 0, and no two alike in this process: an actor keeps its own on whatever GPU it goes on. */
+static uint64_t next_serial(void)
+{
+	static uint64_t last;
+
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
 static int sit_down_first(struct cuda_actor *actor, struct cuda_kernel *kernel, bool kept)
 {
 	struct cuda_seat *seat;
-	int result = take_seat(actor, kernel, &actor->opts, &seat);
+	int result = cuda_actor_reserve(actor, kernel, &actor->opts, &seat);
 
 	if (result)
 		return result;
 	pthread_mutex_lock(&actor->gpu->mutex);
-	actor->serial = ++actor->gpu->next_serial;
+	actor->serial = next_serial();
 	sit_down(actor, seat);
 	pthread_mutex_unlock(&actor->gpu->mutex);
 	return send_spawn(actor, seat, kept, 0);
@@ -260,23 +268,29 @@ int cuda_actor_open(struct cuda_actor **out, struct cuda_gpu *gpu, const struct 
 
 /* --- Another seat --- */
 
-int cuda_actor_reserve(struct cuda_actor *actor, struct cuda_kernel *kernel,
-		       const struct cuda_actor_opts *opts, struct cuda_seat **seat,
-		       uint64_t *parcel)
+int cuda_actor_parcel(struct cuda_actor *actor, const struct cuda_kernel *kernel,
+		      uint64_t *gpu_addr)
 {
 	int result = 0;
 
 	if (!actor->parcel.bytes)
 		result = cuda_take(actor->gpu, CUDA_DEEP, kernel->parcel_bytes,
 				   "what an actor takes along", &actor->parcel);
-	*parcel = actor->parcel.gpu_addr;
-	return result ? result : take_seat(actor, kernel, opts, seat);
+	*gpu_addr = actor->parcel.gpu_addr;
+	return result;
 }
 
 void cuda_seat_release(struct cuda_actor *actor, struct cuda_seat *seat)
 {
-	pthread_mutex_lock(&actor->gpu->mutex);
+	pthread_mutex_lock(&seat->kernel->gpu->mutex);
 	occupy(seat, actor, true);
+	pthread_mutex_unlock(&seat->kernel->gpu->mutex);
+}
+
+void cuda_actor_lose(struct cuda_actor *actor)
+{
+	pthread_mutex_lock(&actor->gpu->mutex);
+	actor->failed = true;
 	pthread_mutex_unlock(&actor->gpu->mutex);
 }
 
@@ -284,6 +298,7 @@ int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t
 {
 	uint64_t obeyed = actor->serial << 32 | cuda_actor_obeyed(actor), end_ns;
 	struct cuda_seat *former = actor->at;
+	struct cuda_gpu *left = former->kernel->gpu;
 	int result;
 
 	/* Who was in a hurry still is. */
@@ -296,11 +311,16 @@ int cuda_actor_settle(struct cuda_actor *actor, struct cuda_seat *seat, uint32_t
 		if (now_ns() > end_ns || actor->gpu->failed)
 			result = rk_fail(EIO, "actor '%s': it does not sit down at another seat",
 					 actor->name);
-	pthread_mutex_lock(&actor->gpu->mutex);
+	/* Nobody else locks two: callers take turns. */
+	pthread_mutex_lock(&left->mutex);
+	if (left != actor->gpu)
+		pthread_mutex_lock(&actor->gpu->mutex);
 	sit_down(actor, seat);
 	occupy(former, actor, true);
 	actor->failed |= result != 0;
-	pthread_mutex_unlock(&actor->gpu->mutex);
+	if (left != actor->gpu)
+		pthread_mutex_unlock(&actor->gpu->mutex);
+	pthread_mutex_unlock(&left->mutex);
 	return result;
 }
 

@@ -181,34 +181,6 @@ void cuda_give(struct cuda_gpu *gpu, const struct cuda_part *part)
 	pthread_mutex_unlock(&gpu->mutex);
 }
 
-static int enable_peer(struct cuda_gpu *from, struct cuda_gpu *to)
-{
-	const struct rk_cuda *cuda = from->gpu.cuda;
-	int can = 0, error = cuda->device_can_access_peer(&can, from->gpu.device, to->gpu.device);
-
-	if (!error && !can)
-		return rk_fail(EOPNOTSUPP,
-			       "GPU %d cannot reach the memory of GPU %d: put the ring in the host's",
-			       from->gpu.ordinal, to->gpu.ordinal);
-	if (!error)
-		error = rk_cuda_enter(&from->gpu);
-	if (error)
-		return rk_cuda_fail(cuda, error, "GPU %d: peer access", from->gpu.ordinal);
-	error = cuda->ctx_enable_peer(to->gpu.context, 0);
-	rk_cuda_leave(&from->gpu);
-	if (error && error != RK_CUDA_PEER_ALREADY_ENABLED)
-		return rk_cuda_fail(cuda, error, "GPU %d: access to the memory of GPU %d",
-				    from->gpu.ordinal, to->gpu.ordinal);
-	return 0;
-}
-
-int cuda_join_peers(struct cuda_gpu *one, struct cuda_gpu *other)
-{
-	int result = enable_peer(one, other);
-
-	return result ? result : enable_peer(other, one);
-}
-
 /* --- The watcher --- */
 
 /* Names of the actors whose handlers were running, as far as there is room. */
