@@ -109,6 +109,7 @@ static int hand_over(struct rk_actor *actor, struct handover *handover)
 	return 0;
 }
 
+/* @kernel NULL: the one where it is by now, with its handler there. */
 static int take_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_t handler,
 		     const struct cuda_actor_opts *opts, struct handover *handover,
 		     const char *verb)
@@ -122,6 +123,10 @@ static int take_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_
 	    handover->links != actor->inboxes + actor->outboxes)
 		result = rk_fail(EBUSY, "actor '%s': %s: a link of it was made meanwhile",
 				 actor->name, verb);
+	if (!kernel) {
+		kernel = cuda_seat_of(cuda)->kernel;
+		handler = cuda->handler;
+	}
 	if (!result && !parcel)
 		result = cuda_actor_parcel(cuda, kernel, &parcel);
 	if (!result)
@@ -185,8 +190,6 @@ static int change_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint3
 int rk_actor_reseat(struct rk_actor *actor, enum rk_where where, const struct rk_actor *other,
 		    uint64_t timeout_ns)
 {
-	struct cuda_actor *cuda;
-	struct cuda_seat *seat;
 	struct cuda_actor_opts opts;
 	int result;
 
@@ -196,10 +199,8 @@ int rk_actor_reseat(struct rk_actor *actor, enum rk_where where, const struct rk
 	result = actor_cuda_place(&opts, actor->gpu->gpu.ordinal, where, other, actor->name);
 	if (result)
 		return result;
-	cuda = actor_cuda_of(actor);
-	seat = cuda_seat_of(cuda);
-	opts.group = cuda->opts.group;
-	return change_seat(actor, seat->kernel, cuda->handler, &opts, NULL, timeout_ns, "reseat");
+	opts.group = actor_cuda_of(actor)->opts.group;
+	return change_seat(actor, NULL, 0, &opts, NULL, timeout_ns, "reseat");
 }
 
 /* --- Another GPU --- */
@@ -228,15 +229,17 @@ static int check_links(const struct rk_actor *actor, struct cuda_gpu *gpu)
 		if (!has_end_of(actor, link))
 			continue;
 		if (link->in_port && rk_port_own_io(link->in_port, &gpu_io, &on))
-			return rk_fail(EOPNOTSUPP,
-				       "actor '%s': migrate: port '%s' is a ring for its own I/O from "
-				       "GPU %d",
-				       actor->name, other_end(actor, link), on);
+			return rk_fail(
+				EOPNOTSUPP,
+				"actor '%s': migrate: port '%s' is a ring for its own I/O from "
+				"GPU %d",
+				actor->name, other_end(actor, link), on);
 		if (!reaches(gpu, &link->memory))
-			return rk_fail(EOPNOTSUPP,
-				       "actor '%s': migrate: its link with '%s' lies in memory that "
-				       "GPU %d does not reach: link them with place RK_PLACE_HOST",
-				       actor->name, other_end(actor, link), gpu->gpu.ordinal);
+			return rk_fail(
+				EOPNOTSUPP,
+				"actor '%s': migrate: its link with '%s' lies in memory that "
+				"GPU %d does not reach: link them with place RK_PLACE_HOST",
+				actor->name, other_end(actor, link), gpu->gpu.ordinal);
 	}
 	return 0;
 }

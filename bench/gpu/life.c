@@ -216,7 +216,8 @@ enum { THINGS = sizeof(things) / sizeof(*things) };
 static const struct thing migration = {"another GPU, with 1 MiB of state", migrate, NULL,
 				       "life_migration_outage_us"};
 
-static int measure(struct traffic *traffic, const struct thing *thing, struct rk_hist *call, struct rk_hist *seen)
+static int measure(struct traffic *traffic, const struct thing *thing, struct rk_hist *call,
+		   struct rk_hist *seen)
 {
 	uint64_t longest_ns;
 	int result = 0;

@@ -89,11 +89,10 @@ int gpu_stage_open(struct gpu_stage *stage, const struct gpu_bench *bench,
 						 .backend = RK_BACKEND_CUDA,
 						 .gpu = bench->options.gpu,
 						 .group = opts->group};
-	const struct rk_link_opts link_opts = {
-		.size = sizeof(link_opts),
-		.slots = opts->slots,
-		.place = opts->place,
-		.worker = RK_ANY_WORKER};
+	const struct rk_link_opts link_opts = {.size = sizeof(link_opts),
+					       .slots = opts->slots,
+					       .place = opts->place,
+					       .worker = RK_ANY_WORKER};
 	int result;
 
 	*stage = (struct gpu_stage){.runtime = NULL};

@@ -11,9 +11,10 @@ static int enable_peer(struct cuda_gpu *from, struct cuda_gpu *to)
 	int can = 0, error = cuda->device_can_access_peer(&can, from->gpu.device, to->gpu.device);
 
 	if (!error && !can)
-		return rk_fail(EOPNOTSUPP,
-			       "GPU %d cannot reach the memory of GPU %d: put the ring in the host's",
-			       from->gpu.ordinal, to->gpu.ordinal);
+		return rk_fail(
+			EOPNOTSUPP,
+			"GPU %d cannot reach the memory of GPU %d: put the ring in the host's",
+			from->gpu.ordinal, to->gpu.ordinal);
 	if (!error)
 		error = rk_cuda_enter(&from->gpu);
 	if (error)
@@ -97,8 +98,8 @@ static int copy_home(const struct cuda_home *to, const struct cuda_home *from)
 		error = cuda->stream_synchronize(from->gpu->copies);
 	rk_cuda_leave(&from->gpu->gpu);
 	return error ? rk_cuda_fail(cuda, error, "GPU %d: copy an actor's state to GPU %d",
-				    from->gpu->gpu.ordinal, to->gpu->gpu.ordinal) :
-		       0;
+				    from->gpu->gpu.ordinal, to->gpu->gpu.ordinal)
+		     : 0;
 }
 
 int cuda_actor_carry(struct cuda_actor *actor, struct cuda_home *home)
