@@ -42,10 +42,13 @@ struct rk_gpu_desk {
 	struct rk_gpu_rx rx[RK_GPU_LINKS];
 	struct rk_gpu_tx tx[RK_GPU_LINKS];
 	struct rk_gpu_counters counters;
+	struct rk_gpu_grant grant[RK_GPU_GRANTS];
 	struct rk_gpu_spawn spawn;
 	struct rk_msg control; /* the runtime's own message, for the handler */
 	uint32_t inboxes;
 	uint32_t outboxes;
+	uint32_t grants;
+	uint32_t unused;
 	uint32_t hot_outbox; /* the one that was sent to last */
 	uint32_t next_inbox; /* to be looked at */
 	uint32_t mixed;	     /* a link lies in shared memory */
@@ -131,6 +134,22 @@ extern "C" __device__ __forceinline__ void rk_acquire(const struct rk_ctx *ctx)
 	/* Also drops what the first level of cache holds: a buffer is used for one frame after another. */
 	asm volatile("fence.acq_rel.sys;" ::: "memory");
 	(void)ctx;
+}
+
+extern "C" __device__ __forceinline__ void *rk_reach(struct rk_ctx *ctx, uint64_t address,
+						     uint64_t bytes)
+{
+	struct rk_gpu_desk *desk = ctx->desk;
+	bool reached = !desk->spawn.tenant;
+
+	/* What lies before a grant is, unsigned, far behind its end. */
+#pragma unroll 1
+	for (uint32_t i = 0; i < desk->grants && !reached; i++)
+		reached = address - desk->grant[i].address <= desk->grant[i].bytes &&
+			  bytes <= desk->grant[i].bytes - (address - desk->grant[i].address);
+	if (!reached)
+		atomicAdd((unsigned long long *)&desk->counters.refused, 1ull);
+	return reached ? (void *)address : NULL;
 }
 
 /* What the leader says, in every lane. */

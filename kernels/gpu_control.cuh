@@ -47,6 +47,18 @@ static __device__ void rk_begin_drain(struct rk_gpu_desk *desk)
 		rk_enter(desk, RK_GPU_DRAINING);
 }
 
+/*
+ * A ring that leads to another tenant is one that is closed already, so that the indices of those
+ * behind it are as the host counts.
+ */
+static __device__ uint16_t rk_link_closed(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring)
+{
+	if (!ring->tenant || !desk->spawn.tenant || ring->tenant == desk->spawn.tenant)
+		return RK_CLOSE_OPEN;
+	desk->counters.refused++;
+	return RK_CLOSE_STOPPED;
+}
+
 static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
 				    uint64_t slots, uint64_t credit, uint16_t shared)
 {
@@ -58,13 +70,13 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->credit = credit;
 	rx->position = rx->credited = ring->position;
 	rx->capacity_log2 = ring->capacity_log2;
-	rx->closed = 0;
+	rx->closed = rk_link_closed(desk, ring);
 	rx->shared = shared;
 	/*
 	 * Slots in shared memory are the consumer's to begin, before the producer knows of them: with
 	 * the tag of the lap before the one in which each is first written.
 	 */
-	for (uint32_t i = 0; shared && i >> ring->capacity_log2 == 0; i++)
+	for (uint32_t i = 0; shared && !rx->closed && i >> ring->capacity_log2 == 0; i++)
 		for (uint32_t word = 0; word < RK_SLOT_WORDS; word++)
 			rk_store_word_to(rk_slot_at(slots, rx->position + i, rx->capacity_log2) +
 						 8 * word,
@@ -86,9 +98,9 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->position = ring->position;
 	tx->limit = ring->position + (1ull << ring->capacity_log2);
 	tx->capacity_log2 = ring->capacity_log2;
-	tx->closed = 0;
+	tx->closed = rk_link_closed(desk, ring);
 	tx->shared = shared;
-	if (tx->shared) {
+	if (tx->shared && !tx->closed) {
 		rk_store_word_to(credit, ring->position, RK_SHARED_HERE);
 		rk_store_word_to(credit + 8, 0, RK_SHARED_HERE);
 	}
@@ -138,6 +150,12 @@ static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, con
 		rk_add_inbox(desk, ring, slots, credit, shared);
 	else
 		rk_add_outbox(desk, ring, slots, credit, shared);
+}
+
+static __device__ void rk_take_grant(struct rk_gpu_desk *desk, const struct rk_gpu_grant *grant)
+{
+	if (desk->grants < RK_GPU_GRANTS)
+		desk->grant[desk->grants++] = *grant;
 }
 
 /* The seat's control ring, as this end of it stands. */
@@ -254,6 +272,9 @@ static __device__ void rk_obey_cell(struct rk_gpu_desk *desk, const uint64_t *ce
 		break;
 	case RK_MSG_STOP:
 		rk_begin_drain(desk);
+		break;
+	case RK_GPU_GRANT:
+		rk_take_grant(desk, (const struct rk_gpu_grant *)(cell + 1));
 		break;
 	case RK_GPU_IO:
 		desk->io = (struct rk_io *)cell[1];

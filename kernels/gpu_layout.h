@@ -20,6 +20,7 @@
 #define RK_GPU_WARP_LANES 32
 #define RK_GPU_WARPS 16	      /* seats of a block */
 #define RK_GPU_LINKS 16	      /* inboxes, and outboxes, of one actor: they lie in shared memory */
+#define RK_GPU_GRANTS 8	      /* parts of memory that an actor of a tenant may touch */
 #define RK_GPU_CONTROL_SLOTS 64
 #define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
 #define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
@@ -32,6 +33,7 @@ enum rk_gpu_control {
 	RK_GPU_INBOX,		    /* struct rk_gpu_ring */
 	RK_GPU_OUTBOX,		    /* struct rk_gpu_ring */
 	RK_GPU_IO,		    /* u64: device address of struct rk_io, for its own I/O */
+	RK_GPU_GRANT,		    /* struct rk_gpu_grant */
 	RK_GPU_BEGIN,		    /* as RK_MSG_START, but from zeros, whatever it did before */
 	RK_GPU_RESTORE,		    /* u64: device address of the state to go on with */
 	RK_GPU_COPY,		    /* u64: device address for its state, and struct rk_gpu_copied */
@@ -83,6 +85,7 @@ enum rk_gpu_place {
  * @handler: index in the module's table
  * @group: enum rk_gpu_group
  * @kept: the state is one to go on with: no RK_MSG_START for the handler
+ * @tenant: whose it is; 0: nobody's
  */
 struct rk_gpu_spawn {
 	uint64_t state;
@@ -91,8 +94,19 @@ struct rk_gpu_spawn {
 	uint64_t parcel;
 	uint32_t state_bytes;
 	uint32_t handler;
-	uint32_t group;
-	uint32_t kept;
+	uint16_t group;
+	uint16_t kept;
+	uint32_t tenant;
+};
+
+/**
+ * struct rk_gpu_grant - payload of RK_GPU_GRANT: what an actor of a tenant may touch
+ * @address: of the device
+ * @bytes: from there on
+ */
+struct rk_gpu_grant {
+	uint64_t address;
+	uint64_t bytes;
 };
 
 /**
@@ -103,6 +117,8 @@ struct rk_gpu_spawn {
  * @capacity_log2: slots
  * @place: enum rk_gpu_place
  * @rank: in the cluster, of the block at the other end (RK_GPU_SHARED)
+ * @tenant: of the actor at the other end; 0: none
+ * @unused: 0
  */
 struct rk_gpu_ring {
 	uint64_t slots;
@@ -111,6 +127,8 @@ struct rk_gpu_ring {
 	uint32_t capacity_log2;
 	uint16_t place;
 	uint16_t rank;
+	uint32_t tenant;
+	uint32_t unused;
 };
 
 /**
@@ -149,6 +167,7 @@ struct rk_gpu_counters {
 	uint64_t dropped_closed;
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
+	uint64_t refused;
 	uint64_t restarts;
 };
 
@@ -222,7 +241,7 @@ struct rk_gpu_status {
 	uint64_t obeyed;
 	struct rk_gpu_counters counters;
 	uint64_t cut;
-	uint64_t pad[6];
+	uint64_t pad[5];
 };
 
 /**

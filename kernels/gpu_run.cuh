@@ -612,7 +612,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
 			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
-			desk->mixed = 0;
+			desk->mixed = desk->grants = 0;
 			desk->host_word = rk_host_word(desk);
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = desk->dropping = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Actors of the cpu backend: control rings and state in host memory, a worker that polls. */
 #include "runtime.h"
+#include "rk_tenant.h"
 #include "rk_error.h"
 
 #include <stdlib.h>
@@ -16,6 +17,8 @@ struct cpu_actor {
 	struct rk_ring_tx control; /* under runtime->mutex */
 	void *control_memory;
 } __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+
+RK_STATIC_ASSERT(RK_MAX_GRANTS == CPU_MAX_GRANTS, "the backend takes as many as we promise");
 
 static struct cpu_actor *cpu_of(const struct rk_actor *actor)
 {
@@ -246,6 +249,7 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_shed = __atomic_load_n(&from->dropped_shed, __ATOMIC_RELAXED);
 	info->failures = __atomic_load_n(&from->failures, __ATOMIC_RELAXED);
 	info->failed_messages = __atomic_load_n(&from->failed_messages, __ATOMIC_RELAXED);
+	info->refused = __atomic_load_n(&from->refused, __ATOMIC_RELAXED);
 	info->restarts = __atomic_load_n(&from->restarts, __ATOMIC_RELAXED);
 	info->reloads = __atomic_load_n(&from->reloads, __ATOMIC_RELAXED);
 	info->rollbacks = __atomic_load_n(&from->rollbacks, __ATOMIC_RELAXED);
@@ -362,6 +366,7 @@ int actor_cpu_create(struct rk_actor **actor, struct rk_runtime *runtime,
 	cpu->ctx.owner = cpu;
 	cpu->ctx.clock = runtime->opts.clock;
 	cpu->ctx.pace.slots_per_s = opts->slots_per_s;
+	cpu->ctx.confined = opts->tenant;
 	cpu->ctx.shed_level = &runtime->shed_level;
 	cpu->ctx.stopped = actor_stopped;
 	cpu->ctx.answered = on_answered;

@@ -3,6 +3,7 @@
 #include "runtime.h"
 #include "clock.h"
 #include "rk_error.h"
+#include "rk_tenant.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 RK_STATIC_ASSERT(RK_MAX_GPU_LINKS == RK_GPU_LINKS, "the backend takes as many links as we promise");
 RK_STATIC_ASSERT(RK_MAX_GPUS == CUDA_GPUS, "and as many GPUs");
+RK_STATIC_ASSERT(RK_MAX_GRANTS == RK_GPU_GRANTS, "and as many parts of memory");
 
 #define OBEYED_NS 1000000000ULL
 
@@ -84,10 +86,13 @@ static int await_obedience(struct rk_actor *actor)
 static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 {
 	struct rk_msg msg = {.type = inbox ? RK_GPU_INBOX : RK_GPU_OUTBOX, .slots = 1};
+	const struct rk_actor *other = inbox ? link->from : link->to;
 	struct rk_gpu_ring ring = link->memory.device;
 	int result;
 
 	ring.rank = inbox ? link->memory.producer_rank : link->memory.consumer_rank;
+	if (other)
+		ring.tenant = tenant_id(other->tenant);
 	memcpy(msg.body, &ring, sizeof(ring));
 	result = cuda_actor_tell(gpu_of(actor)->cuda, &msg);
 	return !result && inbox && ring.place == RK_GPU_SHARED ? await_obedience(actor) : result;
@@ -276,6 +281,7 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_closed = from.dropped_closed;
 	info->dropped_bad = from.dropped_bad;
 	info->dropped_stopped = from.dropped_stopped;
+	info->refused = from.refused;
 	info->restarts = from.restarts;
 	info->reloads = actor->reloads;
 }
@@ -380,6 +386,7 @@ int actor_cuda_create(struct rk_actor **out, struct rk_runtime *runtime,
 		return rk_fail(ENOMEM, "actor '%s': no memory", name);
 	result = actor_cuda_place(&cuda_opts, opts->gpu, opts->where, opts->other, name);
 	cuda_opts.group = opts->group == RK_GROUP_BLOCK ? RK_GPU_GROUP_BLOCK : RK_GPU_GROUP_WARP;
+	cuda_opts.tenant = tenant_id(opts->tenant);
 	cuda_opts.stopped = on_stopped;
 	cuda_opts.failed = on_failed;
 	cuda_opts.done = on_done;

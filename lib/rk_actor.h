@@ -120,6 +120,8 @@ enum rk_stop {
  * @failures: calls of its handler that were ended by a signal
  * @failed_messages: messages that these calls were about: received, and not handled to the end
  * @failure: number of the last such signal; SIGURG: the call took too long and was interrupted
+ * @refused: references to memory that it was not given, and ends of rings that lead to another tenant
+ *	(rk_tenant.h)
  * @restarts: by rk_actor_restart(), or by a supervisor
  * @reloads: by rk_actor_reload(), that were kept
  * @rollbacks: and that were undone
@@ -142,6 +144,7 @@ struct rk_actor_info {
 	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
+	uint64_t refused;
 	uint64_t restarts;
 	uint64_t reloads;
 	uint64_t rollbacks;

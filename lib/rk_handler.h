@@ -128,6 +128,22 @@ RK_API RK_DEVICE int rk_any(struct rk_ctx *ctx, int said);
  */
 RK_API RK_DEVICE void rk_acquire(const struct rk_ctx *ctx);
 
+/**
+ * rk_reach() - the memory that a message refers to, if this actor may touch it
+ * @ctx: the handler's context
+ * @address: as this actor sees it: where a region begins, and the offset that the message names
+ * @bytes: that are to be touched
+ *
+ * An actor of a tenant may touch what it was given by rk_actor_grant(), and nothing else; an actor of
+ * none may touch all. What is refused is counted (struct rk_actor_info). This confines a handler that
+ * asks: one that makes pointers by itself is in one address space with all others, on a GPU as on a
+ * CPU, and nothing stops it.
+ *
+ * Context: inside a handler, any lane, host or device.
+ * Return: @address; NULL when not all of it may be touched.
+ */
+RK_API RK_DEVICE void *rk_reach(struct rk_ctx *ctx, uint64_t address, uint64_t bytes);
+
 RK_END_DECLS
 
 /**

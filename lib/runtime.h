@@ -110,6 +110,7 @@ struct rk_actor {
 	unsigned int outboxes;
 	unsigned int max_links;
 	struct rk_tenant *tenant; /* whose it is; NULL: the operator's */
+	unsigned int grants;	  /* parts of memory that it may touch; under the mutex */
 	struct rk_actor *parent; /* and its children */
 	struct rk_actor *children;
 	struct rk_actor *sibling;
@@ -183,6 +184,7 @@ struct rk_runtime {
 	struct name *names; /* see lib/names.c */
 	struct rk_name_watch *watches;
 	struct rk_tenant *tenants;
+	struct grant *grants; /* to all of them; see lib/tenant.c */
 	uint32_t shed_level;	/* written by anyone, read by workers: relaxed */
 	struct letter *letters; /* by their numbers; see lib/dead_letter.c */
 	uint64_t letters_found;
@@ -338,6 +340,9 @@ int tenant_spawns(const struct rk_runtime *runtime, const struct rk_actor_type *
 		  const struct rk_actor_opts *opts, const char *name);
 int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
 		 const struct rk_link_opts *opts, const char *name);
+
+/* What a GPU knows a tenant by; 0: NULL. */
+uint32_t tenant_id(const struct rk_tenant *tenant);
 
 /* The actor that was charged was not made. Mutex held. */
 void tenant_spawned_not(const struct rk_actor_type *type, const struct rk_actor_opts *opts);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Tenants: whose an actor is, what it costs its owner, and who may be linked with whom. */
 #include "rk_tenant.h"
+#include "gpudirect/rk_region.h"
 #include "rk_error.h"
 #include "runtime.h"
 
@@ -11,7 +12,16 @@
 struct rk_tenant {
 	struct rk_tenant *next;
 	struct rk_runtime *runtime;
+	uint32_t id;
 	struct rk_tenant_info info; /* under the runtime's mutex */
+};
+
+/* Memory that actors of a tenant may touch, and so no others. */
+struct grant {
+	struct grant *next;
+	const struct rk_tenant *tenant;
+	uint64_t first; /* where this process sees it, and where it ends */
+	uint64_t end;
 };
 
 int rk_tenant_open(struct rk_tenant **out, struct rk_runtime *runtime,
@@ -36,6 +46,7 @@ int rk_tenant_open(struct rk_tenant **out, struct rk_runtime *runtime,
 	tenant->info.memory_most_bytes = opts->memory_bytes;
 	tenant->info.slots_most_per_s = opts->slots_per_s;
 	pthread_mutex_lock(&runtime->mutex);
+	tenant->id = runtime->tenants ? runtime->tenants->id + 1 : 1;
 	tenant->next = runtime->tenants;
 	runtime->tenants = tenant;
 	pthread_mutex_unlock(&runtime->mutex);
@@ -53,12 +64,22 @@ void rk_tenant_info(struct rk_tenant *tenant, struct rk_tenant_info *info)
 void tenants_free(struct rk_runtime *runtime)
 {
 	struct rk_tenant *tenant;
+	struct grant *grant;
 
 	while ((tenant = runtime->tenants)) {
 		runtime->tenants = tenant->next;
 		free((char *)(uintptr_t)tenant->info.name);
 		free(tenant);
 	}
+	while ((grant = runtime->grants)) {
+		runtime->grants = grant->next;
+		free(grant);
+	}
+}
+
+uint32_t tenant_id(const struct rk_tenant *tenant)
+{
+	return tenant ? tenant->id : 0;
 }
 
 /* --- Mutex held --- */
@@ -157,4 +178,61 @@ int tenant_links(const struct rk_actor *from, const struct rk_actor *to,
 		      rk_ring_bytes(slots) + 2 * rk_ring_bytes(opts->dead_slots) +
 			      opts->backlog_slots * RK_CELL_BYTES,
 		      "link", name);
+}
+
+/* --- Memory --- */
+
+/* Whether no other tenant has any of it; then it is noted. Mutex held. */
+static int note_grant(struct rk_actor *actor, uint64_t first, uint64_t bytes)
+{
+	struct rk_runtime *runtime = actor->runtime;
+	struct grant *grant;
+
+	if (actor->grants == RK_MAX_GRANTS)
+		return rk_fail(ENOSPC, "actor '%s': grant: it has %d parts of memory already",
+			       actor->name, RK_MAX_GRANTS);
+	for (grant = runtime->grants; grant; grant = grant->next)
+		if (grant->tenant != actor->tenant && first < grant->end && grant->first < first + bytes) {
+			actor->tenant->info.refused_memory++;
+			return rk_fail(EACCES,
+				       "actor '%s' of tenant '%s': grant: tenant '%s' has of it",
+				       actor->name, actor->tenant->info.name,
+				       grant->tenant->info.name);
+		}
+	grant = malloc(sizeof(*grant));
+	if (!grant)
+		return rk_fail(ENOMEM, "actor '%s': grant: no memory", actor->name);
+	*grant = (struct grant){runtime->grants, actor->tenant, first, first + bytes};
+	runtime->grants = grant;
+	actor->grants++;
+	return 0;
+}
+
+int rk_actor_grant(struct rk_actor *actor, const struct rk_region *region, uint64_t offset,
+		   uint64_t bytes, uint64_t timeout_ns)
+{
+	const struct rk_region_info *info = rk_region_info(region);
+	uint64_t here = (uint64_t)(uintptr_t)info->host_addr + offset;
+	uint64_t at = actor->gpu ? info->gpu_addr + offset : here;
+	struct rk_msg msg = actor_order(actor->gpu ? RK_GPU_GRANT : CPU_GRANT,
+					(const void *)(uintptr_t)at,
+					(const void *)(uintptr_t)bytes);
+	int result;
+
+	if (!bytes || offset > info->bytes || bytes > info->bytes - offset)
+		return rk_fail(EINVAL,
+			       "actor '%s': grant: %" PRIu64 " bytes at %" PRIu64
+			       " of a region of %zu",
+			       actor->name, bytes, offset, info->bytes);
+	if (actor->gpu && !info->gpu_addr)
+		return rk_fail(EINVAL,
+			       "actor '%s': grant: GPUs do not see this region: open it with cuda "
+			       "or on_gpu",
+			       actor->name);
+	if (!actor->tenant)
+		return 0;
+	pthread_mutex_lock(&actor->runtime->mutex);
+	result = note_grant(actor, here, bytes);
+	pthread_mutex_unlock(&actor->runtime->mutex);
+	return result ? result : actor_command(actor, &msg, timeout_ns, "grant");
 }

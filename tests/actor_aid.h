@@ -270,6 +270,14 @@ AID struct rk_actor_info info_of(const struct rk_actor *actor)
 	return info;
 }
 
+/* The same between two messages, when all that was done is counted. */
+AID struct rk_actor_info info_of_settled(struct rk_actor *actor)
+{
+	ok(rk_actor_pause(actor, LONG_NS));
+	ok(rk_actor_start(actor, LONG_NS));
+	return info_of(actor);
+}
+
 AID uint64_t dropped(const struct rk_actor_info *info)
 {
 	return info->dropped_closed + info->dropped_bad + info->dropped_stopped +

@@ -15,7 +15,10 @@ enum test_type {
 	TEST_BAD,		/* send three messages that no outbox takes, and its first word */
 	TEST_TRAP,		/* store where nothing is */
 	TEST_SPIN,		/* never come back */
+	TEST_REACH,		/* send on the word at the address and of the bytes that it names */
 };
+
+#define TEST_REFUSED 0xdeadULL
 
 struct test_state {
 	uint64_t arg[2]; /* add, and one that no test gives */
@@ -66,6 +69,15 @@ static RK_DEVICE void test_misbehave(struct test_state *s, const struct rk_msg *
 		;
 }
 
+static RK_DEVICE uint64_t test_reach(struct rk_ctx *ctx, const struct rk_msg *msg)
+{
+	const uint64_t *there = (const uint64_t *)rk_reach(ctx, test_word(msg, 0),
+							   test_word(msg, 1));
+
+	rk_acquire(ctx);
+	return there ? *there : TEST_REFUSED;
+}
+
 RK_DEVICE void test_relay(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
 {
 	struct test_state *s = (struct test_state *)state;
@@ -89,6 +101,8 @@ RK_DEVICE void test_relay(struct rk_ctx *ctx, void *state, const struct rk_msg *
 		outbox = (uint32_t)test_word(msg, 1);
 	} else if (msg->type == TEST_BAD) {
 		bad = 3;
+	} else if (msg->type == TEST_REACH) {
+		s->word = test_reach(ctx, msg);
 	}
 	for (uint32_t i = 0; i < times + bad; i++) {
 		uint16_t as = i < bad && i == 0 ? (uint16_t)RK_MSG_STOP : type;

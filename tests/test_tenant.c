@@ -3,29 +3,11 @@
  * Tenants: no ring and no parent joins two of them, whichever way it is asked for; each has what
  * its budget allows, to the byte, and what is refused has cost it nothing.
  */
-#include "actor_aid.h"
+#include "tenant_bodies.h"
 
 enum { SLOTS = 64 };
 
 static const struct placing cpu = {.type = &relay_type};
-
-static struct rk_tenant *open_tenant(struct rk_runtime *runtime, const char *name, uint64_t most)
-{
-	const struct rk_tenant_opts opts = {
-		.size = sizeof(opts), .name = name, .memory_bytes = most};
-	struct rk_tenant *tenant;
-
-	ok(rk_tenant_open(&tenant, runtime, &opts));
-	return tenant;
-}
-
-static struct rk_tenant_info info_of_tenant(struct rk_tenant *tenant)
-{
-	struct rk_tenant_info info;
-
-	rk_tenant_info(tenant, &info);
-	return info;
-}
 
 static int spawn_for(struct rk_actor **actor, struct rk_runtime *runtime, struct rk_tenant *tenant,
 		     struct rk_actor *parent)
@@ -234,6 +216,7 @@ int main(void)
 		cmocka_unit_test(rates_are_dealt_out),
 		cmocka_unit_test(an_actor_keeps_its_pace),
 		cmocka_unit_test(failures_cost_nothing),
+		cmocka_unit_test_prestate(references_reach_what_was_given, (void *)(uintptr_t)&cpu),
 	};
 
 	aid_watchdog(100);

@@ -50,6 +50,19 @@ void rk_acquire(const struct rk_ctx *ctx)
 	(void)ctx;
 }
 
+void *rk_reach(struct rk_ctx *ctx, uint64_t address, uint64_t bytes)
+{
+	bool reached = !ctx->confined;
+
+	/* What lies before a grant is, unsigned, far behind its end. */
+	for (uint32_t i = 0; i < ctx->grants && !reached; i++)
+		reached = address - ctx->grant[i].address <= ctx->grant[i].bytes &&
+			  bytes <= ctx->grant[i].bytes - (address - ctx->grant[i].address);
+	if (!reached)
+		cpu_count(&ctx->counters.refused, 1);
+	return reached ? (void *)(uintptr_t)address : NULL;
+}
+
 /* --- Calls of the handler --- */
 
 static void handle(struct rk_ctx *actor, const struct rk_msg *msg)
@@ -198,6 +211,9 @@ static void obey(struct rk_ctx *actor, const struct rk_msg *msg)
 		break;
 	case CPU_RESTART:
 		restart(actor, what[0], what[1], what[2]);
+		break;
+	case CPU_GRANT:
+		memcpy(&actor->grant[actor->grants++], msg->body, sizeof(*actor->grant));
 		break;
 	case CPU_LEAVE:
 		actor->leaving = actor->phase < CPU_CLOSING;

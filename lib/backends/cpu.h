@@ -19,6 +19,7 @@
 enum {
 	CPU_CONTROL_SLOTS = 64,
 	CPU_MAX_LINKS = 32,
+	CPU_MAX_GRANTS = 8,
 	CPU_CONTROL_CELLS = 4, /* of the longest control message: sixteen arguments */
 	CPU_BATCH_CELLS = RK_MSG_MAX_SLOTS + 1,
 };
@@ -36,6 +37,7 @@ enum cpu_control {
 	 */
 	CPU_RESTART,
 	CPU_LEAVE, /* the worker: the owner gives it to another */
+	CPU_GRANT, /* struct cpu_grant */
 	CPU_CALL,  /* cpu_call_fn *, void * */
 };
 
@@ -57,6 +59,12 @@ enum cpu_hurry {
 	CPU_LET_GO, /* and do not wait for outboxes to take RK_MSG_CLOSED */
 };
 
+/* Memory that an actor of a tenant may touch. */
+struct cpu_grant {
+	uint64_t address;
+	uint64_t bytes;
+};
+
 /* Written by the worker's thread alone, read by anyone: relaxed. */
 struct cpu_counters {
 	uint64_t received;
@@ -74,6 +82,7 @@ struct cpu_counters {
 	uint64_t dropped_shed;
 	uint64_t failures;
 	uint64_t failed_messages;
+	uint64_t refused;
 	uint64_t restarts;
 	uint64_t reloads;
 	uint64_t rollbacks;
@@ -105,6 +114,9 @@ struct rk_ctx {
 	uint32_t in_call;     /* messages that the handler was called with last */
 	bool leaving;
 	bool failed_for_good; /* it closed because it failed */
+	bool confined;	      /* to what it was given: it is a tenant's */
+	uint32_t grants;
+	struct cpu_grant grant[CPU_MAX_GRANTS];
 	struct rk_ring_rx control;
 	struct rk_ring_rx *inbox[CPU_MAX_LINKS];
 	struct cpu_flow_in *flow_in[CPU_MAX_LINKS]; /* of the inboxes */

@@ -236,6 +236,7 @@ enum cuda_where {
 
 struct cuda_actor_opts {
 	enum rk_gpu_group group;
+	uint32_t tenant; /* whose it is; 0: nobody's */
 	enum cuda_where where;
 	const struct cuda_actor *other;
 	void (*stopped)(void *owner); /* its handler had RK_MSG_STOP, or it failed */

@@ -204,8 +204,9 @@ static int send_spawn(const struct cuda_actor *actor, struct cuda_seat *seat, bo
 		.parcel = parcel,
 		.state_bytes = state_bytes(actor),
 		.handler = actor->handler,
-		.group = actor->opts.group,
+		.group = (uint16_t)actor->opts.group,
 		.kept = kept,
+		.tenant = actor->opts.tenant,
 	};
 
 	memcpy(msg.body, &spawn, sizeof(spawn));
