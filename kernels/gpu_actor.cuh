@@ -21,7 +21,25 @@
 
 #define RK_BLOCK_POLLS 2 /* of each warp of a block actor, one behind the other: 256 slots */
 #define RK_STAGING_CELLS 16
+#define RK_SQUEEZE_CELLS 256 /* of what waits, before the gaps in it are closed */
 #define RK_STAGING_FULL 8 /* from so many on, what is staged is stored before the next message */
+
+/*
+ * One end of a link, as far as plain messages have nothing to do with it (gpu_flow.cuh). The leader's.
+ * @flow: address of struct rk_gpu_flow; 0: nobody wants to know
+ * @pinned: cells from the first that waits to the end of the last that is the runtime's own
+ */
+struct rk_gpu_end {
+	uint64_t flow;
+	struct rk_gpu_tx dead; /* letters; slots 0: none are kept */
+	uint32_t full;	       /* enum rk_gpu_full */
+	uint32_t backlog;
+	uint32_t high_slots;
+	uint32_t low_slots;
+	uint32_t pinned;
+	uint32_t unused;
+	struct rk_gpu_flow_counts counts;
+};
 
 /* One actor's part of device memory. */
 struct rk_gpu_scratch {
@@ -29,6 +47,8 @@ struct rk_gpu_scratch {
 	uint8_t outgoing[RK_GPU_LONG_CELLS * RK_CELL_BYTES]; /* one that is sent */
 	uint8_t waiting_to[RK_GPU_WAITING];		     /* outbox of each cell; 0xff: sent */
 	uint8_t waiting[RK_GPU_WAITING * RK_CELL_BYTES];
+	struct rk_gpu_end in[RK_GPU_LINKS];
+	struct rk_gpu_end out[RK_GPU_LINKS];
 };
 
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_scratch, outgoing) == RK_GPU_OUTGOING_AT, "as the host has it");
@@ -48,7 +68,10 @@ struct rk_gpu_desk {
 	uint32_t inboxes;
 	uint32_t outboxes;
 	uint32_t grants;
-	uint32_t unused;
+	uint16_t flowing; /* outboxes that have policies, by their bits; and those with levels */
+	uint16_t levels;
+	uint32_t kept;	  /* all that waits is backlog, for which nobody waits */
+	uint32_t news;	  /* of links' counts, for the host */
 	uint32_t hot_outbox; /* the one that was sent to last */
 	uint32_t next_inbox; /* to be looked at */
 	uint32_t mixed;	     /* a link lies in shared memory */
@@ -69,6 +92,7 @@ struct rk_gpu_desk {
 	uint64_t seat; /* addresses of struct rk_gpu_seat, rk_gpu_marker, rk_gpu_status */
 	uint64_t marker;
 	uint64_t status;
+	uint64_t clock; /* address of struct rk_gpu_clock_line */
 	uint64_t control_position; /* in slots, and in messages */
 	uint64_t control_taken;
 	uint64_t host_word; /* as last read */
@@ -220,76 +244,90 @@ static __device__ __forceinline__ void rk_drop_sent(struct rk_gpu_desk *desk)
 	}
 }
 
-/* One waiting message; true unless its outbox is full. */
-static __device__ __forceinline__ bool rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index, uint32_t slots)
+/* A message for outbox @to is dropped. */
+static __device__ __forceinline__ void rk_count_drop(struct rk_gpu_desk *desk, uint32_t to, uint32_t why)
+{
+	struct rk_gpu_counters *counters = &desk->counters;
+
+	counters->dropped_no_outbox += why == RK_GPU_NO_OUTBOX;
+	counters->dropped_closed += why == RK_GPU_CLOSED;
+	counters->dropped_stopped += why == RK_GPU_STOPPED;
+	counters->dropped_full += why == RK_GPU_FULL;
+	counters->dropped_old += why == RK_GPU_OLD;
+	if (why != RK_GPU_NO_OUTBOX && to < desk->outboxes) {
+		desk->scratch->out[to].counts.dropped[why]++;
+		desk->news = 1;
+	}
+}
+
+/* The same, where nobody can stay to write its letter. */
+static __device__ __forceinline__ void rk_drop_unkept(struct rk_gpu_desk *desk, uint32_t to, uint32_t why)
+{
+	rk_count_drop(desk, to, why);
+	if (to < desk->outboxes && desk->flowing >> to & 1)
+		desk->scratch->out[to].counts.dead_lost += desk->scratch->out[to].dead.slots != 0;
+}
+
+/* Send one waiting message if there is room. Return: enum rk_gpu_fate. */
+static __device__ __forceinline__ uint32_t rk_send_waiting(struct rk_gpu_desk *desk, uint32_t index,
+							   uint32_t slots)
 {
 	uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 	struct rk_gpu_tx *tx = &desk->tx[to];
-	bool known = to < desk->outboxes;
-	bool room = known && !desk->dropping && rk_tx_room(tx, slots) >= slots;
 
-	/* In a hurry, what finds no room is dropped, and all that comes after it: no message is missing
-	 * before one that is there.
-	 */
-	if (known && !room && !tx->closed) {
-		if (!desk->hurry)
-			return false;
-		desk->dropping = 1;
-	}
-	for (uint32_t i = 0; i < slots; i++) {
-		if (room)
+	if (to >= desk->outboxes)
+		return RK_GPU_NO_OUTBOX;
+	if (!desk->dropping && rk_tx_room(tx, slots) >= slots) {
+		for (uint32_t i = 0; i < slots; i++)
 			rk_store_cell(tx, tx->position + i, rk_waiting_cell(desk, index + i));
-		desk->scratch->waiting_to[(index + i) % RK_GPU_WAITING] = 0xff;
-	}
-	if (room) {
 		tx->position += slots;
 		desk->counters.sent++;
 		desk->counters.sent_slots += slots;
-	} else if (!known) {
-		desk->counters.dropped_no_outbox++;
-	} else if (tx->closed) {
-		desk->counters.dropped_closed++;
-	} else {
-		desk->counters.dropped_stopped++;
+		return RK_GPU_SENT;
 	}
-	return true;
+	if (tx->closed)
+		return RK_GPU_CLOSED;
+	/* In a hurry, what finds no room is dropped, and all that comes after it: no message is missing
+	 * before one that is there.
+	 */
+	if (!desk->hurry)
+		return RK_GPU_WAITS;
+	desk->dropping = 1;
+	return RK_GPU_STOPPED;
 }
 
-/* Send what waits, each outbox in its order, as far as there is room. */
-static __device__ __noinline__ void rk_drain(struct rk_gpu_desk *desk)
+/* It waits no more. */
+static __device__ __forceinline__ void rk_leave_waiting(struct rk_gpu_desk *desk, uint32_t index,
+							uint32_t slots)
 {
-	uint32_t blocked = 0, slots;
-
-	for (uint32_t i = 0; i < desk->waiting_cells; i += slots) {
-		uint32_t index = desk->waiting_first + i;
-		uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
-
-		slots = 1;
-		if (to == 0xff)
-			continue;
-		slots = (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
-		if (!(blocked >> to & 1) && !rk_send_waiting(desk, index, slots))
-			blocked |= 1u << to;
-		if (desk->outboxes == 1 && blocked)
-			break;
-	}
-	rk_drop_sent(desk);
+	for (uint32_t i = 0; i < slots; i++)
+		desk->scratch->waiting_to[(index + i) % RK_GPU_WAITING] = 0xff;
 }
 
 /*
  * Room for @cells more to wait. The queue is long; a handler that sends still more in one call
- * waits here for its consumers, the first in the queue first, as long as nobody is in a hurry.
+ * waits here for its consumers, the first in the queue first, as long as nobody is in a hurry and
+ * their link does not drop.
  */
 static __device__ __forceinline__ void rk_waiting_room(struct rk_gpu_desk *desk, uint32_t cells)
 {
 	while (rk_unlikely(desk->waiting_cells + cells > RK_GPU_WAITING)) {
 		uint32_t slots = (uint32_t)(*rk_waiting_cell(desk, desk->waiting_first) >> 24 & 0xff);
+		uint32_t to = desk->scratch->waiting_to[desk->waiting_first % RK_GPU_WAITING], fate;
 
 		desk->hurry = rk_hurry_for(desk, rk_host_word(desk));
-		if (rk_send_waiting(desk, desk->waiting_first, slots))
-			rk_drop_sent(desk);
-		else
+		fate = rk_send_waiting(desk, desk->waiting_first, slots);
+		if (fate == RK_GPU_WAITS && desk->flowing >> to & 1 && desk->scratch->out[to].full)
+			fate = desk->scratch->out[to].full == RK_GPU_DROP_NEWEST ? RK_GPU_FULL :
+										   RK_GPU_OLD;
+		if (fate == RK_GPU_WAITS) {
 			rk_beat(desk);
+			continue;
+		}
+		if (fate != RK_GPU_SENT)
+			rk_drop_unkept(desk, to, fate);
+		rk_leave_waiting(desk, desk->waiting_first, slots);
+		rk_drop_sent(desk);
 	}
 }
 
@@ -299,7 +337,7 @@ static __device__ __forceinline__ void rk_append(struct rk_gpu_desk *desk, uint3
 {
 	rk_waiting_room(desk, slots);
 	if (desk->dropping) {
-		desk->counters.dropped_stopped++;
+		rk_drop_unkept(desk, to, RK_GPU_STOPPED);
 		return;
 	}
 	for (uint32_t i = 0; i < slots; i++) {
@@ -437,8 +475,11 @@ static __device__ __forceinline__ bool rk_takes(struct rk_gpu_desk *desk, uint32
 		desk->counters.dropped_bad += messages;
 		return false;
 	}
-	if (desk->tx[outbox].closed) {
+	/* Where letters may be kept, by way of the queue. */
+	if (desk->tx[outbox].closed && !(desk->flowing >> outbox & 1)) {
 		desk->counters.dropped_closed += messages;
+		desk->scratch->out[outbox].counts.dropped[RK_GPU_CLOSED] += messages;
+		desk->news = 1;
 		return false;
 	}
 	return true;

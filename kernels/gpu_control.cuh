@@ -8,6 +8,7 @@
 #define RK_GPU_CONTROL_CUH
 
 #include "gpu_cut.cuh"
+#include "gpu_flow.cuh"
 
 enum rk_gpu_event {
 	RK_GPU_NOTHING,
@@ -16,6 +17,7 @@ enum rk_gpu_event {
 	RK_GPU_TO_RESTORE,
 	RK_GPU_TO_COPY,
 	RK_GPU_TO_LEAVE,
+	RK_GPU_TO_TELL, /* desk->control */
 };
 
 /* Tell the host how far this actor is. */
@@ -26,6 +28,11 @@ static __device__ void rk_publish(struct rk_gpu_desk *desk)
 
 	for (uint32_t i = 0; i < sizeof(struct rk_gpu_counters) / 8; i++)
 		rk_store_word(to + 8 * i, from[i]);
+	if (rk_likely(!desk->news))
+		return;
+	desk->news = 0;
+	rk_publish_ends(desk->scratch->in, desk->inboxes);
+	rk_publish_ends(desk->scratch->out, desk->outboxes);
 }
 
 /* R2: pairs with A2 in lib/backends/cuda_actor.c: state and counters are there with a last phase. */
@@ -51,12 +58,12 @@ static __device__ void rk_begin_drain(struct rk_gpu_desk *desk)
  * A ring that leads to another tenant is one that is closed already, so that the indices of those
  * behind it are as the host counts.
  */
-static __device__ uint16_t rk_link_closed(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring)
+static __device__ bool rk_leads_elsewhere(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring)
 {
 	if (!ring->tenant || !desk->spawn.tenant || ring->tenant == desk->spawn.tenant)
-		return RK_CLOSE_OPEN;
+		return false;
 	desk->counters.refused++;
-	return RK_CLOSE_STOPPED;
+	return true;
 }
 
 static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
@@ -70,8 +77,9 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	rx->credit = credit;
 	rx->position = rx->credited = ring->position;
 	rx->capacity_log2 = ring->capacity_log2;
-	rx->closed = rk_link_closed(desk, ring);
+	rx->closed = rk_leads_elsewhere(desk, ring);
 	rx->shared = shared;
+	rk_open_end(&desk->scratch->in[desk->inboxes], ring);
 	/*
 	 * Slots in shared memory are the consumer's to begin, before the producer knows of them: with
 	 * the tag of the lap before the one in which each is first written.
@@ -86,6 +94,19 @@ static __device__ void rk_add_inbox(struct rk_gpu_desk *desk, const struct rk_gp
 	desk->inboxes++;
 }
 
+static __device__ void rk_open_outbox(struct rk_gpu_desk *desk, uint32_t index,
+				      const struct rk_gpu_ring *ring)
+{
+	struct rk_gpu_end *end = &desk->scratch->out[index];
+
+	rk_open_end(end, ring);
+	if (!ring->policies)
+		return;
+	desk->flowing |= (uint16_t)(1u << index);
+	if (end->high_slots)
+		desk->levels |= (uint16_t)(1u << index);
+}
+
 static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_gpu_ring *ring,
 				     uint64_t slots, uint64_t credit, uint16_t shared)
 {
@@ -98,8 +119,9 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	tx->position = ring->position;
 	tx->limit = ring->position + (1ull << ring->capacity_log2);
 	tx->capacity_log2 = ring->capacity_log2;
-	tx->closed = rk_link_closed(desk, ring);
+	tx->closed = rk_leads_elsewhere(desk, ring) ? RK_CLOSE_STOPPED : RK_CLOSE_OPEN;
 	tx->shared = shared;
+	rk_open_outbox(desk, desk->outboxes, ring);
 	if (tx->shared && !tx->closed) {
 		rk_store_word_to(credit, ring->position, RK_SHARED_HERE);
 		rk_store_word_to(credit + 8, 0, RK_SHARED_HERE);

@@ -24,6 +24,7 @@
 #define RK_GPU_CONTROL_SLOTS 64
 #define RK_GPU_CAPACITY_LOG2 24 /* of a ring that a GPU has an end of, at most */
 #define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
+#define RK_GPU_BACKLOG 1024   /* of them, at most, for one outbox that drops the oldest */
 #define RK_GPU_LONG_CELLS 256 /* of a message of more than one cell */
 #define RK_GPU_OUTGOING_AT (RK_GPU_LONG_CELLS * RK_CELL_BYTES) /* in struct rk_gpu_scratch */
 
@@ -118,7 +119,8 @@ struct rk_gpu_grant {
  * @place: enum rk_gpu_place
  * @rank: in the cluster, of the block at the other end (RK_GPU_SHARED)
  * @tenant: of the actor at the other end; 0: none
- * @unused: 0
+ * @policies: there are some, in @flow
+ * @flow: address of struct rk_gpu_flow
  */
 struct rk_gpu_ring {
 	uint64_t slots;
@@ -128,7 +130,85 @@ struct rk_gpu_ring {
 	uint16_t place;
 	uint16_t rank;
 	uint32_t tenant;
+	uint32_t policies;
+	uint64_t flow;
+};
+
+/* As enum rk_full. */
+enum rk_gpu_full { RK_GPU_WAIT, RK_GPU_DROP_NEWEST, RK_GPU_DROP_OLDEST };
+
+/* As enum rk_drop, by which it counts; and what else becomes of a message. */
+enum rk_gpu_fate {
+	RK_GPU_FULL,
+	RK_GPU_OLD,
+	RK_GPU_EXPIRED,
+	RK_GPU_SHED,
+	RK_GPU_CLOSED,
+	RK_GPU_STOPPED,
+	RK_GPU_NO_MEMORY,
+	RK_GPU_DROPS,
+	RK_GPU_NO_OUTBOX = RK_GPU_DROPS,
+	RK_GPU_SENT,
+	RK_GPU_WAITS,
+};
+
+/**
+ * struct rk_gpu_flow_counts - what became of the messages of one end of a link
+ * @waiting: cells; where there are policies
+ * @is_high: RK_MSG_HIGH was the last that its actor was told
+ * @dead_lost: dropped, and found no room among the dead letters
+ * @dropped: by enum rk_gpu_fate
+ */
+struct rk_gpu_flow_counts {
+	uint64_t waiting;
+	uint64_t is_high;
+	uint64_t highs;
+	uint64_t lows;
+	uint64_t dead_lost;
+	uint64_t dropped[RK_GPU_DROPS];
+};
+
+/**
+ * struct rk_gpu_flow - one end of a link, in memory of the host: its policies, which the host writes
+ *	before the end is given, and what came of them, which the GPU writes
+ * @dead_slots: address of a ring of dead letters; 0: none are kept
+ * @dead_credit: address
+ * @dead_capacity_log2: slots
+ * @full: enum rk_gpu_full
+ * @backlog: cells that may wait, with RK_GPU_DROP_OLDEST
+ * @high_slots: the link holds as many: it is high; 0: nobody wants to know
+ * @low_slots: it is not any more
+ * @unused: 0
+ */
+struct rk_gpu_flow {
+	uint64_t dead_slots;
+	uint64_t dead_credit;
+	uint32_t dead_capacity_log2;
+	uint32_t full;
+	uint32_t backlog;
+	uint32_t high_slots;
+	uint32_t low_slots;
 	uint32_t unused;
+	struct rk_gpu_flow_counts counts;
+};
+
+/* Front of a dead letter in its ring; the message follows as it was. rk_msg.tag: enum rk_gpu_fate */
+enum { RK_DEAD_FRONT = RK_MSG_USER };
+
+struct rk_dead_front {
+	uint64_t time_ns; /* CLOCK_REALTIME: when it was dropped */
+	uint32_t slots;	  /* of the message */
+};
+
+/**
+ * struct rk_gpu_clock_line - what time it is, as the host last said: by so much it is late, at most,
+ *	as the host says it seldom, and never early
+ * @monotonic_ns: CLOCK_MONOTONIC
+ * @realtime_ns: CLOCK_REALTIME
+ */
+struct rk_gpu_clock_line {
+	uint64_t monotonic_ns;
+	uint64_t realtime_ns;
 };
 
 /**
@@ -167,6 +247,9 @@ struct rk_gpu_counters {
 	uint64_t dropped_closed;
 	uint64_t dropped_bad;
 	uint64_t dropped_stopped;
+	uint64_t dropped_full;
+	uint64_t dropped_old;
+	uint64_t dropped_expired;
 	uint64_t refused;
 	uint64_t restarts;
 };
@@ -241,7 +324,7 @@ struct rk_gpu_status {
 	uint64_t obeyed;
 	struct rk_gpu_counters counters;
 	uint64_t cut;
-	uint64_t pad[5];
+	uint64_t pad[2];
 };
 
 /**
@@ -251,6 +334,7 @@ struct rk_gpu_status {
  * @status: struct rk_gpu_status, likewise
  * @nap_ns: how long an empty seat sleeps between two looks: a spawn waits for it, a busy neighbour
  *	gains, and so does the bus where seats lie in memory of the host
+ * @clock: struct rk_gpu_clock_line
  * @image: where blocks leave their shared memory when they end, one behind the other
  * @image_bytes: of each; a multiple of 16
  * @resume: take it up again from there
@@ -260,6 +344,7 @@ struct rk_gpu_params {
 	uint64_t markers;
 	uint64_t status;
 	uint64_t nap_ns;
+	uint64_t clock;
 	uint64_t image;
 	uint32_t image_bytes;
 	uint32_t resume;
@@ -267,6 +352,7 @@ struct rk_gpu_params {
 
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_spawn) <= RK_MSG_BODY_BYTES, "one cell");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_ring) <= RK_MSG_BODY_BYTES, "one cell");
+RK_STATIC_ASSERT(sizeof(struct rk_gpu_flow) % 8 == 0, "read and written by words");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control ring and a line");
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 192, "three lines");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");

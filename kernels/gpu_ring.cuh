@@ -184,10 +184,12 @@ static __device__ __forceinline__ void rk_store_word(uint64_t address, uint64_t 
 
 /* --- Receiving --- */
 
-/* One cell, no unknown flag, a type that is not the runtime's own. */
+/* One cell, no unknown flag, no deadline to be judged, a type that is not the runtime's own. */
 static __device__ __forceinline__ bool rk_head_is_plain(uint64_t word0)
 {
-	return (word0 & (0xff000000u | (0xffu & ~RK_MSG_F_ALL) << 16)) == 0x01000000u &&
+	const uint32_t flags = (0xffu & ~RK_MSG_F_ALL) | RK_MSG_F_DEADLINE;
+
+	return (word0 & (0xff000000u | flags << 16)) == 0x01000000u &&
 	       (word0 & 0xffff) >= RK_MSG_PACKET;
 }
 

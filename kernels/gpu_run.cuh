@@ -165,6 +165,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 
 		if (lane < RK_GPU_WARP_LANES)
 			what = rk_take_special(desk, *rx, lane);
+		if (lane == 0 && (what & 0xff) == RK_SPECIAL_MESSAGE &&
+		    rk_is_late(desk, index, what >> 8))
+			what = (what & ~0xffu) | RK_SPECIAL_PASSED;
 		if (lane == 0)
 			desk->event = what;
 		GROUP::sync();
@@ -218,8 +221,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	static __device__ __forceinline__ bool round(uint32_t seat, uint32_t lane)
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
-		uint32_t index = next_inbox(desk), rounds, pause;
-		bool hasty = desk->phase == RK_GPU_DRAINING;
+		uint32_t index = next_inbox(desk), rounds, turns, pause;
+		/* Who hears of levels, or has a backlog, looks aside often. */
+		bool hasty = desk->phase == RK_GPU_DRAINING || desk->levels || desk->waiting_cells;
+		bool held_up = rk_is_held_up(desk);
 
 		if (!desk->started || desk->phase == RK_GPU_DORMANT) {
 			if (lane == 0 && desk->phase == RK_GPU_DORMANT)
@@ -227,11 +232,12 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			GROUP::sync();
 			return false;
 		}
-		if (desk->waiting_cells || index == desk->inboxes)
-			return desk->waiting_cells;
+		if (held_up || index == desk->inboxes)
+			return held_up;
 		rounds = hasty ? RK_LAST_ROUNDS : RK_IDLE_POLLS / GROUP::polls;
-		pause = desk->mixed ? flow<true>(seat, lane, index, rounds, RK_BUSY_TURNS) :
-				      flow<false>(seat, lane, index, rounds, RK_BUSY_TURNS);
+		turns = desk->levels ? 1 : RK_BUSY_TURNS;
+		pause = desk->mixed ? flow<true>(seat, lane, index, rounds, turns) :
+				      flow<false>(seat, lane, index, rounds, turns);
 		if (pause == RK_PAUSE_SPECIAL)
 			take_special(seat, lane, index);
 		else if (lane == 0)
@@ -241,6 +247,12 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	}
 
 	/* --- Control --- */
+
+	static __device__ bool takes(const struct rk_gpu_desk *desk)
+	{
+		return desk->started &&
+		       (desk->phase == RK_GPU_RUNNING || desk->phase == RK_GPU_DRAINING);
+	}
 
 	/*
 	 * The leader's: what is not messages: control, hurry, what waits, the beat.
@@ -258,6 +270,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		       (uint32_t)desk->control_taken != desk->host_word >> 32 && rk_obey(desk))
 			found = RK_ASIDE_OBEYED;
 		rk_drain(desk);
+		if (rk_unlikely(desk->levels) && desk->event == RK_GPU_NOTHING && !desk->hurry &&
+		    takes(desk) && rk_crossed(desk))
+			desk->event = RK_GPU_TO_TELL;
 		rk_beat(desk);
 		rk_publish(desk);
 		if (desk->event == RK_GPU_NOTHING &&
@@ -524,6 +539,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		case RK_GPU_TO_LEAVE:
 			pack(desk, lane);
 			break;
+		case RK_GPU_TO_TELL:
+			tell(desk, lane, &desk->control);
+			break;
 		}
 		GROUP::sync();
 		if (lane == 0)
@@ -612,7 +630,8 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (lane == 0) {
 			desk->scratch = (struct rk_gpu_scratch *)desk->spawn.scratch;
 			desk->inboxes = desk->outboxes = desk->hot_outbox = desk->next_inbox = 0;
-			desk->mixed = desk->grants = 0;
+			desk->mixed = desk->grants = desk->kept = desk->news = 0;
+			desk->flowing = desk->levels = 0;
 			desk->host_word = rk_host_word(desk);
 			desk->waiting_first = desk->waiting_cells = 0;
 			desk->event = desk->hurry = desk->dropping = 0;

@@ -108,6 +108,7 @@ static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_param
 	desk->seat = params.seats + index * sizeof(struct rk_gpu_seat);
 	desk->marker = params.markers + index * sizeof(struct rk_gpu_marker);
 	desk->status = params.status + index * sizeof(struct rk_gpu_status);
+	desk->clock = params.clock;
 	if (!params.resume) {
 		desk->control_position = desk->control_taken = desk->beat = 0;
 		desk->spawn.serial = 0;

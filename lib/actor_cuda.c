@@ -93,6 +93,8 @@ static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 	ring.rank = inbox ? link->memory.producer_rank : link->memory.consumer_rank;
 	if (other)
 		ring.tenant = tenant_id(other->tenant);
+	ring.flow = link->gpu_flow[inbox].gpu_addr;
+	ring.policies = link->gpu_policies[inbox];
 	memcpy(msg.body, &ring, sizeof(ring));
 	result = cuda_actor_tell(gpu_of(actor)->cuda, &msg);
 	return !result && inbox && ring.place == RK_GPU_SHARED ? await_obedience(actor) : result;
@@ -281,6 +283,9 @@ static void get_info(const struct rk_actor *actor, struct rk_actor_info *info)
 	info->dropped_closed = from.dropped_closed;
 	info->dropped_bad = from.dropped_bad;
 	info->dropped_stopped = from.dropped_stopped;
+	info->dropped_full = from.dropped_full;
+	info->dropped_old = from.dropped_old;
+	info->dropped_expired = from.dropped_expired;
 	info->refused = from.refused;
 	info->restarts = from.restarts;
 	info->reloads = actor->reloads;

@@ -26,21 +26,37 @@ int dead_open(struct dead_end *host, struct cpu_dead *worker, uint64_t slots, co
 	if (!host->memory)
 		return rk_fail(ENOMEM, "link '%s': no memory for %" PRIu64 " slots of dead letters",
 			       name, slots);
-	host->slots = slots;
 	result = rk_ring_format(&ring, host->memory, bytes, slots, 0, name);
 	if (!result)
 		result = rk_ring_tx_open(&worker->tx, &ring);
 	if (!result)
 		result = rk_ring_rx_open(&host->rx, &ring, NULL);
 	worker->open = !result;
+	host->slots = worker->open ? slots : 0;
 	return result;
+}
+
+int dead_open_gpu(struct dead_end *host, struct rk_gpu_flow *flow, const struct rk_actor *actor,
+		  uint64_t slots, const char *name)
+{
+	int result = link_memory_open(&host->device, actor, NULL, slots, RK_PLACE_NEAREST, name);
+
+	if (!result)
+		result = rk_ring_rx_open(&host->rx, &host->device.ring, NULL);
+	if (result)
+		return result;
+	host->slots = slots;
+	flow->dead_slots = host->device.device.slots;
+	flow->dead_credit = host->device.device.credit;
+	flow->dead_capacity_log2 = host->device.device.capacity_log2;
+	return 0;
 }
 
 /* --- Taking them out; mutex held --- */
 
 static void describe(struct letter *letter, const struct rk_msg *front, struct rk_link *link)
 {
-	struct cpu_dead_front from;
+	struct rk_dead_front from;
 
 	memcpy(&from, front->body, sizeof(from));
 	letter->info = (struct rk_dead_letter){.number = ++link->runtime->letters_found,
@@ -58,7 +74,7 @@ static void describe(struct letter *letter, const struct rk_msg *front, struct r
 /* The next letter of @end; NULL: none is there yet, or there is no memory for it. */
 static struct letter *take_out(struct dead_end *end, struct rk_link *link)
 {
-	struct cpu_dead_front front;
+	struct rk_dead_front front;
 	struct letter *letter;
 
 	if (!end->begun && rk_ring_recv(&end->rx, &end->front, 1) <= 0)
@@ -127,7 +143,7 @@ static void collect(struct rk_runtime *runtime)
 		for (int i = 0; i < 2; i++) {
 			struct dead_end *end = &link->dead[i];
 
-			while (end->memory && end->kept < end->slots &&
+			while (end->kept < end->slots &&
 			       (*last = take_out(end, link))) {
 				end->kept += (*last)->info.slots;
 				last = &(*last)->next;
@@ -140,8 +156,10 @@ void dead_close(struct rk_link *link)
 {
 	if (link->replay.order.msgs)
 		settle(link);
-	free(link->dead[0].memory);
-	free(link->dead[1].memory);
+	for (int i = 0; i < 2; i++) {
+		free(link->dead[i].memory);
+		link_memory_close(&link->dead[i].device);
+	}
 }
 
 void dead_letters_free(struct rk_runtime *runtime)

@@ -7,31 +7,59 @@
 
 enum { MOST_BACKLOG = 1 << 24 };
 
+#define SAME(one, other) RK_STATIC_ASSERT((int)(one) == (int)(other), "GPUs call it the same")
+SAME(RK_FULL_DROP_NEWEST, RK_GPU_DROP_NEWEST);
+SAME(RK_FULL_DROP_OLDEST, RK_GPU_DROP_OLDEST);
+SAME(RK_DROP_FULL, RK_GPU_FULL);
+SAME(RK_DROP_OLD, RK_GPU_OLD);
+SAME(RK_DROP_EXPIRED, RK_GPU_EXPIRED);
+SAME(RK_DROP_CLOSED, RK_GPU_CLOSED);
+SAME(RK_DROP_STOPPED, RK_GPU_STOPPED);
+SAME(RK_DROP_REASONS, RK_GPU_DROPS);
+
 static bool on_cpu(const struct rk_actor *actor)
 {
 	return actor && !actor->gpu;
 }
 
+static bool on_gpu(const struct rk_actor *actor)
+{
+	return actor && actor->gpu;
+}
+
 static uint64_t capacity_of(const struct rk_link *link)
 {
-	bool on_gpus = link->from && link->from->gpu && link->to && link->to->gpu;
-
-	return 1ULL << (on_gpus ? link->memory.device.capacity_log2
+	return 1ULL << (on_gpu(link->from) && on_gpu(link->to)
+				? link->memory.device.capacity_log2
 				: link->memory.ring.capacity_log2);
+}
+
+/* Slots of a message, at most. */
+static uint32_t longest_of(const struct rk_link *link)
+{
+	uint64_t half = capacity_of(link) / 2;
+
+	return half < RK_MSG_MAX_SLOTS ? (uint32_t)half : RK_MSG_MAX_SLOTS;
+}
+
+/* Cells that may wait, at most. */
+static uint64_t most_backlog(const struct rk_link *link)
+{
+	return on_gpu(link->from) ? RK_GPU_BACKLOG : MOST_BACKLOG;
 }
 
 /* --- Options --- */
 
-/* What only the worker of a sending actor does. */
+/* What only a sending actor does. */
 static int check_sender(const struct rk_link *link, const struct rk_link_opts *opts,
 			const char *name)
 {
-	if ((!opts->full && !opts->backlog_slots && !opts->high_slots) || on_cpu(link->from))
+	if ((!opts->full && !opts->backlog_slots && !opts->high_slots) || link->from)
 		return 0;
 	return rk_fail(EOPNOTSUPP,
-		       "link '%s': a policy when full, a backlog or levels: %s sends on it, and an "
-		       "actor on cpu must",
-		       name, link->from ? "an actor on a GPU" : "a port or a thread of the host");
+		       "link '%s': a policy when full, a backlog or levels: a port or a thread of "
+		       "the host sends on it, and an actor must",
+		       name);
 }
 
 static int check_backlog(const struct rk_link *link, const struct rk_link_opts *opts,
@@ -45,11 +73,11 @@ static int check_backlog(const struct rk_link *link, const struct rk_link_opts *
 			       "link '%s': a backlog of %" PRIu64
 			       " slots: only with RK_FULL_DROP_OLDEST",
 			       name, opts->backlog_slots);
-	if (backlog && (backlog < link->tx.max_slots || backlog > MOST_BACKLOG))
+	if (backlog && (backlog < longest_of(link) || backlog > most_backlog(link)))
 		return rk_fail(EINVAL,
 			       "link '%s': a backlog of %" PRIu64 " slots: give %u, which is "
-			       "one message, to %d",
-			       name, backlog, link->tx.max_slots, MOST_BACKLOG);
+			       "one message, to %" PRIu64,
+			       name, backlog, longest_of(link), most_backlog(link));
 	return 0;
 }
 
@@ -103,33 +131,70 @@ static int check_dead(const struct rk_link *link, const struct rk_link_opts *opt
 		       name, opts->dead_slots, least, RK_RING_MAX_CAPACITY);
 }
 
+/* What the GPU is told of the end of @actor, and tells us; the receiver's is the second. */
+static int open_on_gpu(struct rk_link *link, struct rk_actor *actor, const struct rk_link_opts *opts,
+		       bool receives, const char *name)
+{
+	struct cuda_part *part = &link->gpu_flow[receives];
+	struct rk_gpu_flow *flow;
+	int result = cuda_take(actor->gpu, CUDA_HOST, sizeof(*flow), "a link's policies", part);
+
+	if (result)
+		return result;
+	flow = part->host;
+	if (!receives) {
+		flow->full = link->flow_out.full;
+		flow->backlog = link->flow_out.backlog;
+		flow->high_slots = (uint32_t)link->flow_out.high_slots;
+		flow->low_slots = (uint32_t)link->flow_out.low_slots;
+	}
+	link->gpu_policies[receives] = opts->dead_slots || flow->full || flow->high_slots;
+	return opts->dead_slots ? dead_open_gpu(&link->dead[receives], flow, actor,
+						opts->dead_slots, name)
+				: 0;
+}
+
+void flow_close(struct rk_link *link)
+{
+	if (on_gpu(link->from))
+		cuda_give(link->from->gpu, &link->gpu_flow[0]);
+	if (on_gpu(link->to))
+		cuda_give(link->to->gpu, &link->gpu_flow[1]);
+}
+
 static int open_dead(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
 		     const char *name)
 {
-	bool drops_out = on_cpu(link->from), drops_in = on_cpu(link->to) || to_port;
+	bool drops_in = on_cpu(link->to) || to_port;
 	int result;
 
 	if (!opts->dead_slots)
 		return 0;
-	if (!drops_out && !drops_in)
-		return rk_fail(
-			EOPNOTSUPP,
-			"link '%s': dead letters: neither end is an actor on cpu, nor does it "
-			"end in a port: nothing there drops",
-			name);
+	if (!link->from && !link->to && !to_port)
+		return rk_fail(EOPNOTSUPP,
+			       "link '%s': dead letters: neither end is an actor, nor does it end in "
+			       "a port: nothing there drops",
+			       name);
 	result = check_dead(link, opts, name);
-	if (!result && drops_out)
+	if (!result && on_cpu(link->from))
 		result = dead_open(&link->dead[0], &link->flow_out.dead, opts->dead_slots, name);
 	if (!result && drops_in)
 		result = dead_open(&link->dead[1], &link->flow_in.dead, opts->dead_slots, name);
 	return result;
 }
 
+static uint64_t default_backlog(const struct rk_link *link)
+{
+	uint64_t capacity = capacity_of(link);
+
+	return capacity < most_backlog(link) ? capacity : most_backlog(link);
+}
+
 int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_port, const char *name)
 {
 	uint64_t backlog = opts->full != RK_FULL_DROP_OLDEST ? 0
 			   : opts->backlog_slots	     ? opts->backlog_slots
-							     : capacity_of(link);
+							     : default_backlog(link);
 	int result = check_sender(link, opts, name);
 
 	if (!result)
@@ -147,7 +212,12 @@ int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_por
 	link->flow_in.share_messages = opts->share_messages;
 	link->flow_in.share_slots = opts->share_slots;
 	link->flow_in.shed_at = opts->shed_at;
-	return open_dead(link, opts, to_port, name);
+	result = open_dead(link, opts, to_port, name);
+	if (!result && on_gpu(link->from))
+		result = open_on_gpu(link, link->from, opts, false, name);
+	if (!result && on_gpu(link->to))
+		result = open_on_gpu(link, link->to, opts, true, name);
+	return result;
 }
 
 /* --- How a link stands --- */
@@ -177,30 +247,52 @@ static uint64_t count_sent(const struct rk_ring *ring, uint64_t credited)
 	return sent;
 }
 
+/* Relaxed: each is a count of its own. */
+static uint64_t count(const uint64_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+/* What the GPU at an end of it has told. */
+static void add_from_gpu(struct rk_link_info *info, const struct cuda_part *part)
+{
+	const struct rk_gpu_flow *flow = part->host;
+	const struct rk_gpu_flow_counts *from = &flow->counts;
+
+	if (!flow)
+		return;
+	info->waiting += count(&from->waiting);
+	info->is_high |= count(&from->is_high) != 0;
+	info->highs += count(&from->highs);
+	info->lows += count(&from->lows);
+	info->dead_lost += count(&from->dead_lost);
+	for (int i = 0; i < RK_DROP_REASONS; i++)
+		info->dropped[i] += count(&from->dropped[i]);
+}
+
 void rk_link_info(const struct rk_link *link, struct rk_link_info *info)
 {
 	const struct rk_ring *ring = &link->memory.ring;
-	bool seen = (!link->from || !link->from->gpu) && (!link->to || !link->to->gpu);
 
-	/* Relaxed: each is a count of its own. */
 	*info = (struct rk_link_info){
 		.from = link->from,
 		.to = link->to,
 		.slots = capacity_of(link),
-		.waiting = __atomic_load_n(&link->flow_out.waiting, __ATOMIC_RELAXED),
+		.waiting = count(&link->flow_out.waiting),
 		.is_high = __atomic_load_n(&link->flow_out.is_high, __ATOMIC_RELAXED),
-		.highs = __atomic_load_n(&link->flow_out.highs, __ATOMIC_RELAXED),
-		.lows = __atomic_load_n(&link->flow_out.lows, __ATOMIC_RELAXED),
-		.dead_lost = __atomic_load_n(&link->flow_out.dead.lost, __ATOMIC_RELAXED) +
-			     __atomic_load_n(&link->flow_in.dead.lost, __ATOMIC_RELAXED),
+		.highs = count(&link->flow_out.highs),
+		.lows = count(&link->flow_out.lows),
+		.dead_lost = count(&link->flow_out.dead.lost) + count(&link->flow_in.dead.lost),
 	};
 	for (int i = 0; i < RK_DROP_REASONS; i++)
-		info->dropped[i] = __atomic_load_n(&link->flow_out.dropped[i], __ATOMIC_RELAXED);
-	info->dropped[RK_DROP_EXPIRED] = __atomic_load_n(&link->flow_in.expired, __ATOMIC_RELAXED);
-	info->dropped[RK_DROP_SHED] = __atomic_load_n(&link->flow_in.shed, __ATOMIC_RELAXED);
-	if (!seen)
+		info->dropped[i] = count(&link->flow_out.dropped[i]);
+	info->dropped[RK_DROP_EXPIRED] = count(&link->flow_in.expired);
+	info->dropped[RK_DROP_SHED] = count(&link->flow_in.shed);
+	add_from_gpu(info, &link->gpu_flow[0]);
+	add_from_gpu(info, &link->gpu_flow[1]);
+	if (on_gpu(link->from) || on_gpu(link->to))
 		return;
-	info->credited = __atomic_load_n(&ring->credit->consumed, __ATOMIC_RELAXED);
+	info->credited = count(&ring->credit->consumed);
 	info->used = count_sent(ring, info->credited);
 }
 

@@ -195,6 +195,7 @@ int link_free(struct rk_link *link)
 
 	link_memory_close(&link->memory);
 	dead_close(link);
+	flow_close(link);
 	free(link->refill.cells);
 	free(link->buffer);
 	free(link->published);

@@ -10,8 +10,14 @@
  *   what an actor has sent   = handled + dropped as expired or shed + in the ring
  *
  * A message may carry a deadline (RK_MSG_F_DEADLINE). It is judged when the message is delivered to
- * an actor on cpu or to a port, by the clock there. What an actor sends carries the deadline of the
- * message that it handles. A thread of the host judges by itself what it receives.
+ * an actor or to a port, by the clock there; on a GPU by the time that the host has told it last, some
+ * five thousand times a second, so that none is dropped early, and some are handled that much late.
+ * What an actor sends carries the deadline of the message that it handles. A thread of the host judges
+ * by itself what it receives.
+ *
+ * On a GPU what finds no room is judged when the handler has come back from the messages at hand: so
+ * rk_send() does not say that it is dropped, and up to then it waits among up to 8192 cells, of which
+ * a link that drops lets the oldest go first if even that is too little (and keeps no letter of these).
  *
  * Where there is more to do than can be done, a runtime is told how far to shed: from level n on,
  * actors drop what comes on links whose options say @shed_at n, unhandled, so that they get to what
@@ -35,7 +41,7 @@ struct rk_ring_rx;
 struct rk_ring_tx;
 struct rk_runtime;
 
-/* What happens to a message of an actor on cpu that finds the ring full. */
+/* What happens to a message of an actor that finds the ring full. */
 enum rk_full {
 	RK_FULL_WAIT,	     /* it waits, and its sender gets no more messages */
 	RK_FULL_DROP_NEWEST, /* it is dropped */
@@ -66,7 +72,7 @@ enum rk_drop {
  * @slots: capacity
  * @credited: slots that the consumer has given back: what a producer learns as its credit
  * @used: slots sent and not given back; 0 where an end is on a GPU, for that is not seen from here
- * @waiting: slots of messages that wait at an actor on cpu for room
+ * @waiting: slots of messages that wait at an actor for room; on a GPU where the link has policies
  * @dropped: messages, by enum rk_drop
  * @dead_lost: messages that were dropped and found no room among the dead letters
  * @is_high: RK_MSG_HIGH was the last that its sender heard

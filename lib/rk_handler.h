@@ -11,7 +11,7 @@
  * A sequential handler begins with `if (rk_lane(ctx)) return;`.
  *
  * A type may have a second handler for many messages at once: it is called, where several plain
- * messages (one cell each, RK_MSG_PACKET or the user's, on cpu without a deadline) have come in a
+ * messages (one cell each, RK_MSG_PACKET or the user's, without a deadline) have come in a
  * row, with all of them in their order. They are the handler's to change. Lanes may share them out; what they add up, each
  * lane keeps for itself in the state, until the leader joins it.
  *
@@ -70,7 +70,8 @@ RK_API RK_DEVICE uint32_t rk_lanes(const struct rk_ctx *ctx);
  *
  * Context: inside a handler, the leader only, host or device.
  * Return: 1 when sent or waiting; 0 when dropped, which the actor's counters show: no such
- * outbox, an outbox whose consumer closed it, or that is full and drops, a type of the runtime's
+ * outbox, an outbox whose consumer closed it, or that is full and drops (on a GPU that is found out
+ * later, and shows in the counters alone), a type of the runtime's
  * own, or a payload longer than the outbox takes.
  */
 RK_API RK_DEVICE int rk_send(struct rk_ctx *ctx, uint32_t outbox, uint16_t type, uint32_t tag,

@@ -95,12 +95,12 @@ struct rk_runtime_opts {
  *	an actor that is to go to another GPU with it (rk_actor_migrate())
  * @observe: called on the worker's thread for each message that goes to a port; may be NULL
  * @observer: first argument of @observe
- * @full: what happens to a message that finds no room; where an actor on cpu sends (rk_flow.h)
- * @backlog_slots: of messages that wait at the sender, with RK_FULL_DROP_OLDEST; 0: as many as
- *	the ring has
+ * @full: what happens to a message that finds no room; where an actor sends (rk_flow.h)
+ * @backlog_slots: of messages that wait at the sender, with RK_FULL_DROP_OLDEST; on a GPU at most
+ *	1024; 0: as many as the ring has, or that most
  * @dead_slots: memory for dead letters, at each end that drops: a power of two, that of the
  *	ring or more, 512 being always enough; 0: what is dropped is counted, and not kept
- * @high_slots: the sender, an actor on cpu, gets RK_MSG_HIGH when the link holds as many; 0: never
+ * @high_slots: the sender, an actor, gets RK_MSG_HIGH when the link holds as many; 0: never
  * @low_slots: and then RK_MSG_LOW when it holds no more than these; below @high_slots
  * @share_messages: messages that the receiver, an actor on cpu, takes from it in one turn, before it
  *	looks at its other inboxes: so shares are weights. At most RK_MAX_SHARE; 0: what has come

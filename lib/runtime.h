@@ -147,6 +147,8 @@ struct rk_link {
 	struct dead_replay replay;
 	struct cpu_flow_out flow_out __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct cpu_flow_in flow_in __attribute__((aligned(RK_CACHE_LINE_BYTES)));
+	struct cuda_part gpu_flow[2]; /* of ends on GPUs, the sender's and the receiver's: struct rk_gpu_flow */
+	bool gpu_policies[2];
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
@@ -331,6 +333,7 @@ void supervisors_free(struct rk_runtime *runtime);
  */
 int flow_open(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
 	      const char *name);
+void flow_close(struct rk_link *link);
 
 /*
  * Whether a tenant may have this actor, or these two this link; then it is charged. Mutex held. 0;

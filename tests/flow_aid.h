@@ -123,6 +123,29 @@ AID void expect_letter(const struct line *line, unsigned int index, enum rk_drop
 	assert_int_equal(word_of(&msg), number * 3);
 }
 
+AID uint64_t monotonic_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
+}
+
+
+AID void send_dated(struct rk_ring_tx *tx, uint32_t tag, uint64_t deadline_ns)
+{
+	struct rk_msg msg = {.type = TEST_ADD,
+			     .flags = RK_MSG_F_TIME | RK_MSG_F_DEADLINE,
+			     .slots = 1,
+			     .tag = tag};
+	const uint64_t word = tag * 3ULL;
+
+	rk_msg_set_deadline(&msg, deadline_ns);
+	memcpy(msg.body + 16, &word, sizeof(word));
+	send_msg(tx, &msg);
+}
+
+
 #define ON_BOTH(test)                                             \
 	cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu), \
 		cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu_batch)

@@ -262,27 +262,6 @@ static void letters_go_another_way(void **state)
 
 /* --- Deadlines --- */
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
-}
-
-static void send_dated(struct rk_ring_tx *tx, uint32_t tag, uint64_t deadline_ns)
-{
-	struct rk_msg msg = {.type = TEST_ADD,
-			     .flags = RK_MSG_F_TIME | RK_MSG_F_DEADLINE,
-			     .slots = 1,
-			     .tag = tag};
-	const uint64_t word = tag * 3ULL;
-
-	rk_msg_set_deadline(&msg, deadline_ns);
-	memcpy(msg.body + 16, &word, sizeof(word));
-	send_msg(tx, &msg);
-}
-
 /* The table of their bytes is right: each has its place, behind those before it. */
 static void extensions_lie_in_their_order(void **state)
 {
@@ -301,59 +280,6 @@ static void extensions_lie_in_their_order(void **state)
 			assert_int_equal(msg.body[i],
 					 dated && i - before < 8 ? 8 - (i - before) : 0);
 	}
-}
-
-/* Every other has a deadline, and of these every other is over; those are not handled. */
-static void what_is_late_is_not_handled(void **state)
-{
-	const struct placing *on = *state;
-	struct rk_link_opts in = slots(64), out = slots(256);
-	struct rk_runtime *runtime = open_runtime(1, 0);
-	struct rk_actor *actor = spawn(runtime, on, 0, 0);
-	struct rk_dead_letter letters[64];
-	struct rk_ring_tx *tx;
-	struct rk_ring_rx *rx;
-	struct rk_msg msg;
-	uint64_t now = monotonic_ns();
-
-	in.dead_slots = LETTERS;
-	ok(rk_link_host_out(&rx, actor, &out));
-	ok(rk_link_host_in(&tx, actor, &in));
-	for (uint32_t i = 0; i < 200; i++) {
-		if (i % 2)
-			send_word(tx, i, i * 3);
-		else
-			send_dated(tx, i, i % 4 ? now - 1 : now + 100 * LONG_NS);
-	}
-	await_taken(actor, 200);
-	assert_int_equal(info_of(actor).dropped_expired, 50);
-	assert_int_equal(link_of(rk_link_of_tx(tx)).dropped[RK_DROP_EXPIRED], 50);
-	assert_int_equal(info_of(actor).received_slots, 200);
-	for (uint32_t i = 0; i < 200; i++) {
-		if (i % 4 == 2)
-			continue;
-		assert_true(receive(rx, &msg, 1));
-		assert_int_equal(msg.tag, i);
-		assert_int_equal(word_of(&msg), i * 3);
-		assert_int_equal(rk_msg_deadline(&msg),
-				 i % 2 ? RK_NO_DEADLINE : now + 100 * LONG_NS);
-	}
-	assert_int_equal(rk_dead_letter_list(runtime, NULL, letters, 64), 50);
-	for (uint32_t i = 0; i < 50; i++) {
-		assert_int_equal(letters[i].why, RK_DROP_EXPIRED);
-		assert_int_equal(letters[i].tag, 4 * i + 2);
-		assert_ptr_equal(letters[i].to, actor);
-	}
-	/* Sent again, they have no deadline: all are handled. */
-	assert_int_equal(rk_dead_letter_replay(runtime, NULL, NULL, LONG_NS), 50);
-	for (uint32_t i = 0; i < 50; i++) {
-		assert_true(receive(rx, &msg, 1));
-		assert_int_equal(msg.tag, 4 * i + 2);
-		assert_int_equal(rk_msg_deadline(&msg), RK_NO_DEADLINE);
-	}
-	finish_sending(tx);
-	assert_false(receive(rx, &msg, 1));
-	close_runtime(runtime);
 }
 
 /* Sends on what it gets once that is late. */
@@ -412,7 +338,6 @@ int main(void)
 		cmocka_unit_test(a_replay_that_comes_too_late_is_accounted_for),
 		cmocka_unit_test(letters_go_another_way),
 		cmocka_unit_test(extensions_lie_in_their_order),
-		ON_BOTH(what_is_late_is_not_handled),
 		cmocka_unit_test(ports_write_nothing_late),
 	};
 

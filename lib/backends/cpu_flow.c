@@ -13,9 +13,9 @@
 /* The front and the message, or nothing: whoever reads the one waits for the other. */
 static void bury(struct cpu_dead *dead, const struct rk_msg *msg, enum rk_drop why)
 {
-	const struct cpu_dead_front front = {.time_ns = clock_ns(CLOCK_REALTIME),
+	const struct rk_dead_front front = {.time_ns = clock_ns(CLOCK_REALTIME),
 					     .slots = msg->slots};
-	struct rk_msg first = {.type = CPU_DEAD_FRONT, .slots = 1, .tag = why};
+	struct rk_msg first = {.type = RK_DEAD_FRONT, .slots = 1, .tag = why};
 
 	if (!dead->open)
 		return;

@@ -14,19 +14,12 @@
 #ifndef RK_BACKENDS_CPU_FLOW_H
 #define RK_BACKENDS_CPU_FLOW_H
 
+#include "gpu_layout.h"
 #include "ring/rk_ring.h"
 #include "rk_flow.h"
 
 struct rk_ctx;
 struct cpu_outbox;
-
-/* Front of a dead letter in its ring; the message follows as it was. rk_msg.tag: enum rk_drop */
-enum { CPU_DEAD_FRONT = RK_MSG_USER };
-
-struct cpu_dead_front {
-	uint64_t time_ns; /* CLOCK_REALTIME: when it was dropped */
-	uint32_t slots;	  /* of the message */
-};
 
 /* The worker's end of a ring of dead letters; the host's is in lib/dead_letter.c. */
 struct cpu_dead {

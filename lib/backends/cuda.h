@@ -99,6 +99,7 @@ struct cuda_gpu {
 	struct cuda_memory memory[CUDA_KINDS];
 	struct rk_cuda_stream *copies;
 	struct cuda_calibration calibration;
+	struct cuda_part clock_part;	 /* struct rk_gpu_clock_line; written, never read */
 	unsigned int blocks; /* of a kernel to come */
 	uint32_t nap_ns;     /* of its empty seats */
 	uint64_t stuck_ns;

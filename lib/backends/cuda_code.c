@@ -32,6 +32,7 @@ RK_SOURCE(text_lane, "kernels/gpu_lane.h");
 RK_SOURCE(text_ring, "kernels/gpu_ring.cuh");
 RK_SOURCE(text_actor, "kernels/gpu_actor.cuh");
 RK_SOURCE(text_cut, "kernels/gpu_cut.cuh");
+RK_SOURCE(text_flow, "kernels/gpu_flow.cuh");
 RK_SOURCE(text_control, "kernels/gpu_control.cuh");
 RK_SOURCE(text_take, "kernels/gpu_take.cuh");
 RK_SOURCE(text_run, "kernels/gpu_run.cuh");
@@ -94,6 +95,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("gpu_ring.cuh", text_ring)     \
 	X("gpu_actor.cuh", text_actor)   \
 	X("gpu_cut.cuh", text_cut)       \
+	X("gpu_flow.cuh", text_flow)     \
 	X("gpu_control.cuh", text_control) \
 	X("gpu_take.cuh", text_take)     \
 	X("gpu_run.cuh", text_run)       \

@@ -296,6 +296,16 @@ static void tell_done(struct cuda_gpu *gpu)
 	}
 }
 
+/* Tell the GPU what time it is. Whoever reads one of the two reads whole words. */
+static void tell_time(struct cuda_gpu *gpu)
+{
+	struct rk_gpu_clock_line *line = gpu->clock_part.host;
+
+	__atomic_store_n(&line->monotonic_ns, now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&line->realtime_ns, clock_ns(CLOCK_REALTIME), __ATOMIC_RELAXED);
+	rk_codec_flush();
+}
+
 static void *run_watcher(void *argument)
 {
 	const struct timespec nap = {.tv_nsec = WATCH_NS};
@@ -306,6 +316,7 @@ static void *run_watcher(void *argument)
 		struct cuda_kernel *kernel;
 		bool ending;
 
+		tell_time(gpu);
 		pthread_mutex_lock(&gpu->mutex);
 		ending = gpu->ending;
 		if (++round % QUERY_EVERY == 0)
@@ -379,6 +390,9 @@ int cuda_gpu_open(struct cuda_gpu **out, const struct cuda_gpu_opts *opts)
 		result = identify(gpu);
 	if (!result)
 		result = open_memory(gpu, opts);
+	if (!result)
+		result = cuda_take(gpu, CUDA_NEAR, sizeof(struct rk_gpu_clock_line), "the time",
+				   &gpu->clock_part);
 	if (!result && opts->calibrate)
 		result = cuda_calibrate(gpu);
 	if (!result) {

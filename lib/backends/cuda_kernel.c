@@ -126,6 +126,7 @@ static int launch(struct cuda_kernel *kernel, bool resume)
 				       .markers = kernel->markers_part.gpu_addr,
 				       .status = kernel->status_part.gpu_addr,
 				       .nap_ns = gpu->nap_ns ? gpu->nap_ns : nap_ns,
+				       .clock = gpu->clock_part.gpu_addr,
 				       .image = kernel->image_part.gpu_addr,
 				       .image_bytes = kernel->shared_bytes,
 				       .resume = resume};
