@@ -8,7 +8,6 @@
 #define RK_GPU_CONTROL_CUH
 
 #include "gpu_cut.cuh"
-#include "gpu_flow.cuh"
 
 enum rk_gpu_event {
 	RK_GPU_NOTHING,

@@ -11,7 +11,7 @@
 #ifndef RK_GPU_CUT_CUH
 #define RK_GPU_CUT_CUH
 
-#include "gpu_actor.cuh"
+#include "gpu_flow.cuh"
 
 /* Done, or given up. R28: pairs with A28 in lib/backends/cuda_actor.c: what was copied is there. */
 static __device__ void rk_end_cut(struct rk_gpu_desk *desk)
