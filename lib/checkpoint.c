@@ -321,6 +321,18 @@ static struct cpu_cut_end *find_end(struct cpu_cut_end *ends, uint32_t count, co
 	return NULL;
 }
 
+/* Such a ring is nothing that the host has an end of. */
+static bool between_gpus(const struct rk_link *link)
+{
+	return link->from && link->from->gpu && link->to && link->to->gpu;
+}
+
+static uint32_t capacity_log2(const struct rk_link *link)
+{
+	return between_gpus(link) ? link->memory.device.capacity_log2
+				  : link->memory.ring.capacity_log2;
+}
+
 static int add_link(struct rk_snapshot *snapshot, const struct group *group,
 		    const struct rk_link *link)
 {
@@ -329,7 +341,7 @@ static int add_link(struct rk_snapshot *snapshot, const struct group *group,
 
 	*to = (struct rk_snapshot_link){.from = index_of(group, link->from),
 					.to = index_of(group, link->to),
-					.slots = 1ULL << link->memory.ring.capacity_log2};
+					.slots = 1ULL << capacity_log2(link)};
 	if (to->from != RK_SNAPSHOT_OUTSIDE &&
 	    !(sent = find_end(link->from->cut->outbox, link->from->cut->outboxes, &link->tx)))
 		return 0;
@@ -339,7 +351,7 @@ static int add_link(struct rk_snapshot *snapshot, const struct group *group,
 	if (!sent && !received)
 		return 0;
 	snapshot->links++;
-	to->name = copy_text(link->memory.ring.name);
+	to->name = copy_text(between_gpus(link) ? link->to->name : link->memory.ring.name);
 	if (sent) {
 		to->outbox = (uint32_t)(sent - link->from->cut->outbox);
 		to->sent = sent->position + link->sent_before;
