@@ -229,9 +229,11 @@ static bool is_inside(const struct cpu_cut *cut, const void *end)
 
 static void cut_order(const struct rk_actor *actor, bool forget, struct rk_msg *msg)
 {
-	const struct cpu_cut *cut = actor->cut;
+	struct cpu_cut *cut = actor->cut;
 	struct rk_gpu_cut order = {.epoch = cut->epoch};
 
+	/* Given up, it is back once it has obeyed, which whoever gave it up sees to. */
+	cut->lent = !forget;
 	if (!forget)
 		order.at = gpu_of(actor)->taken.device.gpu_addr;
 	for (const struct rk_link *link = actor->runtime->links; link; link = link->next) {
@@ -257,6 +259,8 @@ static int bring_cut(struct rk_actor *actor)
 	struct rk_gpu_ends ends;
 	int result = cuda_actor_cut(gpu->cuda, &gpu->taken.device, cut->state, &ends);
 
+	/* It is the host's again, also when the actor sits elsewhere. */
+	cut->lent = 0;
 	cut->inboxes = cut->outboxes = RK_GPU_LINKS;
 	for (const struct rk_link *link = actor->runtime->links; !result && link;
 	     link = link->next) {
