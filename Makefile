@@ -286,7 +286,8 @@ bench_gpu_src := $(wildcard bench/gpu/*.c)
 $(B)/release/bench/gpu/handlers.o: bench/gpu/handlers.c
 $(B)/release/bench/gpu/baseline.o: bench/gpu/baseline.cu
 $(B)/release/bench/gpu/module.o: bench/gpu/flag.cuh
-$(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) $(B)/release/libringkernel.a
+$(B)/ringkernel-bench-gpu: $(bench_gpu_src:%.c=$(B)/release/%.o) \
+		$(B)/release/bench/own_reads.o $(B)/release/libringkernel.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -o $@ $^ $(LIBS) $(LDFLAGS)
 

@@ -9,12 +9,12 @@
 #ifndef RK_GPU_RUN_CUH
 #define RK_GPU_RUN_CUH
 
-#include "gpu_take.cuh"
+#include "gpu_io.cuh"
 
 #define RK_IDLE_POLLS 1024  /* from afar, between two looks aside while nothing comes: some 0.3 ms */
 #define RK_NEAR_POLLS 16    /* of shared memory in a round: they take as long as one from afar */
 #define RK_BUSY_TURNS 64    /* and while messages come */
-#define RK_REAP_MOST 256	    /* completions between two looks at all else */
+#define RK_REAP_MOST 128	    /* completions between two looks at all else */
 #define RK_REAP_LOOKS 8	    /* for the next one */
 #define RK_LAST_ROUNDS 4    /* of all inboxes, before an actor that is to stop does */
 
@@ -173,7 +173,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 		what = desk->event;
 		if ((what & 0xff) == RK_SPECIAL_MESSAGE)
-			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+			tell(desk, lane, (const struct rk_msg *)desk->scratch->longer, 1);
 		if (lane == 0) {
 			if ((what & 0xff) == RK_SPECIAL_PASSED)
 				rk_take_marker(desk, index);
@@ -222,8 +222,12 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 	{
 		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
 		uint32_t index = next_inbox(desk), rounds, turns, pause;
-		/* Who hears of levels, or has a backlog, looks aside often. */
-		bool hasty = desk->phase == RK_GPU_DRAINING || desk->levels || desk->waiting_cells;
+		/*
+		 * Who hears of levels, or has a backlog, looks aside often; and while its own I/O is in
+		 * flight a completion is what it waits for.
+		 */
+		bool hasty = desk->phase == RK_GPU_DRAINING || desk->levels || desk->waiting_cells ||
+			     (desk->io && desk->io->sq_next != desk->io->cq_next);
 		bool held_up = rk_is_held_up(desk);
 
 		if (!desk->started || desk->phase == RK_GPU_DORMANT) {
@@ -281,17 +285,21 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		return found;
 	}
 
-	/* One message to the handler, with no outbox held. All lanes, between barriers. */
+	/* Those of @msgs of @which to the handler, with no outbox held before. All lanes. */
 	static __device__ __noinline__ void tell(struct rk_gpu_desk *desk, uint32_t lane,
-						 const struct rk_msg *msg)
+						 const struct rk_msg *msgs, uint32_t which)
 	{
-		struct rk_ctx ctx = {desk, msg, GROUP::lanes, lane, 0, true};
+		struct rk_ctx ctx = {desk, msgs, GROUP::lanes, lane, 0, true};
+		uint32_t at;
 
 		GROUP::sync();
 		if (lane == 0)
 			rk_store_word(desk->marker, desk->spawn.serial);
 		rk_hold(&ctx);
-		call(&ctx, (void *)desk->spawn.state, msg, true);
+		for (; which; which &= which - 1) {
+			at = (uint32_t)__ffs((int)which) - 1;
+			call(&ctx, (void *)desk->spawn.state, &msgs[at], !(which & (which - 1)));
+		}
 		GROUP::sync();
 		if (lane == 0) {
 			rk_settle(&ctx);
@@ -301,83 +309,67 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		GROUP::sync();
 	}
 
-	/*
-	 * Completions that are there, at most one for each lane of a warp. All lanes ask at once, for each
-	 * look across the bus takes a microsecond.
-	 */
-	static __device__ __forceinline__ uint32_t ask_completions(const struct rk_io *io,
-								   uint32_t lane,
-								   struct rk_words *words)
-	{
-		/* A21 */
-		uint32_t there = rk_io_load_acquire(rk_io_word(io, io->cq_tail)) - io->cq_next;
-
-		there = there < RK_GPU_WARP_LANES ? there : RK_GPU_WARP_LANES;
-		if (lane < there)
-			*words = rk_load_words((uint64_t)rk_io_completion(io, io->cq_next + lane));
-		return there;
-	}
-
-	/* Each a message; what the handler starts meanwhile, the kernel is told of at once. */
-	static __device__ __forceinline__ void take_completions(struct rk_gpu_desk *desk, uint32_t lane,
-								uint32_t count,
-								struct rk_words words)
+	/* Completions as messages; what the handler starts meanwhile, the kernel is told of at once. */
+	static __device__ __forceinline__ void tell_completions(struct rk_gpu_desk *desk, uint32_t lane,
+								const struct rk_msg *msgs,
+								uint32_t which)
 	{
 		struct rk_io *io = desk->io;
+		uint32_t before = 0;
 
 		if (lane == 0) {
-			io->cq_next += count;
+			before = io->sq_next;
 			io->gathering = 1;
-			rk_io_store_read(rk_io_word(io, io->cq_head), io->cq_next);
 		}
-		for (uint32_t i = 0; i < count; i++) {
-			uint64_t name = __shfl_sync(RK_FULL_WARP, words.w0, i);
-			uint64_t result = __shfl_sync(RK_FULL_WARP, words.w1, i);
-			uint32_t explained;
-
-			if (lane == 0)
-				desk->share[0] = rk_io_take(io, name, (int32_t)(uint32_t)result,
-							    &desk->control);
-			GROUP::sync();
-			/* Now, for a handler that sends has the group agree in that same place. */
-			explained = (uint32_t)desk->share[0];
-			if (explained)
-				tell(desk, lane, &desk->control);
-			if (lane == 0) {
-				desk->counters.received += explained;
-				desk->counters.received_slots += explained;
-			}
-			GROUP::sync();
-		}
+		tell(desk, lane, msgs, which);
 		if (lane == 0) {
 			io->gathering = 0;
-			rk_io_publish(io);
+			if (io->sq_next != before)
+				rk_io_publish(io);
+			desk->counters.received += (uint32_t)__popc(which);
+			desk->counters.received_slots += (uint32_t)__popc(which);
 		}
+		GROUP::sync();
 	}
+
+#define RK_REAP_OVER 0x80000000u
 
 	/*
 	 * Completions of the actor's own I/O; true if there was one. While something is in flight a few
 	 * looks more are cheaper than to go round.
 	 */
-	static __device__ __noinline__ bool reap(struct rk_gpu_desk *desk, uint32_t lane)
+	static __device__ __noinline__ bool reap(uint32_t seat, uint32_t lane)
 	{
-		struct rk_words words = {0, 0};
-		uint32_t looks = 0, taken = 0, count;
+		struct rk_gpu_desk *desk = &rk_shared()->desk[seat];
+		struct rk_msg *msgs = (struct rk_msg *)rk_shared()->cells[seat];
+		uint32_t looks = 0, taken = 0, count = 0, which = 0;
+		struct rk_gpu_reaper reaper;
+		struct rk_words words;
 
+		rk_reap_begin(&reaper, desk->io);
 		while (looks < RK_REAP_LOOKS && taken < RK_REAP_MOST) {
-			if (lane < RK_GPU_WARP_LANES)
-				count = ask_completions(desk->io, lane, &words);
-			if (lane == 0)
-				desk->share[1] = count;
-			GROUP::sync();
-			count = (uint32_t)desk->share[1];
-			if (count)
-				take_completions(desk, lane, count, words);
+			if (lane < RK_GPU_WARP_LANES) {
+				count = rk_reap_look(&reaper, lane, &words);
+				which = count ? rk_reap_take(&reaper, lane, count, words, msgs) : 0;
+				if (!count && rk_reap_is_over(&reaper))
+					which = RK_REAP_OVER;
+			}
+			if (GROUP::lanes != RK_GPU_WARP_LANES) {
+				if (lane == 0)
+					desk->share[1] = (uint64_t)count << 32 | which;
+				GROUP::sync();
+				which = (uint32_t)desk->share[1];
+				count = (uint32_t)(desk->share[1] >> 32);
+				GROUP::sync();
+			}
+			if (which == RK_REAP_OVER)
+				break;
+			if (which) {
+				tell_completions(desk, lane, msgs, which);
+				reaper.submitted = reaper.io->sq_next;
+			}
 			taken += count;
 			looks = count ? 0 : looks + 1;
-			GROUP::sync();
-			if (desk->io->sq_next == desk->io->cq_next)
-				break;
 		}
 		return taken;
 	}
@@ -465,7 +457,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->started = 1;
 			rk_enter(desk, RK_GPU_STARTING);
 		}
-		tell(desk, lane, (const struct rk_msg *)desk->scratch->longer);
+		tell(desk, lane, (const struct rk_msg *)desk->scratch->longer, 1);
 		if (lane == 0)
 			rk_enter(desk, RK_GPU_RUNNING);
 	}
@@ -594,7 +586,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->control.slots = 1;
 		}
 		if (desk->started && desk->hurry != RK_GPU_KILL)
-			tell(desk, lane, &desk->control);
+			tell(desk, lane, &desk->control, 1);
 		__threadfence_system(); /* the state, by all who wrote it, before the phase */
 		GROUP::sync();
 		if (lane == 0) {
@@ -669,7 +661,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		while (desk->phase < RK_GPU_CLOSING) {
 			came = round(seat, lane);
 			if (desk->io && desk->started && desk->phase != RK_GPU_DORMANT)
-				came |= reap(desk, lane);
+				came |= reap(seat, lane);
 			if (lane == 0)
 				desk->share[0] = look_aside(desk);
 			GROUP::sync();

@@ -14,10 +14,11 @@
  * which no kernel looks at, lie in memory of the GPU: each look across the bus costs a microsecond.
  *
  * Two who may be on two threads of a CPU: the handler submits, its leader alone; whoever delivers the
- * actor's messages reaps. On a GPU both are one thread, and what only they share needs no order.
+ * actor's messages reaps. On a GPU both are one warp, and what only they share needs no order.
  * Compiles for host and device. The ordered pairs:
  *   R20: the tail of the submissions, stored after they are written; A20 is the kernel's load.
- *   A21: the tail of the completions, loaded before they are read; R21 is the kernel's store.
+ *   A21: the tail of the completions, loaded before they are read; R21 is the kernel's store. A GPU
+ *   acquires the completion itself (kernels/gpu_io.cuh).
  *   R22: the head of the completions, stored after they are read; A22 is the kernel's load.
  *   R23: the handler has finished; A23 in lib/io.
  *   R24: the tail of the free places, stored by who reaps after the place is written;
@@ -34,6 +35,7 @@
 
 /* Opcodes and flags of Linux, which device code has no header for. */
 enum rk_io_op {
+	RK_IO_NOP = 0,
 	RK_IO_READ = 22,
 	RK_IO_WRITE = 23,
 	RK_IO_SEND = 26,
@@ -48,24 +50,29 @@ enum {
 	RK_IO_MSG_NOSIGNAL = 0x4000,
 };
 
+/*
+ * What the completion queue holds where no completion lies: before the first lap the host, later who
+ * reaps on a GPU puts it there. No operation has that name, and none that result.
+ */
+#define RK_IO_NO_NAME	0xffffffffffffffffULL
+#define RK_IO_NO_RESULT 0x80000000U
+
 /**
  * struct rk_io_slot - an operation in flight, or a free place for one
- * @turn: how often the place was used; of who submits
- * @live: in flight: @turn, stored when all else is written (R25) and loaded first (A25); else 0
+ * @live: in flight: its turn, which is never 0, stored when all else is written (R25) and loaded first
+ *	(A25); else 0
  */
 struct rk_io_slot {
-	uint32_t turn;
 	uint32_t live;
 	uint32_t tag;
 	uint32_t bytes;
 	uint16_t op;
 	uint16_t file;
-	uint32_t unused;
 	uint64_t offset;
 	uint64_t buffer;
 };
 
-RK_STATIC_ASSERT(sizeof(struct rk_io_slot) == 40, "slot layout 1");
+RK_STATIC_ASSERT(sizeof(struct rk_io_slot) == 32, "slot layout 2");
 
 /**
  * struct rk_io - a ring; offsets are bytes from @region, those of slots and free places from here
@@ -75,6 +82,8 @@ RK_STATIC_ASSERT(sizeof(struct rk_io_slot) == 40, "slot layout 1");
  * @slots: operations in flight at most; a power of two
  * @files: descriptors that may be named, from 0
  * @buffers: where the room for data begins
+ * @in_order: this machine's stores become visible in their order, so that a completion can be taken as
+ *	soon as it is seen, before the tail tells of it
  * @ringer: address of a doorbell's word, 0: none; rung when the kernel's thread sleeps
  * @sq_next: submissions so far
  * @gathering: they are told of together, by whoever set this: rk_io_publish()
@@ -95,7 +104,7 @@ struct rk_io {
 	uint64_t slot_table, free_places;
 	uint64_t buffers, buffers_bytes;
 	uint64_t ringer;
-	uint32_t slots, cq_entries, files;
+	uint32_t slots, cq_entries, files, in_order;
 
 	/* Who submits. */
 	uint32_t sq_next __attribute__((aligned(RK_CACHE_LINE_BYTES)));
@@ -190,6 +199,12 @@ RK_HD void rk_io_store_read(uint32_t *at, uint32_t value)
 	asm volatile("st.relaxed.sys.u32 [%0], %1;" : : "l"(at), "r"(value) : "memory");
 }
 
+/* Two words by one store, which crosses the bus as one. */
+RK_HD void rk_io_store_pair(uint64_t *at, uint64_t first, uint64_t second)
+{
+	asm volatile("st.v2.u64 [%0], {%1, %2};" : : "l"(at), "l"(first), "l"(second) : "memory");
+}
+
 RK_HD void rk_io_ring_bell(uint64_t *at, uint64_t value)
 {
 	asm volatile("st.release.sys.u64 [%0], %1;" : : "l"(at), "l"(value) : "memory");
@@ -230,6 +245,12 @@ RK_HD void rk_io_store_read(uint32_t *at, uint32_t value)
 {
 	/* R22 */
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+RK_HD void rk_io_store_pair(uint64_t *at, uint64_t first, uint64_t second)
+{
+	at[0] = first;
+	at[1] = second;
 }
 
 RK_HD uint32_t rk_io_load(const uint32_t *at)
@@ -317,6 +338,8 @@ RK_HD void rk_io_publish(struct rk_io *io)
 RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64_t offset,
 		       uint64_t buffer, uint32_t bytes, uint32_t tag)
 {
+	/* Another one than before, whatever place it gets: the number of the submission. */
+	const uint32_t turn = io->sq_next | 1U << 31;
 	struct rk_io_slot *slot;
 	uint32_t index;
 	uint64_t *sqe;
@@ -329,7 +352,6 @@ RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64
 		return 0;
 	index = *rk_io_free_place(io, io->free_head++);
 	slot = rk_io_slot_at(io, index);
-	slot->turn += slot->turn == UINT32_MAX ? 2 : 1;
 	slot->tag = tag;
 	slot->bytes = bytes;
 	slot->op = (uint16_t)op;
@@ -337,18 +359,17 @@ RK_HD int rk_io_submit(struct rk_io *io, enum rk_io_op op, uint32_t file, uint64
 	slot->offset = offset;
 	slot->buffer = buffer;
 	/* R25 */
-	rk_io_store_own(&slot->live, slot->turn);
+	rk_io_store_own(&slot->live, turn);
 
 	sqe = (uint64_t *)rk_io_at(io, io->sqes + (uint64_t)(io->sq_next & (io->slots - 1)) *
 							  RK_IO_SQE_BYTES);
-	sqe[0] = (uint64_t)op | (uint64_t)RK_IO_FIXED_FILE << 8 | (uint64_t)file << 32;
-	sqe[1] = offset;
-	sqe[2] = io->host_base + io->buffers + buffer;
-	sqe[3] = bytes;
-	if (op == RK_IO_SEND)
-		sqe[3] |= (uint64_t)RK_IO_MSG_NOSIGNAL << 32;
-	sqe[4] = (uint64_t)slot->turn << 32 | index;
-	sqe[5] = sqe[6] = sqe[7] = 0;
+	rk_io_store_pair(&sqe[0],
+			 (uint64_t)op | (uint64_t)RK_IO_FIXED_FILE << 8 | (uint64_t)file << 32,
+			 offset);
+	rk_io_store_pair(&sqe[2], io->host_base + io->buffers + buffer,
+			 bytes | (uint64_t)(op == RK_IO_SEND ? RK_IO_MSG_NOSIGNAL : 0) << 32);
+	/* The last two words are zeros since the ring was made. */
+	rk_io_store_pair(&sqe[4], (uint64_t)turn << 32 | index, 0);
 	io->sq_next++;
 	if (!io->gathering)
 		rk_io_publish(io);
@@ -398,17 +419,11 @@ RK_HD int rk_io_explains(const struct rk_io_slot *slot, uint32_t turn, int32_t r
 	       (result <= 0 || (uint32_t)result <= slot->bytes);
 }
 
-/* Completion @name with @result, which the kernel has been given back: its message, if it explains one. */
-RK_HD int rk_io_take(struct rk_io *io, uint64_t name, int32_t result, struct rk_msg *msg)
+/* The message of the operation in @slot, which ended with @result. */
+RK_HD void rk_io_tell(const struct rk_io_slot *slot, int32_t result, struct rk_msg *msg)
 {
-	uint32_t index = (uint32_t)name;
 	struct rk_io_done *done = (struct rk_io_done *)msg->body;
-	struct rk_io_slot *slot = rk_io_slot_at(io, index < io->slots ? index : 0);
 
-	if (index >= io->slots || !rk_io_explains(slot, (uint32_t)(name >> 32), result)) {
-		io->strange++;
-		return 0;
-	}
 	msg->type = RK_MSG_IO_DONE;
 	msg->flags = 0;
 	msg->slots = 1;
@@ -420,6 +435,19 @@ RK_HD int rk_io_take(struct rk_io *io, uint64_t name, int32_t result, struct rk_
 	done->op = slot->op;
 	done->file = slot->file;
 	done->unused = 0;
+}
+
+/* Completion @name with @result, which the kernel has been given back: its message, if it explains one. */
+RK_HD int rk_io_take(struct rk_io *io, uint64_t name, int32_t result, struct rk_msg *msg)
+{
+	uint32_t index = (uint32_t)name;
+	struct rk_io_slot *slot = rk_io_slot_at(io, index < io->slots ? index : 0);
+
+	if (index >= io->slots || !rk_io_explains(slot, (uint32_t)(name >> 32), result)) {
+		io->strange++;
+		return 0;
+	}
+	rk_io_tell(slot, result, msg);
 	rk_io_store_own(&slot->live, 0);
 	*rk_io_free_place(io, io->free_tail) = index;
 	/* R24 */

@@ -102,6 +102,7 @@ enum { READ_BYTES = 4096, READ_FILE_BYTES = 16 << 20 };
 struct reader_state {
 	uint64_t reads; /* done, ever */
 	uint64_t count, started, done, bytes;
+	uint64_t nothing; /* no-ops instead */
 	struct rk_io *io;
 };
 
@@ -110,7 +111,8 @@ static RK_DEVICE void start_read(struct reader_state *s, uint32_t tag)
 	uint64_t offset = s->started * READ_BYTES % READ_FILE_BYTES;
 
 	if (s->started < s->count &&
-	    rk_io_read(s->io, 0, offset, (uint64_t)tag * READ_BYTES, READ_BYTES, tag) == 1)
+	    rk_io_submit(s->io, s->nothing ? RK_IO_NOP : RK_IO_READ, 0, offset,
+			 (uint64_t)tag * READ_BYTES, s->nothing ? 0 : READ_BYTES, tag) == 1)
 		s->started++;
 }
 
@@ -134,7 +136,8 @@ static RK_DEVICE void reader(struct rk_ctx *ctx, void *state, const struct rk_ms
 			rk_send(ctx, 0, RK_MSG_USER, 0, &s->bytes, sizeof(s->bytes));
 	} else if (msg->type == RK_MSG_USER + 1) {
 		rk_io_finish(s->io);
-	} else if (msg->type == RK_MSG_USER) {
+	} else if (msg->type == RK_MSG_USER || msg->type == RK_MSG_USER + 2) {
+		s->nothing = msg->type != RK_MSG_USER;
 		s->count = *(const uint64_t *)payload;
 		s->started = s->done = s->bytes = 0;
 		for (uint32_t i = 0; i < msg->tag; i++)

@@ -35,6 +35,7 @@ RK_SOURCE(text_cut, "kernels/gpu_cut.cuh");
 RK_SOURCE(text_flow, "kernels/gpu_flow.cuh");
 RK_SOURCE(text_control, "kernels/gpu_control.cuh");
 RK_SOURCE(text_take, "kernels/gpu_take.cuh");
+RK_SOURCE(text_gpu_io, "kernels/gpu_io.cuh");
 RK_SOURCE(text_run, "kernels/gpu_run.cuh");
 RK_SOURCE(text_calibrate, "kernels/gpu_calibrate.cuh");
 RK_SOURCE(text_persistent, "kernels/persistent.cu");
@@ -98,6 +99,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("gpu_flow.cuh", text_flow)     \
 	X("gpu_control.cuh", text_control) \
 	X("gpu_take.cuh", text_take)     \
+	X("gpu_io.cuh", text_gpu_io)     \
 	X("gpu_run.cuh", text_run)       \
 	X("gpu_calibrate.cuh", text_calibrate) \
 	X("count.c", text_count)         \

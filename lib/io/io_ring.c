@@ -143,6 +143,15 @@ static int set_up(struct rk_io_ring *ring, uint8_t *memory, const struct layout 
 	io->cq_head = at->rings + params.cq_off.head;
 	io->cq_tail = at->rings + params.cq_off.tail;
 	io->cq_entries = params.cq_entries;
+#if defined(__x86_64__)
+	io->in_order = 1;
+#endif
+	for (uint32_t i = 0; i < io->cq_entries; i++) {
+		uint64_t *cqe = (uint64_t *)(memory + io->cqes) + 2 * (size_t)i;
+
+		cqe[0] = RK_IO_NO_NAME;
+		cqe[1] = RK_IO_NO_RESULT;
+	}
 	return 0;
 }
 
