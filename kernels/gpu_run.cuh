@@ -532,7 +532,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			pack(desk, lane);
 			break;
 		case RK_GPU_TO_TELL:
-			tell(desk, lane, &desk->control);
+			tell(desk, lane, &desk->control, 1);
 			break;
 		}
 		GROUP::sync();
