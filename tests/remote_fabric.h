@@ -169,7 +169,7 @@ static int test_tell(struct remote_conn *conn, const struct remote_hello *hello)
 	return result;
 }
 
-static int test_reach(struct remote_listener *listener, const struct remote_memory *memory,
+static int fabric_reach(struct remote_listener *listener, const struct remote_memory *memory,
 		      char how[REMOTE_TEXT_BYTES])
 {
 	(void)listener;
@@ -353,7 +353,7 @@ static const struct remote_transport transport = {
 	.accept = test_accept,
 	.unlisten = test_unlisten,
 	.listen_fd = test_fd,
-	.reach = test_reach,
+	.reach = fabric_reach,
 	.connect = test_connect,
 	.up = test_up,
 	.tell = test_tell,
