@@ -93,8 +93,8 @@ static int give_end(struct rk_actor *actor, struct rk_link *link, bool inbox)
 	ring.rank = inbox ? link->memory.producer_rank : link->memory.consumer_rank;
 	if (other)
 		ring.tenant = tenant_id(other->tenant);
-	ring.flow = link->gpu_flow[inbox].gpu_addr;
-	ring.policies = link->gpu_policies[inbox];
+	ring.flow = link->gpu_flow[inbox].part.gpu_addr;
+	ring.policies = link->gpu_flow[inbox].policies;
 	memcpy(msg.body, &ring, sizeof(ring));
 	result = cuda_actor_tell(gpu_of(actor)->cuda, &msg);
 	return !result && inbox && ring.place == RK_GPU_SHARED ? await_obedience(actor) : result;

@@ -36,10 +36,11 @@ int dead_open(struct dead_end *host, struct cpu_dead *worker, uint64_t slots, co
 	return result;
 }
 
+/* In memory of the host, all of it: so the actor may go to another GPU. */
 int dead_open_gpu(struct dead_end *host, struct rk_gpu_flow *flow, const struct rk_actor *actor,
 		  uint64_t slots, const char *name)
 {
-	int result = link_memory_open(&host->device, actor, NULL, slots, RK_PLACE_NEAREST, name);
+	int result = link_memory_open(&host->device, actor, NULL, slots, RK_PLACE_HOST, name);
 
 	if (!result)
 		result = rk_ring_rx_open(&host->rx, &host->device.ring, NULL);

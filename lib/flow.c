@@ -135,20 +135,22 @@ static int check_dead(const struct rk_link *link, const struct rk_link_opts *opt
 static int open_on_gpu(struct rk_link *link, struct rk_actor *actor, const struct rk_link_opts *opts,
 		       bool receives, const char *name)
 {
-	struct cuda_part *part = &link->gpu_flow[receives];
+	struct gpu_flow *end = &link->gpu_flow[receives];
 	struct rk_gpu_flow *flow;
-	int result = cuda_take(actor->gpu, CUDA_HOST, sizeof(*flow), "a link's policies", part);
+	int result = cuda_take(actor->gpu, CUDA_HOST, sizeof(*flow), "a link's policies",
+			       &end->part);
 
 	if (result)
 		return result;
-	flow = part->host;
+	end->owner = actor->gpu;
+	flow = end->part.host;
 	if (!receives) {
 		flow->full = link->flow_out.full;
 		flow->backlog = link->flow_out.backlog;
 		flow->high_slots = (uint32_t)link->flow_out.high_slots;
 		flow->low_slots = (uint32_t)link->flow_out.low_slots;
 	}
-	link->gpu_policies[receives] = opts->dead_slots || flow->full || flow->high_slots;
+	end->policies = opts->dead_slots || flow->full || flow->high_slots;
 	return opts->dead_slots ? dead_open_gpu(&link->dead[receives], flow, actor,
 						opts->dead_slots, name)
 				: 0;
@@ -156,10 +158,9 @@ static int open_on_gpu(struct rk_link *link, struct rk_actor *actor, const struc
 
 void flow_close(struct rk_link *link)
 {
-	if (on_gpu(link->from))
-		cuda_give(link->from->gpu, &link->gpu_flow[0]);
-	if (on_gpu(link->to))
-		cuda_give(link->to->gpu, &link->gpu_flow[1]);
+	for (int i = 0; i < 2; i++)
+		if (link->gpu_flow[i].owner)
+			cuda_give(link->gpu_flow[i].owner, &link->gpu_flow[i].part);
 }
 
 static int open_dead(struct rk_link *link, const struct rk_link_opts *opts, bool to_port,
@@ -288,8 +289,8 @@ void rk_link_info(const struct rk_link *link, struct rk_link_info *info)
 		info->dropped[i] = count(&link->flow_out.dropped[i]);
 	info->dropped[RK_DROP_EXPIRED] = count(&link->flow_in.expired);
 	info->dropped[RK_DROP_SHED] = count(&link->flow_in.shed);
-	add_from_gpu(info, &link->gpu_flow[0]);
-	add_from_gpu(info, &link->gpu_flow[1]);
+	add_from_gpu(info, &link->gpu_flow[0].part);
+	add_from_gpu(info, &link->gpu_flow[1].part);
 	if (on_gpu(link->from) || on_gpu(link->to))
 		return;
 	info->credited = count(&ring->credit->consumed);

@@ -129,6 +129,13 @@ struct rk_actor {
 	uint32_t cut_told;   /* to forget one: obeyed when as many are */
 };
 
+/* Policies of a link's end on a GPU, and what comes of them. */
+struct gpu_flow {
+	struct cuda_gpu *owner; /* of the memory */
+	struct cuda_part part;	/* struct rk_gpu_flow; in memory of the host */
+	bool policies;
+};
+
 struct rk_link {
 	struct rk_ring_tx tx __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct rk_ring_rx rx __attribute__((aligned(RK_CACHE_LINE_BYTES)));
@@ -147,8 +154,7 @@ struct rk_link {
 	struct dead_replay replay;
 	struct cpu_flow_out flow_out __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 	struct cpu_flow_in flow_in __attribute__((aligned(RK_CACHE_LINE_BYTES)));
-	struct cuda_part gpu_flow[2]; /* of ends on GPUs, the sender's and the receiver's: struct rk_gpu_flow */
-	bool gpu_policies[2];
+	struct gpu_flow gpu_flow[2]; /* of ends on GPUs: the sender's, the receiver's */
 
 	/* Of links with ports: each task belongs to its worker's thread. */
 	struct rk_task in_task;
