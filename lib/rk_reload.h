@@ -56,8 +56,9 @@ RK_BEGIN_DECLS
  *
  * The name and the arguments of the actor stay; RK_MSG_START is not sent again. An actor that is
  * restarted or stopped during the trial keeps the new handler.
- * On a GPU there is no trial, for a trap there ends all its actors, and @convert is called on the
- * calling thread. The actor takes a seat in the kernel that has the new handler; the first of a
+ * On a GPU there is no trial: a trap there ends the context, and all actors of the process on that GPU
+ * with it, and a call that does not come back cannot be ended from outside: so the two failures that a
+ * trial is for could not be undone. @convert is called on the calling thread. The actor takes a seat in the kernel that has the new handler; the first of a
  * user's own is launched then, and all kernels of that GPU pause while its code is loaded.
  *
  * Context: any thread but a worker's; sleeps.
