@@ -99,7 +99,8 @@ $(foreach build,$(BUILDS),$(eval $(call build_rules,$(build))))
 # --- Device code: machine code where there is nvcc, and its text for NVRTC ---
 
 device_text := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.[ch]) lib/rk_base.h lib/rk_msg.h \
-	lib/rk_handler.h lib/rk_hlc.h lib/rk_frame.h lib/rk_io.h lib/rk_pattern.h lib/ring/rk_slot.h
+	lib/rk_handler.h lib/rk_hlc.h lib/rk_frame.h lib/rk_packet.h lib/rk_io.h lib/rk_pattern.h \
+	lib/ring/rk_slot.h
 
 $(B)/kernels/%.fatbin: kernels/%.cu $(device_text) $(B)/config.mk
 	@mkdir -p $(@D)

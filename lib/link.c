@@ -307,12 +307,32 @@ static int give_io(const struct ends *ends)
 	return actor_tell(ends->to, &msg);
 }
 
+/* Buffers are lent to an actor, which sees them where the port was told that it is. */
+static int check_loan(const struct ends *ends)
+{
+	int for_gpu;
+
+	if (!ends->in_port || !rk_port_lends(ends->in_port, &for_gpu))
+		return 0;
+	if (!ends->to)
+		return rk_fail(EINVAL,
+			       "port '%s': it lends its buffers to an actor: leave lend= out",
+			       rk_port_uri(ends->in_port));
+	if (for_gpu != (ends->to->gpu != NULL))
+		return rk_fail(EINVAL,
+			       "port '%s': it lends its buffers to an actor on a %s, and '%s' is on a "
+			       "%s: option gpu says for which",
+			       rk_port_uri(ends->in_port), for_gpu ? "GPU" : "CPU", ends->to->name,
+			       for_gpu ? "CPU" : "GPU");
+	return 0;
+}
+
 /* The consumer's side first, so that nothing is sent that nobody will receive. */
 static int give_ends(struct rk_link *link, const struct ends *ends, int port_worker)
 {
-	int result = 0;
+	int result = check_loan(ends);
 
-	if (ends->to)
+	if (!result && ends->to)
 		result = actor_give_end(ends->to, link, true);
 	if (!result && ends->to && !ends->from && !ends->in_port)
 		ends->to->host_inboxes++;

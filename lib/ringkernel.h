@@ -14,6 +14,7 @@
 #include "rk_error.h"
 #include "rk_flow.h"
 #include "rk_frame.h"
+#include "rk_packet.h"
 #include "rk_handler.h"
 #include "rk_hist.h"
 #include "rk_hlc.h"

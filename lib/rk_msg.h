@@ -38,6 +38,7 @@ enum rk_msg_type {
 	RK_MSG_PACKET = 16,    /* a datagram from a port; payload: struct rk_packet, then bytes */
 	RK_MSG_IO_OPEN = 17,   /* a ring for an actor's own I/O; payload: struct rk_io_open */
 	RK_MSG_IO_DONE = 18,   /* one of its operations is over; payload: struct rk_io_done */
+	RK_MSG_PACKET_LENT = 19, /* a datagram that stays where it is; payload: struct rk_packet_lent */
 	RK_MSG_USER = 256,     /* first type that is free to users */
 };
 

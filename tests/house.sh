@@ -122,7 +122,7 @@ else
 fi
 if command -v nvcc >/dev/null; then
 	suffix=cu
-	for header in lib/rk_base.h lib/rk_msg.h lib/rk_frame.h lib/rk_io.h lib/rk_handler.h lib/rk_hlc.h lib/ring/rk_slot.h; do
+	for header in lib/rk_base.h lib/rk_msg.h lib/rk_frame.h lib/rk_packet.h lib/rk_io.h lib/rk_handler.h lib/rk_hlc.h lib/ring/rk_slot.h; do
 		alone "$header" nvcc -I. -Ilib -c
 	done
 	verdict "headers of device code stand alone in nvcc"

@@ -41,7 +41,7 @@ static int join(void **state)
 	choose_seed(state);
 	memset(&told, 0, sizeof(told));
 	client = (struct reactor_client){.buffers = &buffers};
-	return reactor_buffers_make(&buffers, BUFFERS, ROOM) ||
+	return reactor_buffers_make(&buffers, BUFFERS, ROOM, false) ||
 	       reactor_client_open(&client, true, note, sizeof(note)) || reactor_join(&client);
 }
 

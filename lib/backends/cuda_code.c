@@ -51,6 +51,7 @@ RK_SOURCE(text_wire, "kernels/mdp3_wire.h");
 RK_SOURCE(text_l2, "kernels/l2_forward.c");
 RK_SOURCE(text_l2_h, "kernels/l2_forward.h");
 RK_SOURCE(text_frame, "lib/rk_frame.h");
+RK_SOURCE(text_packet, "lib/rk_packet.h");
 RK_SOURCE(text_io, "lib/rk_io.h");
 RK_SOURCE(text_pattern, "lib/rk_pattern.h");
 RK_SOURCE(text_broadcast, "kernels/broadcast.c");
@@ -114,6 +115,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("l2_forward.c", text_l2) \
 	X("l2_forward.h", text_l2_h) \
 	X("rk_frame.h", text_frame) \
+	X("rk_packet.h", text_packet) \
 	X("rk_pattern.h", text_pattern) \
 	X("broadcast.c", text_broadcast) \
 	X("broadcast.h", text_broadcast_h) \

@@ -189,6 +189,12 @@ int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu)
 	return 1;
 }
 
+int rk_port_lends(const struct rk_port *port, int *for_gpu)
+{
+	*for_gpu = port->lends_gpu;
+	return port->lends;
+}
+
 int rk_port_lend(struct rk_port *port, const struct rk_ring *ring, const struct rk_region *region)
 {
 	return port->ops->lend ? port->ops->lend(port, ring, region) : 0;

@@ -32,6 +32,7 @@ struct rk_port {
 	uint16_t feed;		    /* rk_packet.feed of an input's first feed */
 	struct rk_port_stats stats; /* written by the port's thread through port_count() */
 	char note[PORT_NOTE_BYTES];
+	bool lends, lends_gpu; /* its buffers, to actors on CPUs or on GPUs; known when it is open */
 };
 
 /**

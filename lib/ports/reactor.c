@@ -87,9 +87,10 @@ static int reactor_open(struct reactor **out, bool sqpoll)
 
 /* --- Buffers --- */
 
-int reactor_buffers_make(struct reactor_buffers *buffers, uint32_t count, uint32_t room)
+int reactor_buffers_make(struct reactor_buffers *buffers, uint32_t count, uint32_t room,
+			 bool for_gpus)
 {
-	const struct rk_region_opts opts = {.size = sizeof(opts)};
+	const struct rk_region_opts opts = {.size = sizeof(opts), .cuda = for_gpus};
 	/* Not a multiple of a page: what lies in front of each must not share sets of the cache. */
 	uint32_t stride =
 		(room + RK_CACHE_LINE_BYTES - 1) / RK_CACHE_LINE_BYTES * RK_CACHE_LINE_BYTES |

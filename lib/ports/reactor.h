@@ -141,8 +141,9 @@ struct reactor_client {
 
 /* --- Memory of received bytes: made when a port is opened, by any thread --- */
 
-/* 0 or -ENOMEM, said. */
-int reactor_buffers_make(struct reactor_buffers *buffers, uint32_t count, uint32_t room);
+/* @for_gpus: GPUs read them, too. 0 or -errno of rk_region_open(), said. */
+int reactor_buffers_make(struct reactor_buffers *buffers, uint32_t count, uint32_t room,
+			 bool for_gpus);
 void reactor_buffers_free(struct reactor_buffers *buffers);
 
 static inline uint8_t *reactor_buffer(const struct reactor_buffers *buffers, int32_t index)

@@ -129,6 +129,16 @@ RK_API int rk_port_open(struct rk_port **port, const char *uri, enum rk_port_dir
 RK_API int rk_port_own_io(const struct rk_port *port, uint64_t *gpu_io, int *gpu);
 
 /**
+ * rk_port_lends() - whether the port lends its buffers (rk_packet.h), and to whom
+ * @port: an input
+ * @for_gpu: out: to actors on GPUs, else on CPUs
+ *
+ * Context: any thread.
+ * Return: 1 with @for_gpu; 0 it lends none.
+ */
+RK_API int rk_port_lends(const struct rk_port *port, int *for_gpu);
+
+/**
  * rk_port_lend() - let the outside write a ring itself
  * @port: an input, before its first poll
  * @ring: that rk_port_poll_in() would fill; new, and without a producer that sends. Its consumer's

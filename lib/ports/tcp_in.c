@@ -143,7 +143,7 @@ static int tcp_in_open(struct rk_port *port, const char *what)
 	if (!in->left)
 		in->left = UINT64_MAX;
 	in->client.buffers = &in->buffers;
-	result = reactor_buffers_make(&in->buffers, BUFFERS, BUFFER_BYTES);
+	result = reactor_buffers_make(&in->buffers, BUFFERS, BUFFER_BYTES, false);
 	if (!result)
 		result = reactor_client_open(&in->client, true, in->port.note,
 					     sizeof(in->port.note));

@@ -80,6 +80,9 @@ struct sockaddr_in udp_address(struct frame_address address)
 	"gro                in: let the kernel join datagrams of a flow; they come out apart\n" \
 	"reuseport          in: share the address with other processes, flow by flow\n"         \
 	"hwstamp            in: receive times of the NIC's clock, where it has one\n"           \
+	"lend=BYTES         in: longer datagrams stay where they were received, and their\n"    \
+	"                   message says where (rk_packet.h)\n"                                 \
+	"gpu                in: with lend: to an actor on a GPU\n"                              \
 	"sndbuf=BYTES       out: of the socket (default: the system's)\n"                       \
 	"ttl=N              out: of multicast datagrams, 0 to 255 (default 1)"
 

@@ -8,6 +8,7 @@
  * and told by us. As soon as half of the buffers are free again, receiving goes on.
  */
 #include "ports/udp_in.h"
+#include "rk_packet.h"
 
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
@@ -138,10 +139,11 @@ void udp_in_received(struct reactor_op *op, const struct reactor_done *done)
 		in->failed = done->result;
 }
 
-/* The first arrival is in the ring or dropped. */
-static void let_go(struct udp_in *in)
+/* The first arrival is in the ring or dropped; its buffer is free again unless it is @kept. */
+static void let_go(struct udp_in *in, bool kept)
 {
-	reactor_give(&in->client, in->arrivals[in->first].buffer);
+	if (!kept)
+		reactor_give(&in->client, in->arrivals[in->first].buffer);
 	in->first = (in->first + 1) % BUFFERS;
 	in->waiting--;
 }
@@ -151,6 +153,64 @@ static uint32_t segment_bytes(const struct arrival *arrival)
 	uint32_t left = arrival->bytes - arrival->done;
 
 	return left < arrival->segment ? left : arrival->segment;
+}
+
+/* --- Loans --- */
+
+/* Where whoever has a loan sees @part of @region. */
+static uint64_t seen_at(const struct udp_in *in, const struct rk_region *region, const void *part)
+{
+	return in->port.lends_gpu ? rk_region_gpu_addr(region, part) : (uintptr_t)part;
+}
+
+/* Never 0, which the word of a buffer that was not lent yet holds. */
+static uint32_t next_ticket(const struct udp_in *in)
+{
+	return in->tickets + 1 ? in->tickets + 1 : 1;
+}
+
+/* The message of a datagram that stays in buffer @index. */
+static void build_loan(struct udp_in *in, uint32_t index, const uint8_t *data, uint64_t time_ns,
+		       const struct rk_packet *packet)
+{
+	struct rk_msg msg = {
+		.type = RK_MSG_PACKET_LENT, .flags = RK_MSG_F_TIME, .slots = 1};
+	struct rk_packet_lent lent = {.packet = *packet};
+
+	lent.data = seen_at(in, in->buffers.region, data);
+	lent.done = seen_at(in, in->words, &in->done[index]);
+	lent.ticket = next_ticket(in);
+	memcpy(msg.body, &time_ns, sizeof(time_ns));
+	memcpy(msg.body + sizeof(time_ns), &lent, sizeof(lent));
+	memcpy(in->message, &msg, sizeof(msg));
+}
+
+/* The message is in the ring. */
+static void note_loan(struct udp_in *in, uint32_t index)
+{
+	in->ticket[index] = in->tickets = next_ticket(in);
+	in->lent++;
+}
+
+/* Buffers whose loan is over are received into again. */
+static void take_back(struct udp_in *in)
+{
+	for (uint32_t i = 0; i < BUFFERS && in->lent; i++) {
+		/* A30: pairs with R30 in rk_packet_done(): all was read before. */
+		if (!in->ticket[i] ||
+		    __atomic_load_n(&in->done[i], __ATOMIC_ACQUIRE) != in->ticket[i])
+			continue;
+		in->ticket[i] = 0;
+		in->lent--;
+		reactor_give(&in->client, (int32_t)i);
+	}
+}
+
+/* --- Messages --- */
+
+static bool is_lent(const struct udp_in *in, uint32_t bytes)
+{
+	return in->lend && bytes > in->lend;
 }
 
 /* Make the message of the next datagram of @arrival; 0 if the ring never takes it. */
@@ -167,6 +227,10 @@ static uint32_t build(struct udp_in *in, const struct arrival *arrival, uint64_t
 
 	if (in->stamp)
 		time_ns = cut_trailer(data, &packet.bytes, time_ns);
+	if (is_lent(in, packet.bytes)) {
+		build_loan(in, arrival->buffer, data, time_ns, &packet);
+		return packet.bytes + 1;
+	}
 	if (packet.bytes > PORT_MAX_BYTES || port_cells(packet.bytes) > in->max_slots)
 		return 0;
 	memcpy(in->message + PORT_HEAD_BYTES, data, packet.bytes);
@@ -195,6 +259,7 @@ static bool put_one(struct udp_in *in, struct rk_ring_tx *tx, uint64_t to_monoto
 	struct arrival *arrival = &in->arrivals[in->first];
 	uint32_t built = build(in, arrival, to_monotonic_ns);
 	uint16_t lost = arrival->lost;
+	bool lent = false;
 
 	if (!built) {
 		port_count(&in->port.stats.dropped_too_long, 1);
@@ -206,10 +271,13 @@ static bool put_one(struct udp_in *in, struct rk_ring_tx *tx, uint64_t to_monoto
 		arrival->lost = 0;
 		*bytes += built - 1;
 		++*messages;
+		lent = is_lent(in, built - 1);
 	}
+	if (lent)
+		note_loan(in, arrival->buffer);
 	arrival->done += segment_bytes(arrival);
 	if (arrival->done >= arrival->bytes)
-		let_go(in);
+		let_go(in, lent);
 	return true;
 }
 
@@ -247,7 +315,7 @@ static void stop(struct udp_in *in, uint64_t *reason)
 
 		if (reason)
 			port_count(reason, segment ? (left + segment - 1) / segment : 1);
-		let_go(in);
+		let_go(in, false);
 	}
 }
 
@@ -258,10 +326,10 @@ static int drop_all(struct udp_in *in, const struct rk_ring_tx *tx)
 	return port_closed(&in->port, tx);
 }
 
-/* Receive on every feed, unless most buffers wait for the ring. */
+/* Receive on every feed, unless most buffers wait for the ring or are on loan. */
 static int listen_again(struct udp_in *in)
 {
-	if (in->waiting > BUFFERS / 2)
+	if (in->waiting + in->lent > BUFFERS / 2)
 		return 0;
 	for (uint32_t i = 0; i < in->feeds.count; i++) {
 		struct feed *feed = &in->feed[i];
@@ -324,6 +392,7 @@ static int udp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bud
 	if (tx->closed)
 		return drop_all(in, tx);
 	in->max_slots = tx->max_slots;
+	take_back(in);
 	moved = put(in, tx, most);
 	got = in->held || moved == most ? 0 : receive(in, most - moved);
 	if (in->news)
@@ -351,7 +420,7 @@ static int udp_in_fd(const struct rk_port *port)
 static uint64_t udp_in_due_ns(const struct rk_port *port)
 {
 	const struct udp_in *in = (const struct udp_in *)port;
-	uint64_t ask_ns = UINT64_MAX, idle_ns = UINT64_MAX;
+	uint64_t ask_ns = UINT64_MAX, idle_ns = UINT64_MAX, look_ns = UINT64_MAX;
 
 	/* Another port of this thread took it in for us: now. */
 	if (in->waiting && !in->held && !in->ended)
@@ -363,8 +432,12 @@ static uint64_t udp_in_due_ns(const struct rk_port *port)
 			ask_ns = in->last_ns + SILENT_NS;
 	if (in->idle_ms)
 		idle_ns = in->last_ns + in->idle_ms * 1000000;
+	if (in->lent)
+		look_ns = clock_ns(CLOCK_MONOTONIC) + LOAN_LOOK_NS;
 	if (ask_ns > idle_ns)
 		ask_ns = idle_ns;
+	if (ask_ns > look_ns)
+		ask_ns = look_ns;
 	return ask_ns == UINT64_MAX ? 0 : ask_ns;
 }
 
@@ -379,6 +452,7 @@ static int udp_in_close(struct rk_port *port)
 		if (in->feed[i].fd >= 0)
 			close(in->feed[i].fd);
 	reactor_buffers_free(&in->buffers);
+	rk_region_close(in->words);
 	return 0;
 }
 

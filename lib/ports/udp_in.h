@@ -18,6 +18,9 @@ enum {
 	MAX_DATAGRAM_BYTES = 65507,
 };
 
+/* Nothing tells of a buffer that comes back but looking. */
+#define LOAN_LOOK_NS 100000
+
 /* How long a socket must have been silent before the kernel is asked what it dropped. */
 #define SILENT_NS 1000000
 
@@ -62,6 +65,12 @@ struct arrival {
  * @failed: -errno of a receive that cannot go on
  * @left: messages left to receive
  * @max_slots: of the ring
+ * @lend: datagrams of more bytes are lent where they lie (rk_packet.h); 0: none
+ * @words: region of @done
+ * @done: by buffer, the ticket of a loan that is over: whoever has it writes it
+ * @ticket: by buffer, of its loan; 0: it is not on loan
+ * @tickets: so far
+ * @lent: buffers on loan
  * @last_ns: when something came last; 0: never
  */
 struct udp_in {
@@ -73,6 +82,11 @@ struct udp_in {
 	struct feed feed[PORT_MAX_FEEDS];
 	struct reactor_client client;
 	struct reactor_buffers buffers;
+	uint64_t lend;
+	struct rk_region *words;
+	uint32_t *done;
+	uint32_t ticket[BUFFERS];
+	uint32_t tickets, lent;
 	struct msghdr head;
 	struct arrival arrivals[BUFFERS];
 	uint32_t first, waiting, max_slots;

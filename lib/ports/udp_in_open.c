@@ -67,12 +67,27 @@ static int set_hardware(struct rk_port *port, const char *value)
 	return 0;
 }
 
+static int set_lend(struct rk_port *port, const char *value)
+{
+	port->lends = true;
+	return port_parse_count("lend", value, 1, MAX_DATAGRAM_BYTES,
+				&((struct udp_in *)port)->lend);
+}
+
+static int set_gpu(struct rk_port *port, const char *value)
+{
+	(void)value;
+	port->lends_gpu = true;
+	return 0;
+}
+
 const struct port_option udp_in_options[] = {
 	{"feeds", false, set_feeds},	 {"iface", false, set_interface},
 	{"stamp", true, set_stamp},	 {"rcvbuf", false, set_buffer},
 	{"idle", false, set_idle},	 {"count", false, set_count},
 	{"gro", true, set_join},	 {"reuseport", true, set_reuse},
-	{"hwstamp", true, set_hardware}, {NULL, false, NULL},
+	{"hwstamp", true, set_hardware}, {"lend", false, set_lend},
+	{"gpu", true, set_gpu},		 {NULL, false, NULL},
 };
 
 static int join(const struct udp_in *in, int fd, struct frame_address address, const char *text)
@@ -130,11 +145,33 @@ static int open_socket(struct udp_in *in, uint32_t index)
 	return port_is_multicast(address) ? join(in, fd, address, text) : 0;
 }
 
+/* What a loan needs besides its buffer. */
+static int open_loans(struct udp_in *in)
+{
+	const struct rk_region_opts opts = {.size = sizeof(opts), .cuda = in->port.lends_gpu};
+	int result;
+
+	if (in->port.lends_gpu && !in->lend)
+		return rk_fail(EINVAL, "gpu: it goes with lend=");
+	if (in->lend && in->join_segments)
+		return rk_fail(EINVAL, "gro: joined datagrams share a buffer, which is lent to one "
+				       "alone: leave gro or lend= out");
+	if (!in->lend)
+		return 0;
+	result = rk_region_open(&in->words, BUFFERS * sizeof(*in->done), &opts);
+	if (!result)
+		in->done = rk_region_take(in->words, BUFFERS * sizeof(*in->done));
+	return result;
+}
+
 static int open_reactor(struct udp_in *in)
 {
-	uint32_t most = in->join_segments ? MAX_DATAGRAM_BYTES : UDP_ROOM_BYTES;
-	int result = reactor_buffers_make(&in->buffers, BUFFERS, FRONT_BYTES + most);
+	uint32_t most = in->join_segments || in->lend ? MAX_DATAGRAM_BYTES : UDP_ROOM_BYTES;
+	int result = open_loans(in);
 
+	if (!result)
+		result = reactor_buffers_make(&in->buffers, BUFFERS, FRONT_BYTES + most,
+					      in->port.lends_gpu);
 	if (!result)
 		result = reactor_client_open(&in->client, true, in->port.note,
 					     sizeof(in->port.note));

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Datagrams that stay in the buffer they were received into, read by an actor where they lie: the same
+ * bodies on a GPU, by a warp and by a block, and on a CPU.
+ */
+#include "actor_aid.h"
+#include "gpu_aid.h"
+#include "lent_handlers.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+RK_SOURCE(lent_source, "tests/lent_handlers.h");
+
+static const struct rk_actor_type lent_type = {.name = "lent",
+					       .summary = "reads datagrams where they lie",
+					       .handle = test_lent,
+					       .source = lent_source,
+					       .function = "test_lent",
+					       .state_bytes = sizeof(struct lent_state)};
+
+static const struct placing on_cpu = {&lent_type, RK_BACKEND_CPU, RK_GROUP_WARP, 0};
+static const struct placing warp = {&lent_type, RK_BACKEND_CUDA, RK_GROUP_WARP, 0};
+static const struct placing block = {&lent_type, RK_BACKEND_CUDA, RK_GROUP_BLOCK, 0};
+
+/* The most that a datagram holds in whole words; a short one, which lies in its message. */
+enum { LONGEST = 65504, SHORT = 64, LEND = 1000, MIDDLE = 2000 };
+
+/* --- The actor, its port, and a socket that sends to it --- */
+
+struct stand {
+	struct rk_runtime *runtime;
+	struct rk_actor *actor;
+	struct rk_port *port;
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	int fd;
+};
+
+/* A port of this machine that nobody has. */
+static struct sockaddr_in free_address(void)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(name);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, bytes), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &bytes), 0);
+	close(fd);
+	return name;
+}
+
+static struct stand open_stand(const struct placing *on)
+{
+	const struct rk_actor_opts opts = opts_of(on, 0);
+	struct stand stand = {.runtime = open_runtime(2, 0)};
+	struct sockaddr_in name = free_address();
+	char uri[96];
+
+	snprintf(uri, sizeof(uri), "udp:127.0.0.1:%d,lend=%d%s", ntohs(name.sin_port), LEND,
+		 on->backend == RK_BACKEND_CUDA ? ",gpu" : "");
+	ok(rk_port_open(&stand.port, uri, RK_PORT_IN, 0));
+	ok(rk_actor_spawn(&stand.actor, stand.runtime, on->type, &opts));
+	ok(rk_link_host_out(&stand.rx, stand.actor, NULL));
+	ok(rk_link_port_in(NULL, stand.port, stand.actor, NULL));
+	ok(rk_link_host_in(&stand.tx, stand.actor, NULL));
+	stand.fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_true(stand.fd >= 0);
+	assert_int_equal(connect(stand.fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	return stand;
+}
+
+static void close_stand(struct stand *stand)
+{
+	close(stand->fd);
+	close_runtime(stand->runtime);
+}
+
+static void order(struct stand *stand, uint16_t type)
+{
+	struct rk_msg msg = {.type = type, .slots = 1};
+
+	send_msg(stand->tx, &msg);
+}
+
+/* Datagram @number: its words count up from a number of its own. */
+static uint64_t first_of(uint64_t number)
+{
+	return (number + 1) << 20;
+}
+
+static void send_datagram(struct stand *stand, uint64_t number, uint32_t bytes)
+{
+	static uint64_t words[LONGEST / 8];
+
+	for (uint32_t i = 0; i < bytes / 8; i++)
+		words[i] = first_of(number) + i;
+	assert_int_equal(send(stand->fd, words, bytes, 0), bytes);
+}
+
+static void check(const struct lent_report *report, uint64_t number, uint32_t bytes)
+{
+	uint64_t words = bytes / 8;
+
+	assert_int_equal(report->first, first_of(number));
+	assert_int_equal(report->bytes, bytes);
+	assert_int_equal(report->sum, words * first_of(number) + words * (words - 1) / 2);
+	assert_int_equal(report->lent, bytes > LEND);
+	assert_int_equal(report->dropped, 0);
+}
+
+static uint16_t await(struct stand *stand, struct lent_report *report)
+{
+	struct rk_msg msg[2];
+
+	assert_true(receive(stand->rx, msg, 2));
+	memcpy(report, rk_msg_payload(msg), sizeof(*report));
+	return msg[0].type;
+}
+
+/* An order that is answered. */
+static void must(struct stand *stand, uint16_t type)
+{
+	struct lent_report unused;
+
+	order(stand, type);
+	assert_int_equal(await(stand, &unused), type);
+}
+
+/* --- Bodies --- */
+
+/* Many more than there are buffers, so each comes back and is received into again. */
+static void long_datagrams_are_read_where_they_lie(void **state)
+{
+	static const uint32_t bytes[] = {LONGEST, SHORT, MIDDLE, LEND};
+	struct stand stand = open_stand(*state);
+	struct rk_port_stats stats;
+	struct lent_report report;
+
+	for (uint64_t i = 0; i < 800; i++) {
+		send_datagram(&stand, i, bytes[i % 4]);
+		assert_int_equal(await(&stand, &report), LENT_REPORT);
+		check(&report, i, bytes[i % 4]);
+	}
+	rk_port_stats(stand.port, &stats);
+	assert_int_equal(stats.messages, 800);
+	assert_int_equal(stats.bytes, 200 * (LONGEST + SHORT + MIDDLE + LEND));
+	close_stand(&stand);
+}
+
+/* Nearly all buffers are held, and false tickets return none; what finds none waits in the socket. */
+static void what_is_held_stays_as_it_is(void **state)
+{
+	enum { HELD = 120, MORE = 40 };
+	struct stand stand = open_stand(*state);
+	uint32_t came = HELD, again = 0;
+	struct lent_report report;
+
+	must(&stand, LENT_HOLD);
+	for (uint64_t i = 0; i < HELD; i++) {
+		send_datagram(&stand, i, MIDDLE);
+		assert_int_equal(await(&stand, &report), LENT_REPORT);
+		check(&report, i, MIDDLE);
+	}
+	must(&stand, LENT_LIE);
+	for (uint64_t i = HELD; i < HELD + MORE; i++)
+		send_datagram(&stand, i, MIDDLE);
+	order(&stand, LENT_LET_GO);
+	while (came < HELD + MORE || again < HELD) {
+		if (await(&stand, &report) == LENT_AGAIN)
+			check(&report, again++, MIDDLE);
+		else
+			check(&report, came++, MIDDLE);
+	}
+	for (uint64_t i = 0; i < 200; i++) {
+		send_datagram(&stand, i, LONGEST);
+		while (await(&stand, &report) == LENT_AGAIN)
+			check(&report, again++, MIDDLE);
+		check(&report, i, LONGEST);
+	}
+	close_stand(&stand);
+}
+
+static void loans_end_with_their_actor(void **state)
+{
+	for (int how = 0; how < 3; how++) {
+		struct stand stand = open_stand(*state);
+		struct lent_report report;
+
+		must(&stand, LENT_HOLD);
+		for (uint64_t i = 0; i < 20; i++) {
+			send_datagram(&stand, i, MIDDLE);
+			await(&stand, &report);
+		}
+		if (how == 0)
+			ok(rk_actor_stop(stand.actor, RK_STOP_NOW, LONG_NS));
+		else if (how == 1)
+			ok(rk_actor_kill(stand.actor, LONG_NS));
+		close_stand(&stand);
+	}
+}
+
+/* --- Who may have it --- */
+
+static void refused(const char *options, const char *why)
+{
+	struct rk_port *port;
+	char uri[96];
+
+	snprintf(uri, sizeof(uri), "udp:127.0.0.1:%d%s", ntohs(free_address().sin_port), options);
+	assert_int_equal(rk_port_open(&port, uri, RK_PORT_IN, 0), -EINVAL);
+	assert_non_null(strstr(rk_errmsg(), why));
+}
+
+static void options_that_do_not_go_together(void **unused)
+{
+	(void)unused;
+	refused(",gpu", "it goes with lend=");
+	refused(",lend=1000,gro", "leave gro or lend= out");
+	refused(",lend=0", "lend=0");
+}
+
+static void a_loan_is_for_one_side(void **unused)
+{
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor_opts opts = opts_of(&on_cpu, 0);
+	struct rk_actor *cpu, *gpu;
+	struct rk_port *port;
+	char uri[96];
+
+	(void)unused;
+	ok(rk_actor_spawn(&cpu, runtime, &lent_type, &opts));
+	opts = opts_of(&warp, 0);
+	ok(rk_actor_spawn(&gpu, runtime, &lent_type, &opts));
+	snprintf(uri, sizeof(uri), "udp:127.0.0.1:%d,lend=1000,gpu", ntohs(free_address().sin_port));
+	ok(rk_port_open(&port, uri, RK_PORT_IN, 0));
+	assert_int_equal(rk_link_port_in(NULL, port, cpu, NULL), -EINVAL);
+	snprintf(uri, sizeof(uri), "udp:127.0.0.1:%d,lend=1000", ntohs(free_address().sin_port));
+	ok(rk_port_open(&port, uri, RK_PORT_IN, 0));
+	assert_int_equal(rk_link_port_in(NULL, port, gpu, NULL), -EINVAL);
+	close_runtime(runtime);
+}
+
+#define NAMED(where, body) \
+	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
+#define CPU(body)   NAMED(on_cpu, body)
+#define WARP(body)  NAMED(warp, body)
+#define BLOCK(body) NAMED(block, body)
+#define LENT_BODIES(X)                            \
+	X(long_datagrams_are_read_where_they_lie) \
+	X(what_is_held_stays_as_it_is)            \
+	X(loans_end_with_their_actor)
+
+int main(void)
+{
+	const struct CMUnitTest on_cpus[] = {
+		LENT_BODIES(CPU)
+		cmocka_unit_test(options_that_do_not_go_together),
+	};
+	const struct CMUnitTest on_gpus[] = {
+		LENT_BODIES(WARP)
+		LENT_BODIES(BLOCK)
+		cmocka_unit_test_setup(a_loan_is_for_one_side, nothing_is_left_open),
+	};
+	const char *absent = gpu_absent();
+	char why[512];
+	int failed;
+
+	snprintf(why, sizeof(why), "%s", absent ? absent : "");
+	aid_watchdog(120);
+	failed = cmocka_run_group_tests(on_cpus, NULL, NULL);
+	if (absent)
+		printf("ok 1 - on a GPU # SKIP %s\n", why);
+	else
+		failed += cmocka_run_group_tests(on_gpus, gpu_hold, NULL);
+	return failed;
+}
