@@ -32,7 +32,7 @@ public=$(find lib/rk_*.h lib/ringkernel.h lib/*/rk_*.h kernels/*.h ! -name mdp3_
 
 # --- Includes go one way: base <- ring <- gpudirect <- {backends, ports} <- runtime <- the rest ---
 
-base="clock hlc rk_hlc rk_io rk_base rk_error rk_msg rk_flow rk_frame rk_pattern rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
+base="clock hlc rk_hlc rk_io rk_base rk_error rk_msg rk_flow rk_frame rk_packet rk_pattern rk_handler rk_wake rk_hist hist error wake hist_log hist_plot
 	hist_text hist_gnuplot"
 layer_of() { # file -> layer name
 	case $1 in
@@ -122,7 +122,8 @@ else
 fi
 if command -v nvcc >/dev/null; then
 	suffix=cu
-	for header in lib/rk_base.h lib/rk_msg.h lib/rk_frame.h lib/rk_packet.h lib/rk_io.h lib/rk_handler.h lib/rk_hlc.h lib/ring/rk_slot.h; do
+	for header in lib/rk_base.h lib/rk_msg.h lib/rk_frame.h lib/rk_packet.h lib/rk_io.h lib/rk_handler.h lib/rk_hlc.h \
+		lib/ring/rk_slot.h; do
 		alone "$header" nvcc -I. -Ilib -c
 	done
 	verdict "headers of device code stand alone in nvcc"
