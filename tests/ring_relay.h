@@ -22,19 +22,22 @@ struct relays {
 	enum rk_ring_place place;
 };
 
-/* Links keep their memory until their runtime closes; what two blocks share is little. */
-enum { PAIRS_OF_A_RUNTIME = 12 };
+/*
+ * Links keep their memory until their runtime closes: slots of all that one runtime had, at most. What
+ * blocks share is little, and a runtime is opened in a tenth of a second or more.
+ */
+enum { MOST_SLOTS = 1 << 16, MOST_SHARED_SLOTS = 768 };
 
 static struct rk_actor *relay[2];
 static struct rk_runtime *relay_runtime;
-static unsigned int relay_pairs;
+static uint64_t relay_slots;
 
 AID void relay_end(void)
 {
 	if (relay_runtime)
 		close_runtime(relay_runtime);
 	relay_runtime = NULL;
-	relay_pairs = 0;
+	relay_slots = 0;
 }
 
 AID void relay_spawn(const struct relays *relays, unsigned int index, bool held)
@@ -53,11 +56,15 @@ AID void relay_open(struct pair *pair, uint64_t start, bool held)
 {
 	const struct relays *relays = pair->on->detail;
 	struct rk_link_opts opts = slots(pair->capacity), between = opts;
+	bool shared = relays->place == RK_PLACE_BLOCK || relays->place == RK_PLACE_CLUSTER;
 
-	if (relay_pairs++ % PAIRS_OF_A_RUNTIME == 0) {
-		close_runtime(relay_runtime); /* of nothing, at first */
-		relay_runtime = open_runtime(2, 0);
+	relay_slots += pair->capacity;
+	if (relay_slots > (shared ? MOST_SHARED_SLOTS : MOST_SLOTS)) {
+		relay_end();
+		relay_slots = pair->capacity;
 	}
+	if (!relay_runtime)
+		relay_runtime = open_runtime(2, 0);
 	relay_runtime->start_position = start;
 	between.place = relays->place;
 	relay_spawn(relays, 0, held);
