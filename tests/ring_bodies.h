@@ -97,7 +97,7 @@ AID uint32_t make_message(const struct pair *pair, void *cells, uint64_t number)
 /* The next that was sent, and not one byte of it another. */
 AID void expect_message(struct pair *pair, const void *got)
 {
-	static __thread struct rk_msg wanted[RK_MSG_MAX_SLOTS];
+	struct rk_msg wanted[RK_MSG_MAX_SLOTS];
 	uint32_t slots = make_message(pair, wanted, pair->received);
 
 	if (memcmp(got, wanted, (size_t)slots * RK_CELL_BYTES))
@@ -109,7 +109,7 @@ AID void expect_message(struct pair *pair, const void *got)
 /* The next message; its slots, or 0 when there is no room. */
 AID int send_next(struct pair *pair)
 {
-	static __thread struct rk_msg cells[RK_MSG_MAX_SLOTS];
+	struct rk_msg cells[RK_MSG_MAX_SLOTS];
 	uint32_t slots = make_message(pair, cells, pair->sent);
 	int sent = rk_ring_send(pair->tx, cells);
 
@@ -121,7 +121,7 @@ AID int send_next(struct pair *pair)
 /* As many messages as @count cells of room take, in one call or one by one. Return: cells. */
 AID int take_some(struct pair *pair, uint32_t count, bool batch)
 {
-	static __thread struct rk_msg cells[BODY_CELLS];
+	struct rk_msg cells[BODY_CELLS];
 	int got = batch ? rk_ring_recv_batch(pair->rx, cells, count) :
 			  rk_ring_recv(pair->rx, cells, count);
 
@@ -278,7 +278,7 @@ AID void a_full_ring_takes_nothing_and_then_goes_on(void **state)
 
 AID void send_some(struct pair *pair, uint64_t *random)
 {
-	static struct rk_msg cells[BODY_CELLS];
+	struct rk_msg cells[BODY_CELLS];
 	uint32_t wanted = (uint32_t)aid_below(random, 24), count = 0;
 	uint64_t number = pair->sent;
 	int sent;
@@ -379,7 +379,7 @@ AID bool batches(const struct stream *s, uint64_t *random)
 
 AID void *produce(void *argument)
 {
-	static __thread struct rk_msg out[BODY_CELLS];
+	struct rk_msg out[BODY_CELLS];
 	const struct stream *s = argument;
 	struct rk_ring_tx *tx = s->pair->tx;
 	uint64_t random = s->random, number = 0;
