@@ -22,7 +22,7 @@ struct handover {
 	void *from, *to;
 	struct cuda_part state;
 	struct cuda_home home; /* for another GPU */
-	unsigned int links;    /* and those of which it is known that they are reached from there */
+	unsigned int reached;  /* and how much is known to be reached from there */
 };
 
 /* --- Whether it can; mutex held --- */
@@ -39,6 +39,12 @@ static const char *other_end(const struct rk_actor *actor, const struct rk_link 
 	const struct rk_port *port = link->in_port ? link->in_port : link->out_port;
 
 	return other ? other->name : port ? rk_port_uri(port) : "the host";
+}
+
+/* Links and parts of memory that it has: it only ever gets more. */
+static unsigned int reach_of(const struct rk_actor *actor)
+{
+	return actor->inboxes + actor->outboxes + actor->grants;
 }
 
 static int check(const struct rk_actor *actor, const char *verb)
@@ -119,9 +125,8 @@ static int take_seat(struct rk_actor *actor, struct cuda_kernel *kernel, uint32_
 	struct cuda_seat *seat;
 	int result = check(actor, verb);
 
-	if (!result && handover && handover->home.gpu &&
-	    handover->links != actor->inboxes + actor->outboxes)
-		result = rk_fail(EBUSY, "actor '%s': %s: a link of it was made meanwhile",
+	if (!result && handover && handover->home.gpu && handover->reached != reach_of(actor))
+		result = rk_fail(EBUSY, "actor '%s': %s: it was linked or given memory meanwhile",
 				 actor->name, verb);
 	if (!kernel) {
 		kernel = cuda_seat_of(cuda)->kernel;
@@ -219,12 +224,16 @@ static bool reaches(struct cuda_gpu *gpu, const struct link_memory *memory)
 	return true;
 }
 
-/* Before it is paused, for it takes its time. */
+/* Before it is paused, for it takes its time. Dead letters and policies lie with the host. */
 static int check_links(const struct rk_actor *actor, struct cuda_gpu *gpu)
 {
 	uint64_t gpu_io;
 	int on;
 
+	if (actor->grants)
+		return rk_fail(EOPNOTSUPP,
+			       "actor '%s': migrate: it was given memory as GPU %d sees it",
+			       actor->name, actor->gpu->gpu.ordinal);
 	for (struct rk_link *link = actor->runtime->links; link; link = link->next) {
 		if (!has_end_of(actor, link))
 			continue;
@@ -260,7 +269,7 @@ static int prepare_gpu(struct rk_actor *actor, int ordinal, struct handover *han
 		result = actor_cuda_gpu(actor->runtime, ordinal, &gpu);
 	if (!result)
 		result = check_links(actor, gpu);
-	handover->links = actor->inboxes + actor->outboxes;
+	handover->reached = reach_of(actor);
 	if (!result)
 		result = cuda_kernel_for(gpu, actor->type, kernel, handler);
 	if (!result)

@@ -282,10 +282,10 @@ RK_API int rk_actor_reseat(struct rk_actor *actor, enum rk_where where,
  * Context: any thread but a worker's; sleeps.
  * Return: 0; -EINVAL for the GPU where it is, or a GPU or place that there is not; -EOPNOTSUPP from
  * or to a CPU, when a link of it lies in shared memory of a block or in memory that the other GPU does
- * not reach, or with a port for its own I/O; -EBUSY when no seat is free there, during a copy, restart,
- * reload or snapshot, or when it is linked meanwhile; -EPIPE when it has stopped or drains;
- * -ETIMEDOUT when its handler has not come back; what rk_actor_spawn() returns for a GPU; -EIO when
- * one has died; said in rk_errmsg().
+ * not reach, with a port for its own I/O, or once it was given memory (rk_actor_grant()); -EBUSY when
+ * no seat is free there, during a copy, restart or reload, or when it is linked meanwhile; -EPIPE
+ * when it has stopped or drains; -ETIMEDOUT when its handler has not come back; what rk_actor_spawn()
+ * returns for a GPU; -EIO when one has died; said in rk_errmsg().
  */
 RK_API int rk_actor_migrate(struct rk_actor *actor, const struct rk_actor_opts *to,
 			    uint64_t timeout_ns);

@@ -24,20 +24,21 @@ struct relays {
 
 /*
  * Links keep their memory until their runtime closes: slots of all that one runtime had, at most. What
- * blocks share is little, and a runtime is opened in a tenth of a second or more.
+ * blocks share is little, and so are the seats of one, which are free again only some time after their
+ * actors' end; and a runtime is opened in a tenth of a second or more.
  */
-enum { MOST_SLOTS = 1 << 16, MOST_SHARED_SLOTS = 768 };
+enum { MOST_SLOTS = 1 << 16, MOST_SHARED_SLOTS = 768, MOST_SHARED_PAIRS = RK_GPU_WARPS / 2 };
 
 static struct rk_actor *relay[2];
 static struct rk_runtime *relay_runtime;
-static uint64_t relay_slots;
+static uint64_t relay_slots, relay_pairs;
 
 AID void relay_end(void)
 {
 	if (relay_runtime)
 		close_runtime(relay_runtime);
 	relay_runtime = NULL;
-	relay_slots = 0;
+	relay_slots = relay_pairs = 0;
 }
 
 AID void relay_spawn(const struct relays *relays, unsigned int index, bool held)
@@ -56,15 +57,18 @@ AID void relay_open(struct pair *pair, uint64_t start, bool held)
 {
 	const struct relays *relays = pair->on->detail;
 	struct rk_link_opts opts = slots(pair->capacity), between = opts;
-	bool shared = relays->place == RK_PLACE_BLOCK || relays->place == RK_PLACE_CLUSTER;
+	bool shared = relays->place == RK_PLACE_BLOCK || relays->place == RK_PLACE_CLUSTER ||
+		      relays->where == RK_WHERE_BLOCK;
 
 	relay_slots += pair->capacity;
-	if (relay_slots > (shared ? MOST_SHARED_SLOTS : MOST_SLOTS)) {
+	if (relay_slots > (shared ? MOST_SHARED_SLOTS : MOST_SLOTS) ||
+	    (shared && relay_pairs == MOST_SHARED_PAIRS)) {
 		relay_end();
 		relay_slots = pair->capacity;
 	}
 	if (!relay_runtime)
 		relay_runtime = open_runtime(2, 0);
+	relay_pairs++;
 	relay_runtime->start_position = start;
 	between.place = relays->place;
 	relay_spawn(relays, 0, held);

@@ -17,9 +17,9 @@ RELAY_PAIRING(a_warp, 1024, MESSAGES, {{&warp}, .actors = 1});
 RELAY_PAIRING(a_warp_of_batches, 1024, MESSAGES, {{&warp_batch}, .actors = 1});
 RELAY_PAIRING(a_block, 1024, MESSAGES, {{&block}, .actors = 1});
 RELAY_PAIRING(a_block_of_batches, 1024, MESSAGES, {{&block_batch}, .actors = 1});
-RELAY_PAIRING(in_a_block, 64, MESSAGES, {{&warp, &warp_batch}, 2, RK_WHERE_BLOCK, RK_PLACE_BLOCK});
+RELAY_PAIRING(in_a_block, 64, MESSAGES, {{&warp_batch, &warp_batch}, 2, RK_WHERE_BLOCK, RK_PLACE_BLOCK});
 RELAY_PAIRING(in_a_cluster, 64, MESSAGES,
-	      {{&warp_batch, &block}, 2, RK_WHERE_CLUSTER, RK_PLACE_CLUSTER});
+	      {{&warp, &block}, 2, RK_WHERE_CLUSTER, RK_PLACE_CLUSTER});
 RELAY_PAIRING(on_a_gpu, 1024, MESSAGES, {{&block_batch, &warp}, 2, RK_WHERE_APART, RK_PLACE_GPU});
 RELAY_PAIRING(by_the_host, 64, MESSAGES, {{&warp, &block_batch}, 2, RK_WHERE_APART, RK_PLACE_HOST});
 
