@@ -212,9 +212,7 @@ static int lend(struct rk_actor *actor)
 	struct gpu_actor *gpu = gpu_of(actor);
 	uint64_t gpu_addr;
 
-	if (gpu->taken.gpu != actor->gpu)
-		actor_copy_free(&gpu->taken);
-	gpu->taken.gpu = actor->gpu;
+	come_along(&gpu->taken, actor->gpu);
 	actor->cut->lent = 1;
 	return cuda_actor_room(gpu->cuda, &gpu->taken.device, NULL, &gpu_addr);
 }
