@@ -106,6 +106,18 @@ static __device__ void rk_drop_waiting(struct rk_gpu_desk *desk, uint32_t index,
 
 /* --- What waits --- */
 
+/* The next message that waits, from number @i on: its slots, and its first cell's number; 0: none. */
+static __device__ __forceinline__ uint32_t rk_find_waiting(struct rk_gpu_desk *desk, uint32_t *i)
+{
+	for (; *i < desk->waiting_cells; ++*i) {
+		uint32_t index = desk->waiting_first + *i;
+
+		if (desk->scratch->waiting_to[index % RK_GPU_WAITING] != 0xff)
+			return (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
+	}
+	return 0;
+}
+
 /* Close the gaps that what was sent has left. */
 static __device__ void rk_squeeze(struct rk_gpu_desk *desk)
 {
@@ -133,14 +145,10 @@ static __device__ uint32_t rk_count_waiting(struct rk_gpu_desk *desk)
 
 	for (uint32_t i = 0; i < desk->outboxes; i++)
 		out[i].counts.waiting = out[i].pinned = 0;
-	for (uint32_t i = 0; i < desk->waiting_cells; i += slots) {
+	for (uint32_t i = 0; (slots = rk_find_waiting(desk, &i)); i += slots) {
 		uint32_t index = desk->waiting_first + i;
 		uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 
-		slots = 1;
-		if (to == 0xff)
-			continue;
-		slots = (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
 		cells += slots;
 		if (to >= desk->outboxes)
 			continue;
@@ -158,14 +166,10 @@ static __device__ bool rk_keep_newest(struct rk_gpu_desk *desk)
 	bool all = true;
 	uint32_t slots;
 
-	for (uint32_t i = 0; i < desk->waiting_cells; i += slots) {
+	for (uint32_t i = 0; (slots = rk_find_waiting(desk, &i)); i += slots) {
 		uint32_t index = desk->waiting_first + i;
 		uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 
-		slots = 1;
-		if (to == 0xff)
-			continue;
-		slots = (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
 		if (to >= desk->outboxes || out[to].full != RK_GPU_DROP_OLDEST) {
 			all = false;
 			continue;
@@ -201,14 +205,10 @@ static __device__ __noinline__ void rk_drain(struct rk_gpu_desk *desk)
 {
 	uint32_t blocked = 0, slots, fate;
 
-	for (uint32_t i = 0; i < desk->waiting_cells; i += slots) {
+	for (uint32_t i = 0; (slots = rk_find_waiting(desk, &i)); i += slots) {
 		uint32_t index = desk->waiting_first + i;
 		uint32_t to = desk->scratch->waiting_to[index % RK_GPU_WAITING];
 
-		slots = 1;
-		if (to == 0xff)
-			continue;
-		slots = (uint32_t)(*rk_waiting_cell(desk, index) >> 24 & 0xff);
 		if (blocked >> to & 1)
 			continue;
 		fate = rk_send_waiting(desk, index, slots);
