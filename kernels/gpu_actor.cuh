@@ -166,11 +166,9 @@ extern "C" __device__ __forceinline__ void *rk_reach(struct rk_ctx *ctx, uint64_
 	struct rk_gpu_desk *desk = ctx->desk;
 	bool reached = !desk->spawn.tenant;
 
-	/* What lies before a grant is, unsigned, far behind its end. */
 #pragma unroll 1
 	for (uint32_t i = 0; i < desk->grants && !reached; i++)
-		reached = address - desk->grant[i].address <= desk->grant[i].bytes &&
-			  bytes <= desk->grant[i].bytes - (address - desk->grant[i].address);
+		reached = rk_gpu_grants(&desk->grant[i], address, bytes);
 	if (!reached)
 		atomicAdd((unsigned long long *)&desk->counters.refused, 1ull);
 	return reached ? (void *)address : NULL;

@@ -101,8 +101,8 @@ struct rk_gpu_spawn {
 };
 
 /**
- * struct rk_gpu_grant - payload of RK_GPU_GRANT: what an actor of a tenant may touch
- * @address: of the device
+ * struct rk_gpu_grant - payload of RK_GPU_GRANT: what an actor of a tenant may touch, on a CPU too
+ * @address: of the device, or of the host
  * @bytes: from there on
  */
 struct rk_gpu_grant {
@@ -357,6 +357,15 @@ RK_STATIC_ASSERT(sizeof(struct rk_gpu_seat) == 65 * 64, "a seat is its control r
 RK_STATIC_ASSERT(sizeof(struct rk_gpu_status) == 192, "three lines");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_status, gpu_ns) % 16 == 0, "stored with @probe at once");
 RK_STATIC_ASSERT(offsetof(struct rk_gpu_seat, word) % 16 == 0, "loaded with @leave at once");
+
+/* Whether the @bytes at @address are part of @grant. */
+RK_HD int rk_gpu_grants(const struct rk_gpu_grant *grant, uint64_t address, uint64_t bytes)
+{
+	/* What lies before it is, unsigned, far behind its end. */
+	uint64_t offset = address - grant->address;
+
+	return offset <= grant->bytes && bytes <= grant->bytes - offset;
+}
 
 RK_HD uint64_t rk_gpu_word(uint64_t told, uint64_t serial, uint32_t hurry)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Actors of the cpu backend: control rings and state in host memory, a worker that polls. */
 #include "runtime.h"
-#include "rk_tenant.h"
 #include "rk_error.h"
 
 #include <stdlib.h>
@@ -18,7 +17,6 @@ struct cpu_actor {
 	void *control_memory;
 } __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
-RK_STATIC_ASSERT(RK_MAX_GRANTS == CPU_MAX_GRANTS, "the backend takes as many as we promise");
 
 static struct cpu_actor *cpu_of(const struct rk_actor *actor)
 {

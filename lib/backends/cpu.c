@@ -54,10 +54,8 @@ void *rk_reach(struct rk_ctx *ctx, uint64_t address, uint64_t bytes)
 {
 	bool reached = !ctx->confined;
 
-	/* What lies before a grant is, unsigned, far behind its end. */
 	for (uint32_t i = 0; i < ctx->grants && !reached; i++)
-		reached = address - ctx->grant[i].address <= ctx->grant[i].bytes &&
-			  bytes <= ctx->grant[i].bytes - (address - ctx->grant[i].address);
+		reached = rk_gpu_grants(&ctx->grant[i], address, bytes);
 	if (!reached)
 		cpu_count(&ctx->counters.refused, 1);
 	return reached ? (void *)(uintptr_t)address : NULL;

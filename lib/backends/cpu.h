@@ -19,7 +19,6 @@
 enum {
 	CPU_CONTROL_SLOTS = 64,
 	CPU_MAX_LINKS = 32,
-	CPU_MAX_GRANTS = 8,
 	CPU_CONTROL_CELLS = 4, /* of the longest control message: sixteen arguments */
 	CPU_BATCH_CELLS = RK_MSG_MAX_SLOTS + 1,
 };
@@ -37,7 +36,7 @@ enum cpu_control {
 	 */
 	CPU_RESTART,
 	CPU_LEAVE, /* the worker: the owner gives it to another */
-	CPU_GRANT, /* struct cpu_grant */
+	CPU_GRANT, /* struct rk_gpu_grant */
 	CPU_CALL,  /* cpu_call_fn *, void * */
 };
 
@@ -57,12 +56,6 @@ enum cpu_hurry {
 	CPU_HURRY,  /* stop now; wait for no room */
 	CPU_KILLED, /* and do not ask the handler */
 	CPU_LET_GO, /* and do not wait for outboxes to take RK_MSG_CLOSED */
-};
-
-/* Memory that an actor of a tenant may touch. */
-struct cpu_grant {
-	uint64_t address;
-	uint64_t bytes;
 };
 
 /* Written by the worker's thread alone, read by anyone: relaxed. */
@@ -116,7 +109,7 @@ struct rk_ctx {
 	bool failed_for_good; /* it closed because it failed */
 	bool confined;	      /* to what it was given: it is a tenant's */
 	uint32_t grants;
-	struct cpu_grant grant[CPU_MAX_GRANTS];
+	struct rk_gpu_grant grant[RK_GPU_GRANTS];
 	struct rk_ring_rx control;
 	struct rk_ring_rx *inbox[CPU_MAX_LINKS];
 	struct cpu_flow_in *flow_in[CPU_MAX_LINKS]; /* of the inboxes */
