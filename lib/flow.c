@@ -258,10 +258,11 @@ static uint64_t count(const uint64_t *at)
 static void add_from_gpu(struct rk_link_info *info, const struct cuda_part *part)
 {
 	const struct rk_gpu_flow *flow = part->host;
-	const struct rk_gpu_flow_counts *from = &flow->counts;
+	const struct rk_gpu_flow_counts *from;
 
 	if (!flow)
 		return;
+	from = &flow->counts;
 	info->waiting += count(&from->waiting);
 	info->is_high |= count(&from->is_high) != 0;
 	info->highs += count(&from->highs);

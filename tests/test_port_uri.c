@@ -84,7 +84,7 @@ static const struct {
 	 "rcvbuf=0: write a whole number from 1 to 1073741823"},
 	{"udp:239.1.1.1:5000,sndbuf=1", RK_PORT_IN, EINVAL,
 	 "no option 'sndbuf' in this direction: it takes feeds, iface, stamp, rcvbuf, idle, "
-	 "count, gro, reuseport, hwstamp"},
+	 "count, gro, reuseport, hwstamp, lend, gpu"},
 	{"udp:239.1.1.1:5000,idle=1", RK_PORT_OUT, EINVAL,
 	 "no option 'idle' in this direction: it takes feeds, iface, stamp, sndbuf, ttl"},
 	{"udp:192.0.2.7:5000", RK_PORT_IN, EADDRNOTAVAIL,
