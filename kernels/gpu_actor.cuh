@@ -140,9 +140,8 @@ extern "C" __device__ __forceinline__ uint32_t rk_lanes(const struct rk_ctx *ctx
 extern "C" __device__ __forceinline__ void rk_add(const struct rk_ctx *ctx, uint64_t *sum,
 						  uint64_t amount)
 {
-	/* The result is not asked for, so nobody waits for it. */
-	asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(sum), "l"(amount) : "memory");
 	(void)ctx;
+	rk_add_to(sum, amount);
 }
 
 extern "C" __device__ __forceinline__ int rk_any(struct rk_ctx *ctx, int said)
@@ -155,9 +154,9 @@ extern "C" __device__ __forceinline__ int rk_any(struct rk_ctx *ctx, int said)
 
 extern "C" __device__ __forceinline__ void rk_acquire(const struct rk_ctx *ctx)
 {
-	/* Also drops what the first level of cache holds: a buffer is used for one frame after another. */
-	asm volatile("fence.acq_rel.sys;" ::: "memory");
+	/* Of the caches as well: a buffer is used for one frame after another. */
 	(void)ctx;
+	rk_fence();
 }
 
 extern "C" __device__ __forceinline__ void *rk_reach(struct rk_ctx *ctx, uint64_t address,

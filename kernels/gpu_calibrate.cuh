@@ -13,14 +13,6 @@
 #define RK_CALIBRATE_TIMES 3
 #define RK_CALIBRATE_LOADS 4 /* in a row */
 
-static __device__ __forceinline__ uint32_t rk_clock()
-{
-	uint32_t now;
-
-	asm volatile("mov.u32 %0, %%clock;" : "=r"(now)::"memory");
-	return now;
-}
-
 /* Cycles of one load from @at, which holds zero: the least of some means. */
 static __device__ uint32_t rk_time_load(uint64_t at)
 {
@@ -46,9 +38,9 @@ static __device__ uint32_t rk_time_load(uint64_t at)
 extern "C" __global__ void rk_calibrate(uint64_t memory, uint64_t page_bytes, uint32_t pages,
 					uint64_t host, uint32_t *cycles, uint32_t *ticket)
 {
-	uint32_t lane_bytes = threadIdx.x % 4 * (uint32_t)sizeof(struct rk_words), sm, spent;
+	uint32_t lane_bytes = threadIdx.x % 4 * (uint32_t)sizeof(struct rk_words);
+	uint32_t sm = rk_multiprocessor(), spent;
 
-	asm volatile("mov.u32 %0, %%smid;" : "=r"(sm));
 	for (uint32_t page = 0; page < pages; page++) {
 		spent = rk_time_load(memory + page * page_bytes + lane_bytes);
 		if (threadIdx.x == 0)

@@ -128,16 +128,6 @@ static __device__ void rk_add_outbox(struct rk_gpu_desk *desk, const struct rk_g
 	desk->outboxes++;
 }
 
-static __device__ uint32_t rk_own_rank()
-{
-	uint32_t rank = 0;
-
-#if __CUDA_ARCH__ >= 900
-	asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-#endif
-	return rank;
-}
-
 /* Address of @offset in the rings' part of the shared memory of the cluster's block @rank. */
 static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
 {
@@ -145,12 +135,7 @@ static __device__ uint64_t rk_shared_address(uint64_t offset, uint32_t rank)
 	uint32_t address = (uint32_t)__cvta_generic_to_shared(rk_block_memory) +
 			   (uint32_t)sizeof(struct rk_gpu_shared) + (uint32_t)offset;
 
-#if __CUDA_ARCH__ >= 900
-	if (rank != rk_own_rank())
-		asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(address) : "r"(rank));
-#endif
-	(void)rank;
-	return address;
+	return rk_address_in(address, rank);
 }
 
 static __device__ void rk_take_link(struct rk_gpu_desk *desk, uint32_t type, const uint64_t *cell)
@@ -230,10 +215,8 @@ static __device__ void rk_control_done(struct rk_gpu_desk *desk, bool cleared)
 /* Time and tag in one store: whoever sees the tag sees the time. */
 static __device__ void rk_answer_probe(struct rk_gpu_desk *desk, uint32_t tag)
 {
-	struct rk_words answer;
+	const struct rk_words answer = {rk_global_ns(), tag};
 
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(answer.w0));
-	answer.w1 = tag;
 	rk_store_words(desk->status + offsetof(struct rk_gpu_status, gpu_ns), answer);
 }
 

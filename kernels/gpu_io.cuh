@@ -73,18 +73,6 @@ static __device__ __forceinline__ uint64_t rk_reap_place(const struct rk_gpu_rea
 	return reaper->queue + (uint64_t)index * RK_IO_CQE_BYTES;
 }
 
-static __device__ __forceinline__ struct rk_words rk_acquire_words(uint64_t address)
-{
-	struct rk_words words;
-
-	/* A21 */
-	asm volatile("ld.acquire.sys.global.v2.u64 {%0, %1}, [%2];"
-		     : "=l"(words.w0), "=l"(words.w1)
-		     : "l"(address)
-		     : "memory");
-	return words;
-}
-
 /* Completions that are there, without a hole; @words: this lane's. All lanes of a warp. */
 static __device__ __forceinline__ uint32_t rk_reap_look(struct rk_gpu_reaper *reaper, uint32_t lane,
 							struct rk_words *words)
@@ -97,6 +85,7 @@ static __device__ __forceinline__ uint32_t rk_reap_look(struct rk_gpu_reaper *re
 	most = most < 1 ? 1 : most < RK_REAP_LANES ? most : RK_REAP_LANES;
 	words->w0 = RK_IO_NO_NAME;
 	words->w1 = 0;
+	/* A21 */
 	if (lane < most || lane == RK_TAIL_LANE)
 		*words = rk_acquire_words(lane == RK_TAIL_LANE ? reaper->tail & ~15ull :
 								 rk_reap_place(reaper, lane));

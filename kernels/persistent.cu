@@ -102,9 +102,6 @@ static __device__ uint32_t rk_look(struct rk_gpu_desk *desk)
 static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_params params,
 				   uint32_t index)
 {
-	uint32_t sm;
-
-	asm volatile("mov.u32 %0, %%smid;" : "=r"(sm));
 	desk->seat = params.seats + index * sizeof(struct rk_gpu_seat);
 	desk->marker = params.markers + index * sizeof(struct rk_gpu_marker);
 	desk->status = params.status + index * sizeof(struct rk_gpu_status);
@@ -113,7 +110,8 @@ static __device__ void rk_sit_down(struct rk_gpu_desk *desk, struct rk_gpu_param
 		desk->control_position = desk->control_taken = desk->beat = 0;
 		desk->spawn.serial = 0;
 	}
-	rk_store_word(desk->status + offsetof(struct rk_gpu_status, place), sm + 1);
+	rk_store_word(desk->status + offsetof(struct rk_gpu_status, place),
+		      rk_multiprocessor() + 1);
 }
 
 /* Copy the block's shared memory to or from its image. All threads. */
@@ -196,14 +194,6 @@ static __device__ void rk_sit(const struct rk_gpu_params *params)
 		}
 		__syncwarp();
 	}
-}
-
-/* All blocks of a cluster: they reach into each other's shared memory between two of these. */
-static __device__ void rk_sync_cluster()
-{
-#if __CUDA_ARCH__ >= 900
-	asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
-#endif
 }
 
 /*

@@ -29,6 +29,7 @@ RK_SOURCE(text_hlc, "lib/rk_hlc.h");
 RK_SOURCE(text_slot, "lib/ring/rk_slot.h");
 RK_SOURCE(text_layout, "kernels/gpu_layout.h");
 RK_SOURCE(text_lane, "kernels/gpu_lane.h");
+RK_SOURCE(text_ptx, "kernels/gpu_ptx.cuh");
 RK_SOURCE(text_ring, "kernels/gpu_ring.cuh");
 RK_SOURCE(text_actor, "kernels/gpu_actor.cuh");
 RK_SOURCE(text_cut, "kernels/gpu_cut.cuh");
@@ -94,6 +95,7 @@ static const char text_stddef[] = "#pragma once\n"
 	X("ring/rk_slot.h", text_slot)   \
 	X("gpu_layout.h", text_layout)   \
 	X("gpu_lane.h", text_lane)       \
+	X("gpu_ptx.cuh", text_ptx)       \
 	X("gpu_ring.cuh", text_ring)     \
 	X("gpu_actor.cuh", text_actor)   \
 	X("gpu_cut.cuh", text_cut)       \
