@@ -233,7 +233,6 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		if (!desk->started || desk->phase == RK_GPU_DORMANT) {
 			if (lane == 0 && desk->phase == RK_GPU_DORMANT)
 				await_word(desk);
-			GROUP::sync();
 			return false;
 		}
 		if (held_up || index == desk->inboxes)
@@ -246,7 +245,6 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			take_special(seat, lane, index);
 		else if (lane == 0)
 			desk->next_inbox = index + 1;
-		GROUP::sync();
 		return pause != RK_PAUSE_IDLE;
 	}
 
@@ -662,6 +660,7 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			came = round(seat, lane);
 			if (desk->io && desk->started && desk->phase != RK_GPU_DORMANT)
 				came |= reap(seat, lane);
+			GROUP::sync(); /* all have seen the desk as it was */
 			if (lane == 0)
 				desk->share[0] = look_aside(desk);
 			GROUP::sync();
