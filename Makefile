@@ -226,7 +226,31 @@ $(fakes): $(B)/fake/%: $(wildcard tests/fake/*.[ch]) $(addprefix lib/gpudirect/,
 $(foreach build,release thread address,$(addprefix $(B)/$(build)/tests/,test_gpu_region_fake \
 	test_remote_gpu)): | $(fakes)
 
-test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(B)/ringkernel-bench-gpu \
+# A GPU of fibers: CUDA's driver and NVRTC as far as actors need them, and the shipped actors.
+lanes := $(if $(filter 1,$(HAVE_FIBERS)),$(addprefix $(B)/lanes/,libcuda.so.1 libnvrtc.so.13 lanes-shipped.so))
+lanes_cxx := $(CXX) -std=c++17 -O1 -g1 -fPIC -shared -pthread
+# Device code is CUDA's, which warns of other things; its symbols are its own.
+lanes_device := $(lanes_cxx) -w -Wl,-Bsymbolic
+$(lanes): $(wildcard tests/lanes/*) $(wildcard tests/fake/*.[ch]) lib/gpudirect/cuda.h lib/gpudirect/nvrtc.h
+$(B)/lanes/%.o: tests/fake/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIC -c $< -o $@
+$(B)/lanes/libcuda.so.1: $(B)/lanes/cuda.o $(B)/lanes/cuda_stubs.o
+	$(call say,LINK,$@)
+	$(Q)$(lanes_cxx) -O2 -Wall -Wextra -Wl,-soname,libcuda.so.1 -Ilib -Itests -o $@ $(filter %/block.cc %/cuda.cc %.o,$^) \
+		$(FIBERS_LIBS) -ldl
+$(B)/lanes/libnvrtc.so.13:
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(lanes_cxx) -Wall -Wextra -Ilib -DLANES_FOLDER='"$(abspath tests/lanes)"' \
+		-DLANES_COMPILE='"$(lanes_device)"' -o $@ tests/lanes/nvrtc.cc
+$(B)/lanes/lanes-shipped.so: $(device_text)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(lanes_device) -Itests/lanes -Ikernels -Ilib -o $@ tests/lanes/shipped.cc
+
+test: all $(tests) $(aids) $(fuzzers) $(dpdk_test_programs) $(lanes) $(B)/ringkernel-bench-gpu \
 		$(B)/ringkernel-bench-life
 	B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh
 

@@ -69,7 +69,7 @@ AID void chain_keeps_order_and_content(void **state)
 {
 	const struct placing *on = *state;
 
-	run_chain(&(struct chain){{on, on}, 2, 1, 1024, 300000, .spin_looks = 0});
+	run_chain(&(struct chain){{on, on}, 2, 1, 1024, aid_some(300000), .spin_looks = 0});
 	run_chain(&(struct chain){{on, on}, 2, 3, 64, 100000, .spin_looks = 0});
 }
 

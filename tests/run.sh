@@ -113,6 +113,16 @@ for build in release native thread address; do
 	done
 done
 
+# Actors on a GPU of fibers (tests/lanes), where it was built: no time of it means anything.
+lanes() { # name filter
+	[ ! -e "$B/lanes/libcuda.so.1" ] || run "lanes-$1" env LD_LIBRARY_PATH="$B/lanes" \
+		XDG_CACHE_HOME="$PWD/$B/lanes" RK_TEST_SLOW=30 "$B/release/tests/test_gpu_$1" "$2"
+}
+lanes scenarios '*'
+lanes flow '*'
+lanes life 'block*'
+lanes lent '*'
+
 # Port dpdk, where it was built; the race detector does not know DPDK's locks.
 for build in release address; do
 	for test in tests/dpdk/test_*.c; do

@@ -13,7 +13,7 @@ test="$run libcmocka-dev libvulkan-dev clang libclang-rt-14-dev spin tshark libh
 	java/default-jre-headless node/nodejs qemu-system-x86_64/qemu-system-x86
 	busybox/busybox-static cpio kmod linux-image-amd64 linux-headers-amd64 sparse
 	iproute2 strace g++ shellcheck python3 libdpdk-dev dpdk-testpmd/dpdk dpdk-telemetry.py/dpdk-dev
-	ibverbs-providers ib_write_lat/perftest ucx_perftest/ucx-utils xz-utils"
+	libboost-context-dev ibverbs-providers ib_write_lat/perftest ucx_perftest/ucx-utils xz-utils"
 bench="$run g++ fio libboost-dev libck-dev libdpdk-dev dpdk-testpmd/dpdk libreaderwriterqueue-dev libatomic-queue-dev"
 
 case ${1:-} in

@@ -63,6 +63,7 @@ library cmocka "stdarg.h>
 #include <stdint.h>
 #include <cmocka.h" -lcmocka libcmocka-dev
 library boost boost/lockfree/spsc_queue.hpp "" libboost-dev c++
+library fibers boost/context/fiber.hpp -lboost_context libboost-context-dev c++
 library ck ck_ring.h -lck libck-dev
 dpdk_flags=$(pkg-config --cflags libdpdk 2>/dev/null || true)
 library dpdk rte_ethdev.h "$(pkg-config --libs libdpdk 2>/dev/null || true)" libdpdk-dev c \

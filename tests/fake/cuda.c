@@ -127,6 +127,15 @@ CUDA int cuDeviceGetUuid_v2(struct rk_cuda_uuid *out, int device)
 	LOCKED(uuid(out, device));
 }
 
+/* Where kernels run (tests/lanes) there are more. */
+__attribute__((weak)) int fake_attribute(int *value, int attribute);
+__attribute__((weak)) int fake_attribute(int *value, int attribute)
+{
+	(void)value;
+	(void)attribute;
+	return RK_CUDA_INVALID_VALUE;
+}
+
 CUDA int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
 	(void)device;
@@ -153,7 +162,7 @@ CUDA int cuDeviceGetAttribute(int *value, int attribute, int device)
 		*value = 1;
 		return 0;
 	default:
-		return RK_CUDA_INVALID_VALUE;
+		return fake_attribute(value, attribute);
 	}
 }
 
@@ -607,10 +616,17 @@ static int turn_alone(void)
 	return 0;
 }
 
-CUDA int cuStreamSynchronize(struct rk_cuda_stream *stream)
+/* Copies are done when they are asked for; kernels, where they run (tests/lanes), take their time. */
+__attribute__((weak)) int fake_stream_wait(struct rk_cuda_stream *stream);
+__attribute__((weak)) int fake_stream_wait(struct rk_cuda_stream *stream)
 {
 	(void)stream;
 	LOCKED(turn_alone());
+}
+
+CUDA int cuStreamSynchronize(struct rk_cuda_stream *stream)
+{
+	return fake_stream_wait(stream);
 }
 
 static int copy(uint64_t gpu_addr, void *host, size_t bytes, bool to_gpu)
@@ -654,4 +670,59 @@ CUDA int cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, struct rk_cuda_
 {
 	(void)stream;
 	LOCKED(copy_any(to, from, bytes));
+}
+
+CUDA int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes)
+{
+	LOCKED(copy(to, (void *)(uintptr_t)from, bytes, true));
+}
+
+CUDA int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes)
+{
+	LOCKED(copy(from, to, bytes, false));
+}
+
+static int fill(uint64_t to, unsigned char value, size_t bytes)
+{
+	struct place *place = find(to);
+
+	TURN();
+	if (!place || !place->writable || to + bytes > place->addr + place->bytes)
+		return 700;
+	memset((void *)(uintptr_t)to, value, bytes);
+	return 0;
+}
+
+CUDA int cuMemsetD8_v2(uint64_t to, unsigned char value, size_t bytes)
+{
+	LOCKED(fill(to, value, bytes));
+}
+
+CUDA int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, struct rk_cuda_stream *stream)
+{
+	(void)stream;
+	LOCKED(fill(to, value, bytes));
+}
+
+/* --- Memory that a module has --- */
+
+void fake_add_memory(uint64_t addr, size_t bytes);
+void fake_add_memory(uint64_t addr, size_t bytes)
+{
+	pthread_mutex_lock(&mutex);
+	if (!find(addr))
+		add(addr, bytes, -1, true);
+	pthread_mutex_unlock(&mutex);
+}
+
+void fake_drop_memory(uint64_t addr);
+void fake_drop_memory(uint64_t addr)
+{
+	struct place *place;
+
+	pthread_mutex_lock(&mutex);
+	place = find(addr);
+	if (place)
+		*place = (struct place){0};
+	pthread_mutex_unlock(&mutex);
 }
