@@ -154,6 +154,8 @@ static __device__ __forceinline__ void rk_fence()
 
 /* --- Clocks and places --- */
 
+#define RK_IDLE_POLLS 1024 /* loads from afar, between two looks aside while nothing comes: some 0.3 ms */
+
 /* Cycles of this multiprocessor. */
 static __device__ __forceinline__ uint32_t rk_clock()
 {

@@ -11,7 +11,6 @@
 
 #include "gpu_io.cuh"
 
-#define RK_IDLE_POLLS 1024  /* from afar, between two looks aside while nothing comes: some 0.3 ms */
 #define RK_NEAR_POLLS 16    /* of shared memory in a round: they take as long as one from afar */
 #define RK_BUSY_TURNS 64    /* and while messages come */
 #define RK_REAP_MOST 128	    /* completions between two looks at all else */

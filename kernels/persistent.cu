@@ -156,7 +156,11 @@ static __device__ bool rk_join(bool resume)
 /* What was there when the kernel was paused goes on. Return: true when it was paused again. */
 static __device__ bool rk_go_on(uint32_t warp, uint32_t lane)
 {
-	if (rk_block_serial(lane))
+	uint32_t serial = rk_block_serial(lane);
+
+	/* All know who was there before one of them is told who comes next. */
+	__syncthreads();
+	if (serial)
 		return rk_join(true);
 	return rk_shared()->desk[warp].spawn.serial && rk_dispatch<rk_warp_group>(warp, lane, true);
 }

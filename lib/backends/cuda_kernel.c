@@ -332,8 +332,11 @@ static int refuse_pause(struct cuda_kernel *kernel)
 		       kernel->gpu->gpu.ordinal, name);
 }
 
-/* An actor that was just spawned sits down first: not all warps of its block may know of it yet. */
-static void await_seated(struct cuda_kernel *kernel)
+/*
+ * An actor that was just spawned sits down first: not all warps of its block may know of it yet, and
+ * those that left would be missed at its barriers.
+ */
+static int await_seated(struct cuda_kernel *kernel)
 {
 	uint64_t end_ns = now_ns() + END_NS;
 
@@ -341,19 +344,28 @@ static void await_seated(struct cuda_kernel *kernel)
 		const struct cuda_actor *actor = kernel->seat[i].actor;
 
 		while (actor && actor->at == &kernel->seat[i] && !actor->failed &&
-		       cuda_actor_phase(actor) == RK_GPU_EMPTY && wait_a_little(end_ns))
-			;
+		       cuda_actor_phase(actor) == RK_GPU_EMPTY)
+			if (!wait_a_little(end_ns))
+				return rk_fail(EBUSY,
+					       "GPU %d: its kernels do not pause for new code to be loaded: "
+					       "actor '%s' has not come to its seat",
+					       kernel->gpu->gpu.ordinal, actor->name);
 	}
+	return 0;
 }
 
 static int pause_all(struct cuda_gpu *gpu)
 {
-	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next) {
-		if (kernel->failed)
-			continue;
-		await_seated(kernel);
-		tell_seats(kernel, true);
-	}
+	int result = 0;
+
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel && !result; kernel = kernel->next)
+		if (!kernel->failed)
+			result = await_seated(kernel);
+	if (result)
+		return result;
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		if (!kernel->failed)
+			tell_seats(kernel, true);
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		if (!kernel->failed && !await_end(kernel, END_NS))
 			return refuse_pause(kernel);
