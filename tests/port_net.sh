@@ -46,6 +46,50 @@ in_b()
 	shift
 	ip netns exec $b timeout 60 "$ringkernel" -j "$@" >"$work/$output" 2>"$work/$output.err" </dev/null
 }
+# Nothing begins before it can: each waits for what it needs, for a minute at most.
+await() # CONDITION...
+{
+	looks=0
+	until "$@" || [ $looks -ge 600 ]; do
+		sleep 0.1
+		looks=$((looks + 1))
+	done
+}
+is_bound() # t|u PORT, in the receiving namespace
+{
+	[ -n "$(ip netns exec $b ss -Hln"$1" "sport = :$2")" ]
+}
+has_joined() # GROUP
+{
+	ip -n $b maddr show dev veth0 | grep -qF "$1"
+}
+came() # bytes so far
+{
+	ip netns exec $b cat /sys/class/net/veth0/statistics/rx_bytes
+}
+have_come() # BYTES since $before
+{
+	[ $(($(came) - before)) -ge "$1" ]
+}
+has_bytes() # BYTES FILE
+{
+	[ "$(stat -c %s "$2" 2>/dev/null || echo 0)" -ge "$1" ]
+}
+ends_in() # LAST FILE
+{
+	tail -c 1000 "$2" | cmp -s - "$1"
+}
+is_refused() # a send found no way out of the sending namespace
+{
+	ip netns exec $a nstat -asz IpOutNoRoutes | grep -q 'IpOutNoRoutes *[1-9]'
+}
+# To ringkernel alone: timeout passes on what it gets, and a second signal kills without a report.
+signal_in() # NAMESPACE SIGNAL
+{
+	for pid in $(ip netns pids "$1"); do
+		! grep -qx ringkernel "/proc/$pid/comm" || kill -s "$2" "$pid"
+	done
+}
 # An expression over the sender's report s and the receiver's r.
 both_hold()
 {
@@ -67,7 +111,7 @@ if not eval("(" + sys.argv[3] + ")"):
 in_b received run verify "$work/truth.json" \
 	from udp:239.77.0.1:7001,feeds=239.77.0.2:7002,iface=veth0,stamp,idle=1500 \
 	actor mdp3_book,window_packets=256,first_sequence=1,gap_ns=1000000000 to null: &
-sleep 1
+await has_joined 239.77.0.2
 in_a sent run from "pcap:$work/feed.pcap,rate=20000" \
 	to udp:239.77.0.1:7001,feeds=239.77.0.2:7002,iface=veth0,stamp
 wait $!
@@ -83,7 +127,7 @@ judge "multicast A/B: sent = received + dropped" both_hold \
 if ip netns exec $a tc qdisc add dev veth0 root tbf rate 40mbit burst 20k limit 10m 2>/dev/null; then
 	in_b received run from udp:10.77.0.2:7008,idle=1500 to "file:$work/slow" &
 	receiver=$!
-	sleep 1
+	await is_bound u 7008
 	in_a sent run from "pcap:$work/feed.pcap,speed=max" to udp:10.77.0.2:7008,sndbuf=40000
 	wait $receiver
 	ip netns exec $a tc qdisc del dev veth0 root
@@ -99,12 +143,13 @@ fi
 
 in_b received run from udp:10.77.0.2:7003,idle=1500 to null: &
 receiver=$!
-sleep 1
+await is_bound u 7003
+before=$(came)
 in_a sent run from "pcap:$work/feed.pcap,rate=10000" to udp:10.77.0.2:7003 &
 sender=$!
-sleep 1
+await have_come 100000
 ip -n $a link set veth0 down
-sleep 0.3
+await is_refused
 ip -n $a link set veth0 up
 wait $sender
 wait $receiver
@@ -119,10 +164,11 @@ import json, sys
 print(json.load(open(sys.argv[1]))["messages"])' "$work/out")
 in_b received run from "tcp:10.77.0.2:7004,listen,frame=4,count=$datagrams" to "file:$work/copy" &
 receiver=$!
-sleep 1
+await is_bound t 7004
+before=$(came)
 in_a sent run from "pcap:$work/feed.pcap,rate=20000" to tcp:10.77.0.2:7004,frame=4 &
 sender=$!
-sleep 0.5
+await have_come 100000
 for _ in 1 2 3; do
 	ip -n $a link set veth0 down
 	sleep 0.2
@@ -142,11 +188,12 @@ judge "tcp, link down three times: sent = received" both_hold \
 head -c 30000000 /dev/urandom >"$work/bytes"
 in_b received run from tcp:10.77.0.2:7005,listen,frame=4 to null: &
 receiver=$!
-sleep 1
+await is_bound t 7005
+before=$(came)
 in_a sent run from "file:$work/bytes,block=1000,loops=100" to tcp:10.77.0.2:7005,frame=4 &
 sender=$!
-sleep 0.5
-for pid in $(ip netns pids $b); do kill -KILL "$pid"; done
+await have_come 1000000
+signal_in $b KILL
 status=0
 wait $sender || status=$?
 wait $receiver 2>/dev/null
@@ -156,20 +203,16 @@ judge "tcp, the receiver is killed: the sender fails and says why" \
 
 in_b received run from tcp:10.77.0.2:7006,listen,frame=4 to "file:$work/tail" &
 receiver=$!
-sleep 1
+await is_bound t 7006
 in_a sent run from "file:$work/bytes,block=1000,loops=100" to tcp:10.77.0.2:7006,frame=4 &
 sender=$!
-sleep 0.5
-for pid in $(ip netns pids $a); do kill -KILL "$pid"; done
+await has_bytes 1000000 "$work/tail"
+signal_in $a KILL
 wait $sender 2>/dev/null
-sleep 0.2
 in_a sent run from "file:$work/bytes,block=1000,bytes=1000000" to tcp:10.77.0.2:7006,frame=4
 head -c 1000000 "$work/bytes" | tail -c 1000 >"$work/last"
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	tail -c 1000 "$work/tail" | cmp -s - "$work/last" && break
-	sleep 1
-done
-for pid in $(ip netns pids $b); do kill -INT "$pid"; done
+await ends_in "$work/last" "$work/tail"
+signal_in $b INT
 wait $receiver
 judge "tcp, the sender is killed: the receiver goes on with the next" both_hold \
 	'r["conserved"] and inputs(r)[0]["messages"] >= 1000 and
@@ -181,7 +224,7 @@ if command -v strace >/dev/null; then
 	ip netns exec $b timeout 60 strace -f -c -o "$work/calls" "$ringkernel" -j \
 		run from udp:10.77.0.2:7007,idle=1000 to null: >"$work/received" 2>"$work/err" </dev/null &
 	receiver=$!
-	sleep 1.5
+	await is_bound u 7007
 	in_a sent run from "pcap:$work/feed.pcap,loops=10,rate=100000" to udp:10.77.0.2:7007
 	wait $receiver
 	for call in io_uring_enter recvmmsg read getsockopt sched_yield ppoll; do
