@@ -148,6 +148,6 @@ AID void send_dated(struct rk_ring_tx *tx, uint32_t tag, uint64_t deadline_ns)
 
 #define ON_BOTH(test)                                             \
 	cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu), \
-		cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu_batch)
+		cmocka_unit_test_prestate(test, (void *)(uintptr_t)&cpu_batch),
 
 #endif

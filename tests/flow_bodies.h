@@ -339,13 +339,13 @@ AID void dropping_under_load_keeps_order_and_count(void **state)
 	nothing_is_lost_or_doubled(*state, RK_FULL_DROP_OLDEST, 20000);
 }
 
-#define FLOW_BODIES(X)                                \
-	X(the_newest_are_dropped),                    \
-	X(the_oldest_that_wait_are_dropped),          \
-	X(who_drops_does_not_wait),                   \
-	X(long_messages_make_room_among_the_old),     \
-	X(senders_hear_of_levels_with_hysteresis),    \
-	X(what_is_late_is_not_handled),               \
-	X(dropping_under_load_keeps_order_and_count),
+#define FLOW_BODIES(X)                            \
+	X(the_newest_are_dropped)                 \
+	X(the_oldest_that_wait_are_dropped)       \
+	X(who_drops_does_not_wait)                \
+	X(long_messages_make_room_among_the_old)  \
+	X(senders_hear_of_levels_with_hysteresis) \
+	X(what_is_late_is_not_handled)            \
+	X(dropping_under_load_keeps_order_and_count)
 
 #endif

@@ -49,6 +49,13 @@ static inline int gpu_hold(void **unused)
 	return rk_region_open(&held, 1, &opts);
 }
 
+/* A body where the test has it called: static const struct placing on_cpu, warp, block. Needs actor_aid.h. */
+#define NAMED(where, body) \
+	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
+#define CPU(body)   NAMED(on_cpu, body)
+#define WARP(body)  NAMED(warp, body)
+#define BLOCK(body) NAMED(block, body)
+
 /*
  * The end of main(): run @tests, of them those that the first word names (with * and ?); they hang after
  * @seconds. 77, and why, where there is no GPU. Needs cmocka.h and ring_aid.h.
@@ -58,6 +65,20 @@ static inline int gpu_hold(void **unused)
 			   (aid_watchdog(seconds),                                 \
 			    (count) > 1 ? cmocka_set_test_filter((words)[1]) : (void)0, \
 			    cmocka_run_group_tests(tests, setup, NULL)))
+
+/* Whether there is none, which is one test skipped. */
+static inline bool gpu_is_skipped(void)
+{
+	const char *why = gpu_absent();
+
+	if (why)
+		printf("ok 1 - on a GPU # SKIP %s\n", why);
+	return why != NULL;
+}
+
+/* Behind the same bodies on CPUs: run @tests, or skip them where there is no GPU. Needs cmocka.h. */
+#define gpu_run_rest(tests, setup, teardown) \
+	(gpu_is_skipped() ? 0 : gpu_hold(NULL) || cmocka_run_group_tests(tests, setup, teardown))
 
 /* The same asked in a child, for tests that fork: CUDA is of no use in the child of who used it. */
 static inline int gpu_absent_for_children(void)

@@ -333,7 +333,7 @@ int main(void)
 		cmocka_unit_test(letters_that_find_no_room_are_counted),
 		cmocka_unit_test(letters_of_the_end),
 		cmocka_unit_test(filters_choose),
-		ON_BOTH(letters_go_out_again),
+		ON_BOTH(letters_go_out_again)
 		cmocka_unit_test(letters_are_looked_at_while_they_go_out),
 		cmocka_unit_test(a_replay_that_comes_too_late_is_accounted_for),
 		cmocka_unit_test(letters_go_another_way),

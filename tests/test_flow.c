@@ -219,7 +219,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FLOW_BODIES(ON_BOTH)
-		ON_BOTH(levels_shed_by_priority),
+		ON_BOTH(levels_shed_by_priority)
 		cmocka_unit_test(snapshots_count_what_waits),
 		cmocka_unit_test(a_trial_drops_nothing),
 		cmocka_unit_test(impossible_policies_are_refused),

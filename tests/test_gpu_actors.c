@@ -190,10 +190,6 @@ static void what_a_gpu_does_not_keep_to_is_refused(void **unused)
 	close_runtime(runtime);
 }
 
-#define NAMED(where, body) \
-	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
-#define WARP(body) NAMED(warp, body)
-#define BLOCK(body) NAMED(block, body)
 #define WARP_BATCH(body) NAMED(warp_batch, body)
 #define BLOCK_BATCH(body) NAMED(block_batch, body)
 

@@ -194,14 +194,6 @@ int main(int count, char **words)
 		ON(mixed, also_while_actors_move)
 		ON(gpu_to_cpu, also_while_actors_move)
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(300);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, gpu_hold, NULL);
+	return gpu_run_tests(tests, count, words, 300, gpu_hold);
 }

@@ -99,10 +99,6 @@ static void impossible_policies_are_refused(void **state)
 	close_runtime(runtime);
 }
 
-#define NAMED(where, body) \
-	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where}
-#define WARP(body)	 NAMED(warp, body)
-#define BLOCK(body)	 NAMED(block, body)
 #define WARP_BATCH(body) NAMED(warp_batch, body)
 
 int main(int count, char **words)
@@ -111,20 +107,12 @@ int main(int count, char **words)
 		FLOW_BODIES(WARP)
 		FLOW_BODIES(BLOCK)
 		FLOW_BODIES(WARP_BATCH)
-		WARP(references_reach_what_was_given),
-		BLOCK(references_reach_what_was_given),
-		WARP(a_ring_of_another_tenant_is_closed),
-		WARP(impossible_policies_are_refused),
+		WARP(references_reach_what_was_given)
+		BLOCK(references_reach_what_was_given)
+		WARP(a_ring_of_another_tenant_is_closed)
+		WARP(impossible_policies_are_refused)
 		cmocka_unit_test_setup(rings_between_actors_drop_too, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
 
-	if (absent) {
-		puts(absent);
-		return 77;
-	}
-	aid_watchdog(150);
-	if (count > 1)
-		cmocka_set_test_filter(words[1]); /* with * and ? */
-	return cmocka_run_group_tests(tests, gpu_hold, NULL);
+	return gpu_run_tests(tests, count, words, 150, gpu_hold);
 }

@@ -52,11 +52,6 @@ static int make_file(void **unused)
 	return close(fd);
 }
 
-static int make_file_and_hold(void **unused)
-{
-	return make_file(unused) ? -1 : gpu_hold(unused);
-}
-
 static int remove_file(void **unused)
 {
 	(void)unused;
@@ -335,11 +330,6 @@ static void a_ring_is_for_one_place(void **unused)
 	close_runtime(runtime);
 }
 
-#define NAMED(where, body) \
-	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
-#define CPU(body)   NAMED(on_cpu, body)
-#define WARP(body)  NAMED(warp, body)
-#define BLOCK(body) NAMED(block, body)
 #define IO_BODIES(X)                          \
 	X(every_read_brings_its_block)        \
 	X(what_goes_wrong_is_a_value)         \
@@ -359,16 +349,9 @@ int main(void)
 		cmocka_unit_test_setup(a_ring_is_for_one_place, nothing_is_left_open),
 		cmocka_unit_test_setup(a_gpu_scans_a_file_as_a_cpu_does, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
-	char why[512];
 	int failed;
 
-	snprintf(why, sizeof(why), "%s", absent ? absent : "");
 	aid_watchdog(120);
 	failed = cmocka_run_group_tests(on_cpus, make_file, remove_file);
-	if (absent)
-		printf("ok 1 - on a GPU # SKIP %s\n", why);
-	else
-		failed += cmocka_run_group_tests(on_gpus, make_file_and_hold, remove_file);
-	return failed;
+	return failed + gpu_run_rest(on_gpus, make_file, remove_file);
 }

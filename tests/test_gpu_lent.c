@@ -243,11 +243,6 @@ static void a_loan_is_for_one_side(void **unused)
 	close_runtime(runtime);
 }
 
-#define NAMED(where, body) \
-	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
-#define CPU(body)   NAMED(on_cpu, body)
-#define WARP(body)  NAMED(warp, body)
-#define BLOCK(body) NAMED(block, body)
 #define LENT_BODIES(X)                            \
 	X(long_datagrams_are_read_where_they_lie) \
 	X(what_is_held_stays_as_it_is)            \
@@ -264,16 +259,9 @@ int main(void)
 		LENT_BODIES(BLOCK)
 		cmocka_unit_test_setup(a_loan_is_for_one_side, nothing_is_left_open),
 	};
-	const char *absent = gpu_absent();
-	char why[512];
 	int failed;
 
-	snprintf(why, sizeof(why), "%s", absent ? absent : "");
 	aid_watchdog(120);
 	failed = cmocka_run_group_tests(on_cpus, NULL, NULL);
-	if (absent)
-		printf("ok 1 - on a GPU # SKIP %s\n", why);
-	else
-		failed += cmocka_run_group_tests(on_gpus, gpu_hold, NULL);
-	return failed;
+	return failed + gpu_run_rest(on_gpus, NULL, NULL);
 }

@@ -513,10 +513,6 @@ static void a_supervised_group_begins_anew_on_both_sides(void **unused)
 	run_group(RK_RESTART_COPY);
 }
 
-#define NAMED(where, body) \
-	{#where ": " #body, body, nothing_is_left_open, NULL, (void *)(uintptr_t)&where},
-#define WARP(body)	 NAMED(warp, body)
-#define BLOCK(body)	 NAMED(block, body)
 #define WARP_BATCH(body) NAMED(warp_batch, body)
 #define SEAT_BODIES(X)                     \
 	X(changes_of_seat_lose_nothing)    \
