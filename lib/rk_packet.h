@@ -9,9 +9,14 @@
  *                                            +--> rk_packet.bytes bytes, in a region
  *
  * The handler reads the bytes, in this call or in later ones, and then says rk_packet_done(); the port
- * receives into that buffer again. A port whose buffers are all on loan receives nothing more. Nothing
- * else returns a buffer before the ring that it was lent through is closed, and nothing frees it before
- * the port is.
+ * receives into that buffer again. A port whose buffers are all on loan receives nothing more.
+ *
+ * An actor that begins anew, restarted by whomever, has nothing on loan of what it took before: the port
+ * has it back, and counts it (rk_port_stats). What is still in the ring then is lent to the new one. A
+ * copy of its state that it goes on from may name such loans: they are to be read and given back no more,
+ * so who keeps loans from call to call is restarted from zeros. All loans end with the ring that they
+ * were lent through; nothing frees a buffer before the port is closed. A loan is the actor's that the
+ * port feeds, and not sent on.
  *
  * A port believes nothing of what is in the word: a ticket other than that of this loan returns nothing.
  * On a device, rk_acquire() before the first byte is read, and rk_any() when all lanes have read, before

@@ -13,6 +13,7 @@ enum lent_type {
 	LENT_HOLD,		   /* from now on keep what is lent; sent back when it is so */
 	LENT_LIE, /* say of all that is held, with false tickets, that it is done; the same */
 	LENT_LET_GO,		   /* read again what is held, and give it back */
+	LENT_DIE,		   /* trap: on a CPU */
 };
 
 enum { LENT_MOST = 128 };

@@ -23,8 +23,25 @@ static const struct placing on_cpu = {&lent_type, RK_BACKEND_CPU, RK_GROUP_WARP,
 static const struct placing warp = {&lent_type, RK_BACKEND_CUDA, RK_GROUP_WARP, 0};
 static const struct placing block = {&lent_type, RK_BACKEND_CUDA, RK_GROUP_BLOCK, 0};
 
+/* On a GPU a trap is for good. */
+static void lent_or_die(struct rk_ctx *ctx, void *state, const struct rk_msg *msg)
+{
+	if (msg->type == LENT_DIE)
+		__builtin_trap();
+	test_lent(ctx, state, msg);
+}
+
+static const struct rk_actor_type mortal_type = {.name = "mortal",
+						 .summary = "dies when it is told to",
+						 .handle = lent_or_die,
+						 .state_bytes = sizeof(struct lent_state)};
+
+static const struct placing mortal = {&mortal_type, RK_BACKEND_CPU, RK_GROUP_WARP, 0};
+
 /* The most that a datagram holds in whole words; a short one, which lies in its message. */
 enum { LONGEST = 65504, SHORT = 64, LEND = 1000, MIDDLE = 2000 };
+/* Of 128 buffers; and how often an actor is restarted that holds some. */
+enum { HELD_MOST = 120, HELD_SOME = 50, TIMES = 20 };
 
 /* --- The actor, its port, and a socket that sends to it --- */
 
@@ -52,10 +69,10 @@ static struct sockaddr_in free_address(void)
 	return name;
 }
 
-static struct stand open_stand(const struct placing *on)
+static struct stand open_stand_in(struct rk_runtime *runtime, const struct placing *on)
 {
 	const struct rk_actor_opts opts = opts_of(on, 0);
-	struct stand stand = {.runtime = open_runtime(2, 0)};
+	struct stand stand = {.runtime = runtime};
 	struct sockaddr_in name = free_address();
 	char uri[96];
 
@@ -70,6 +87,11 @@ static struct stand open_stand(const struct placing *on)
 	assert_true(stand.fd >= 0);
 	assert_int_equal(connect(stand.fd, (struct sockaddr *)&name, sizeof(name)), 0);
 	return stand;
+}
+
+static struct stand open_stand(const struct placing *on)
+{
+	return open_stand_in(open_runtime(2, 0), on);
 }
 
 static void close_stand(struct stand *stand)
@@ -129,6 +151,49 @@ static void must(struct stand *stand, uint16_t type)
 	assert_int_equal(await(stand, &unused), type);
 }
 
+/* From here on the actor holds what is lent to it: @count datagrams. */
+static void hold(struct stand *stand, uint64_t count)
+{
+	struct lent_report report;
+
+	must(stand, LENT_HOLD);
+	for (uint64_t i = 0; i < count; i++) {
+		send_datagram(stand, i, MIDDLE);
+		assert_int_equal(await(stand, &report), LENT_REPORT);
+		check(&report, i, MIDDLE);
+	}
+}
+
+/* What became of all loans, once none is out. */
+static struct rk_port_stats await_loans(const struct stand *stand)
+{
+	struct rk_port_stats stats;
+
+	do {
+		usleep(1000);
+		rk_port_stats(stand->port, &stats);
+	} while (stats.loans != stats.loans_done + stats.loans_forgotten + stats.loans_ended);
+	return stats;
+}
+
+/* Nearly all buffers can be held at once, so @forgotten of them have come back from who held them. */
+static void expect_all_back(struct stand *stand, uint64_t forgotten)
+{
+	struct rk_port_stats stats;
+	struct lent_report report;
+
+	hold(stand, HELD_MOST);
+	order(stand, LENT_LET_GO);
+	for (uint64_t i = 0; i < HELD_MOST; i++) {
+		assert_int_equal(await(stand, &report), LENT_AGAIN);
+		check(&report, i, MIDDLE);
+	}
+	stats = await_loans(stand);
+	assert_int_equal(stats.loans_forgotten, forgotten);
+	assert_int_equal(stats.loans_done, HELD_MOST);
+	assert_int_equal(stats.loans_ended, 0);
+}
+
 /* --- Bodies --- */
 
 /* Many more than there are buffers, so each comes back and is received into again. */
@@ -153,17 +218,12 @@ static void long_datagrams_are_read_where_they_lie(void **state)
 /* Nearly all buffers are held, and false tickets return none; what finds none waits in the socket. */
 static void what_is_held_stays_as_it_is(void **state)
 {
-	enum { HELD = 120, MORE = 40 };
+	enum { HELD = HELD_MOST, MORE = 40 };
 	struct stand stand = open_stand(*state);
 	uint32_t came = HELD, again = 0;
 	struct lent_report report;
 
-	must(&stand, LENT_HOLD);
-	for (uint64_t i = 0; i < HELD; i++) {
-		send_datagram(&stand, i, MIDDLE);
-		assert_int_equal(await(&stand, &report), LENT_REPORT);
-		check(&report, i, MIDDLE);
-	}
+	hold(&stand, HELD);
 	must(&stand, LENT_LIE);
 	for (uint64_t i = HELD; i < HELD + MORE; i++)
 		send_datagram(&stand, i, MIDDLE);
@@ -187,19 +247,72 @@ static void loans_end_with_their_actor(void **state)
 {
 	for (int how = 0; how < 3; how++) {
 		struct stand stand = open_stand(*state);
-		struct lent_report report;
 
-		must(&stand, LENT_HOLD);
-		for (uint64_t i = 0; i < 20; i++) {
-			send_datagram(&stand, i, MIDDLE);
-			await(&stand, &report);
-		}
+		hold(&stand, HELD_SOME);
 		if (how == 0)
 			ok(rk_actor_stop(stand.actor, RK_STOP_NOW, LONG_NS));
 		else if (how == 1)
 			ok(rk_actor_kill(stand.actor, LONG_NS));
+		if (how < 2)
+			assert_int_equal(await_loans(&stand).loans_ended, HELD_SOME);
 		close_stand(&stand);
 	}
+}
+
+static void who_begins_anew_holds_nothing(void **state)
+{
+	struct stand stand = open_stand(*state);
+
+	for (int i = 0; i < TIMES; i++) {
+		hold(&stand, HELD_SOME);
+		ok(rk_actor_restart(stand.actor, NULL, LONG_NS));
+	}
+	expect_all_back(&stand, TIMES * HELD_SOME);
+	close_stand(&stand);
+}
+
+static void what_waits_is_lent_to_the_next(void **state)
+{
+	enum { HELD = 20, WAITING = 30 };
+	struct stand stand = open_stand(*state);
+	struct rk_port_stats stats;
+	struct lent_report report;
+
+	hold(&stand, HELD);
+	ok(rk_actor_pause(stand.actor, LONG_NS));
+	for (uint64_t i = 0; i < WAITING; i++)
+		send_datagram(&stand, i, LONGEST);
+	do {
+		usleep(1000);
+		rk_port_stats(stand.port, &stats);
+	} while (stats.loans < HELD + WAITING);
+	ok(rk_actor_restart(stand.actor, NULL, LONG_NS));
+	for (uint64_t i = 0; i < WAITING; i++) {
+		assert_int_equal(await(&stand, &report), LENT_REPORT);
+		check(&report, i, LONGEST);
+	}
+	stats = await_loans(&stand);
+	assert_int_equal(stats.loans_done, WAITING);
+	assert_int_equal(stats.loans_forgotten, HELD);
+	close_stand(&stand);
+}
+
+static void who_dies_holds_nothing(void **unused)
+{
+	const struct rk_supervisor_opts opts = {.size = sizeof(opts), .max_restarts = TIMES};
+	struct stand stand = open_stand_in(open_guarded(2), &mortal);
+	struct rk_supervisor *supervisor;
+
+	(void)unused;
+	ok(rk_supervisor_open(&supervisor, stand.runtime, &opts));
+	ok(rk_supervisor_add(supervisor, stand.actor, NULL));
+	for (int i = 0; i < TIMES; i++) {
+		hold(&stand, HELD_SOME);
+		order(&stand, LENT_DIE);
+	}
+	expect_all_back(&stand, TIMES * HELD_SOME);
+	assert_int_equal(info_of(stand.actor).failures, TIMES);
+	close_stand(&stand);
 }
 
 /* --- Who may have it --- */
@@ -246,12 +359,15 @@ static void a_loan_is_for_one_side(void **unused)
 #define LENT_BODIES(X)                            \
 	X(long_datagrams_are_read_where_they_lie) \
 	X(what_is_held_stays_as_it_is)            \
-	X(loans_end_with_their_actor)
+	X(loans_end_with_their_actor)             \
+	X(who_begins_anew_holds_nothing)          \
+	X(what_waits_is_lent_to_the_next)
 
 int main(void)
 {
 	const struct CMUnitTest on_cpus[] = {
 		LENT_BODIES(CPU)
+		cmocka_unit_test_setup(who_dies_holds_nothing, nothing_is_left_open),
 		cmocka_unit_test(options_that_do_not_go_together),
 	};
 	const struct CMUnitTest on_gpus[] = {

@@ -133,6 +133,13 @@ static void start(struct rk_ctx *actor, const struct rk_msg *msg)
 	enter(actor, CPU_RUNNING);
 }
 
+/* With its state goes what it was lent: whoever lent it has it back. */
+static void forget(struct rk_ctx *actor)
+{
+	for (uint32_t i = 0; i < actor->inboxes; i++)
+		rk_ring_rx_forget(actor->inbox[i], cpu_handled(actor, i));
+}
+
 static void restart(struct rk_ctx *actor, const struct rk_msg *first, const void *state,
 		    const struct rk_actor_type *whose)
 {
@@ -140,6 +147,7 @@ static void restart(struct rk_ctx *actor, const struct rk_msg *first, const void
 		return;
 	if (actor->trial)
 		cpu_trial_keep(actor);
+	forget(actor);
 	if (whose != actor->type)
 		state = NULL;
 	if (state)

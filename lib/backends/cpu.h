@@ -221,6 +221,9 @@ bool cpu_send_own(struct rk_ctx *actor, struct cpu_outbox *box, const struct rk_
 /* A message of the runtime's own has come, and means something to a snapshot. (cpu_cut.c) */
 void cpu_cut_control(struct rk_ctx *actor, const struct rk_msg *msg);
 
+/* Position in inbox @index up to which its messages were handled. (cpu_cut.c) */
+uint64_t cpu_handled(const struct rk_ctx *actor, uint32_t index);
+
 /* Send what waits in all outboxes; true when nothing waits any more that the actor must wait for. */
 bool cpu_flush(struct rk_ctx *actor);
 

@@ -100,6 +100,11 @@ static bool is_inside(const struct cpu_cut *cut, const void *end)
 	return false;
 }
 
+static bool is_handling(const struct rk_ctx *actor, uint32_t index)
+{
+	return index == actor->from_inbox && actor->handled_cells < actor->received_cells;
+}
+
 /* Slots taken from the inbox that is being handled, and not handled yet. */
 static uint32_t unhandled(const struct rk_ctx *actor)
 {
@@ -113,18 +118,21 @@ static uint32_t unhandled(const struct rk_ctx *actor)
 	return slots;
 }
 
+uint64_t cpu_handled(const struct rk_ctx *actor, uint32_t index)
+{
+	return rk_ring_rx_position(actor->inbox[index]) -
+	       (is_handling(actor, index) ? unhandled(actor) : 0);
+}
+
 static void cut_inbox(struct rk_ctx *actor, struct cpu_cut *cut, uint32_t index)
 {
 	const struct rk_ring_rx *rx = actor->inbox[index];
-	bool handling = index == actor->from_inbox && actor->handled_cells < actor->received_cells;
 	struct cpu_cut_end *end = &cut->inbox[index];
 
 	*end = (struct cpu_cut_end){.end = rx, .inside = is_inside(cut, rx)};
-	end->position = rk_ring_rx_position(rx) - rx->padded_slots;
-	if (handling)
-		end->position -= unhandled(actor);
+	end->position = cpu_handled(actor, index) - rx->padded_slots;
 	/* Closed and empty: no marker will come. */
-	end->marked = rx->closed && !handling;
+	end->marked = rx->closed && !is_handling(actor, index);
 	cut->open += end->inside && !end->marked;
 }
 

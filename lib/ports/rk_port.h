@@ -55,6 +55,10 @@ enum rk_port_direction {
  * @dropped_verdict: frames that an actor sent on to be dropped
  * @dropped_unconfirmed: sent to a remote ring whose consumer was lost before it confirmed them:
  *	delivered or not
+ * @loans: datagrams that were lent (rk_packet.h); each is on loan, or in one of the next three
+ * @loans_done: given back by whoever had them
+ * @loans_forgotten: by an actor that has begun anew since it took them
+ * @loans_ended: still on loan when the port took in no more: with the actor's end, or its own
  */
 struct rk_port_stats {
 	uint64_t messages;
@@ -72,6 +76,10 @@ struct rk_port_stats {
 	uint64_t dropped_checksum;
 	uint64_t dropped_verdict;
 	uint64_t dropped_unconfirmed;
+	uint64_t loans;
+	uint64_t loans_done;
+	uint64_t loans_forgotten;
+	uint64_t loans_ended;
 };
 
 /**

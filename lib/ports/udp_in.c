@@ -185,25 +185,48 @@ static void build_loan(struct udp_in *in, uint32_t index, const uint8_t *data, u
 	memcpy(in->message, &msg, sizeof(msg));
 }
 
-/* The message is in the ring. */
-static void note_loan(struct udp_in *in, uint32_t index)
+/* The message is in the ring, at @position. */
+static void note_loan(struct udp_in *in, uint32_t index, uint64_t position)
 {
 	in->ticket[index] = in->tickets = next_ticket(in);
+	in->sent_at[index] = position;
 	in->lent++;
+	port_count(&in->port.stats.loans, 1);
+}
+
+/* Why the loan of buffer @index is over, as a counter; NULL: it is not. */
+static uint64_t *why_over(struct udp_in *in, const struct rk_ring_tx *tx, uint32_t index)
+{
+	/* A30: pairs with R30 in rk_packet_done(): all was read before. */
+	if (__atomic_load_n(&in->done[index], __ATOMIC_ACQUIRE) == in->ticket[index])
+		return &in->port.stats.loans_done;
+	if (rk_ring_tx_forgotten(tx, in->sent_at[index]))
+		return &in->port.stats.loans_forgotten;
+	return NULL;
 }
 
 /* Buffers whose loan is over are received into again. */
-static void take_back(struct udp_in *in)
+static void take_back(struct udp_in *in, const struct rk_ring_tx *tx)
 {
 	for (uint32_t i = 0; i < BUFFERS && in->lent; i++) {
-		/* A30: pairs with R30 in rk_packet_done(): all was read before. */
-		if (!in->ticket[i] ||
-		    __atomic_load_n(&in->done[i], __ATOMIC_ACQUIRE) != in->ticket[i])
+		uint64_t *why = in->ticket[i] ? why_over(in, tx, i) : NULL;
+
+		if (!why)
 			continue;
+		port_count(why, 1);
 		in->ticket[i] = 0;
 		in->lent--;
 		reactor_give(&in->client, (int32_t)i);
 	}
+}
+
+/* No more is received into any buffer: whoever has one on loan may read it until the port is closed. */
+static void end_loans(struct udp_in *in, const struct rk_ring_tx *tx)
+{
+	take_back(in, tx);
+	port_count(&in->port.stats.loans_ended, in->lent);
+	memset(in->ticket, 0, sizeof(in->ticket));
+	in->lent = 0;
 }
 
 /* --- Messages --- */
@@ -258,6 +281,7 @@ static bool put_one(struct udp_in *in, struct rk_ring_tx *tx, uint64_t to_monoto
 {
 	struct arrival *arrival = &in->arrivals[in->first];
 	uint32_t built = build(in, arrival, to_monotonic_ns);
+	uint64_t position = rk_ring_tx_position(tx);
 	uint16_t lost = arrival->lost;
 	bool lent = false;
 
@@ -274,7 +298,7 @@ static bool put_one(struct udp_in *in, struct rk_ring_tx *tx, uint64_t to_monoto
 		lent = is_lent(in, built - 1);
 	}
 	if (lent)
-		note_loan(in, arrival->buffer);
+		note_loan(in, arrival->buffer, position);
 	arrival->done += segment_bytes(arrival);
 	if (arrival->done >= arrival->bytes)
 		let_go(in, lent);
@@ -303,12 +327,13 @@ static uint32_t put(struct udp_in *in, struct rk_ring_tx *tx, uint32_t budget)
 }
 
 /* Stop receiving. What was received and is not in the ring was dropped for this @reason. */
-static void stop(struct udp_in *in, uint64_t *reason)
+static void stop(struct udp_in *in, const struct rk_ring_tx *tx, uint64_t *reason)
 {
 	for (uint32_t i = 0; i < in->feeds.count; i++)
 		if (in->feed[i].unasked)
 			ask_dropped(in, &in->feed[i]);
 	reactor_leave(&in->client);
+	end_loans(in, tx);
 	while (in->waiting) {
 		struct arrival *arrival = &in->arrivals[in->first];
 		uint32_t left = arrival->bytes - arrival->done, segment = arrival->segment;
@@ -322,7 +347,7 @@ static void stop(struct udp_in *in, uint64_t *reason)
 /* The ring is closed: forget what waits. */
 static int drop_all(struct udp_in *in, const struct rk_ring_tx *tx)
 {
-	stop(in, &in->port.stats.dropped_closed);
+	stop(in, tx, &in->port.stats.dropped_closed);
 	return port_closed(&in->port, tx);
 }
 
@@ -364,7 +389,7 @@ static int receive(struct udp_in *in, uint32_t most)
 }
 
 /* Nothing came: ask what was lost, and whether that is the end. */
-static int nothing(struct udp_in *in)
+static int nothing(struct udp_in *in, const struct rk_ring_tx *tx)
 {
 	uint64_t silent_ns = in->last_ns ? clock_ns(CLOCK_MONOTONIC) - in->last_ns : 0;
 
@@ -373,7 +398,7 @@ static int nothing(struct udp_in *in)
 			ask_dropped(in, &in->feed[i]);
 	if (in->idle_ms && silent_ns >= in->idle_ms * 1000000 && !in->ended) {
 		in->ended = true;
-		stop(in, NULL);
+		stop(in, tx, NULL);
 	}
 	if (in->ended)
 		return rk_fail(ENODATA, "port '%s': nothing came for %llu ms", in->port.uri,
@@ -388,11 +413,14 @@ static int udp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bud
 	int got;
 
 	if (in->ended || !budget)
-		return nothing(in);
+		return nothing(in, tx);
+	/* With its buffers on loan a port sends nothing by which it would hear of the ring's end. */
+	if (in->lent)
+		rk_ring_tx_free(tx);
 	if (tx->closed)
 		return drop_all(in, tx);
 	in->max_slots = tx->max_slots;
-	take_back(in);
+	take_back(in, tx);
 	moved = put(in, tx, most);
 	got = in->held || moved == most ? 0 : receive(in, most - moved);
 	if (in->news)
@@ -406,10 +434,10 @@ static int udp_in_poll(struct rk_port *port, struct rk_ring_tx *tx, uint32_t bud
 	if (tx->closed)
 		return drop_all(in, tx);
 	if (!in->left) {
-		stop(in, NULL);
+		stop(in, tx, NULL);
 		return rk_fail(ENODATA, "port '%s': count reached", port->uri);
 	}
-	return in->waiting ? 0 : nothing(in);
+	return in->waiting ? 0 : nothing(in, tx);
 }
 
 static int udp_in_fd(const struct rk_port *port)

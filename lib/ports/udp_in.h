@@ -69,6 +69,7 @@ struct arrival {
  * @words: region of @done
  * @done: by buffer, the ticket of a loan that is over: whoever has it writes it
  * @ticket: by buffer, of its loan; 0: it is not on loan
+ * @sent_at: by buffer, the position of that loan's message
  * @tickets: so far
  * @lent: buffers on loan
  * @last_ns: when something came last; 0: never
@@ -86,6 +87,7 @@ struct udp_in {
 	struct rk_region *words;
 	uint32_t *done;
 	uint32_t ticket[BUFFERS];
+	uint64_t sent_at[BUFFERS];
 	uint32_t tickets, lent;
 	struct msghdr head;
 	struct arrival arrivals[BUFFERS];

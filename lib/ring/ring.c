@@ -51,7 +51,8 @@ static void begin(const struct rk_ring *ring)
 		for (uint32_t word = 0; word < RK_SLOT_WORDS; word++)
 			slot->word[word] = before;
 	}
-	*ring->credit = (struct rk_ring_credit){.consumed = ring->start_position};
+	*ring->credit = (struct rk_ring_credit){.consumed = ring->start_position,
+						.forgotten = ring->start_position};
 }
 
 int rk_ring_format(struct rk_ring *ring, void *memory, size_t bytes, uint64_t capacity,

@@ -28,6 +28,9 @@
  * The only ordered pair is the credit:
  *   R1  rk_ring_rx_credit(): store-release of the count, after the slots were read and touched.
  *   A1  rk_ring_tx_refill(): load-acquire of the count, before the slots are written again.
+ * and, where messages lead to something that is lent, what a consumer has forgotten:
+ *   R31 rk_ring_rx_forget(): store-release, after all that was lent was read.
+ *   A31 rk_ring_tx_forgotten(): load-acquire, before it is written again.
  */
 #ifndef RK_RING_H
 #define RK_RING_H
@@ -67,6 +70,7 @@ struct rk_ring_header {
 struct rk_ring_credit {
 	uint64_t consumed; /* position up to which slots are free again; R1, A1 */
 	uint64_t closed;   /* enum rk_close, by the consumer; relaxed: it publishes nothing else */
+	uint64_t forgotten; /* position up to which it has begun anew since; R31, A31 */
 } __attribute__((aligned(RK_CACHE_LINE_BYTES)));
 
 /*
@@ -83,6 +87,7 @@ struct rk_ring_sleep {
 RK_STATIC_ASSERT(sizeof(struct rk_ring_header) == 112, "ring header layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_header, name) == 48, "ring header layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_credit, closed) == 8, "credit line layout 1");
+RK_STATIC_ASSERT(offsetof(struct rk_ring_credit, forgotten) == 16, "credit line layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_sleep, producer) == 64, "wake page layout 1");
 RK_STATIC_ASSERT(offsetof(struct rk_ring_sleep, unguarded) == 128, "wake page layout 1");
 
@@ -430,6 +435,24 @@ static inline uint64_t rk_ring_tx_position(const struct rk_ring_tx *tx)
 static inline uint64_t rk_ring_rx_position(const struct rk_ring_rx *rx)
 {
 	return rx->limit_position - (uint64_t)(rx->limit - rx->slot);
+}
+
+/*
+ * Tell the producer that what was received up to @position is forgotten: who received it began anew.
+ * It holds nothing any more that was lent to it by those messages.
+ */
+static inline void rk_ring_rx_forget(struct rk_ring_rx *rx, uint64_t position)
+{
+	/* R31 */
+	__atomic_store_n(&rx->credit_line->forgotten, position, __ATOMIC_RELEASE);
+}
+
+/* Whether the message that was sent at @position was received and is forgotten. */
+static inline bool rk_ring_tx_forgotten(const struct rk_ring_tx *tx, uint64_t position)
+{
+	/* A31 */
+	return (int64_t)(__atomic_load_n(&tx->credit_line->forgotten, __ATOMIC_ACQUIRE) -
+			 position) > 0;
 }
 
 /* First four bytes of a message: type, flags, slots. */
