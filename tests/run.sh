@@ -116,7 +116,7 @@ done
 # Actors on a GPU of fibers (tests/lanes), where it was built: no time of it means anything.
 lanes() { # name filter
 	[ ! -e "$B/lanes/libcuda.so.1" ] || run "lanes-$1" env LD_LIBRARY_PATH="$B/lanes" \
-		XDG_CACHE_HOME="$PWD/$B/lanes" RK_TEST_SLOW=30 "$B/release/tests/test_gpu_$1" "$2"
+		XDG_CACHE_HOME="$(cd "$B/lanes" && pwd)" RK_TEST_SLOW=30 "$B/release/tests/test_gpu_$1" "$2"
 }
 lanes scenarios '*'
 lanes flow '*'
