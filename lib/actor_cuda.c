@@ -19,8 +19,6 @@ struct gpu_actor {
 	struct rk_actor base;
 	struct cuda_actor *cuda;
 	struct actor_copy taken; /* where its part of a snapshot is put */
-	uint64_t restarts; /* of which it had had so many when it was told to begin anew */
-	bool forgets;	   /* and with it what it had been lent; under the mutex */
 	bool live; /* counted as such */
 };
 
@@ -59,54 +57,10 @@ static void on_done(void *owner)
 	runtime_task_done(actor->base.runtime);
 }
 
-/* --- What ports lent to it --- */
-
-static uint64_t restarts_of(const struct gpu_actor *actor)
-{
-	struct rk_gpu_counters counters;
-
-	cuda_actor_counters(actor->cuda, &counters);
-	return counters.restarts;
-}
-
-/*
- * It is to begin anew: what have ports lent to it until now? It gives credit late: no more than it has
- * taken, but, of a full ring's worth, perhaps an eighth less. Mutex held.
- */
-static void note_taken(struct gpu_actor *actor)
-{
-	for (struct rk_link *link = actor->base.runtime->links; link; link = link->next)
-		if (link->to == &actor->base && link->in_port)
-			/*
-			 * A1: pairs with R1 in rk_give_credit(): if it had begun anew before it took
-			 * this, that is counted below.
-			 */
-			link->taken = __atomic_load_n(&link->memory.ring.credit->consumed,
-						      __ATOMIC_ACQUIRE);
-	actor->restarts = restarts_of(actor);
-	actor->forgets = true;
-}
-
-/* Once it has begun anew nobody reads that any more. */
-static void forget_taken(struct gpu_actor *actor)
-{
-	pthread_mutex_lock(&actor->base.runtime->mutex);
-	if (actor->forgets && restarts_of(actor) != actor->restarts) {
-		actor->forgets = false;
-		for (struct rk_link *link = actor->base.runtime->links; link; link = link->next)
-			if (link->to == &actor->base && link->in_port)
-				/* R31: pairs with A31 in rk_ring.h, for the GPU's end. */
-				__atomic_store_n(&link->memory.ring.credit->forgotten, link->taken,
-						 __ATOMIC_RELEASE);
-	}
-	pthread_mutex_unlock(&actor->base.runtime->mutex);
-}
-
 static void on_answered(void *owner)
 {
 	struct gpu_actor *actor = owner;
 
-	forget_taken(actor);
 	actor_answered(&actor->base);
 }
 
@@ -212,7 +166,6 @@ static int restart_order(struct rk_actor *actor, struct actor_copy *from, struct
 	uint64_t gpu_addr;
 	int result;
 
-	note_taken(gpu_of(actor));
 	if (!from) {
 		memcpy(cells, actor->start, actor->start->slots * sizeof(*cells));
 		cells->type = RK_GPU_BEGIN;

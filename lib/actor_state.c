@@ -84,11 +84,8 @@ static int check_restarted(struct rk_actor *actor)
 static int restart(struct rk_actor *actor, struct actor_copy *from, uint64_t timeout_ns)
 {
 	struct rk_msg order[START_CELLS];
-	int result;
+	int result = actor->ops->restart(actor, from, order);
 
-	pthread_mutex_lock(&actor->runtime->mutex);
-	result = actor->ops->restart(actor, from, order);
-	pthread_mutex_unlock(&actor->runtime->mutex);
 	return result ? result : actor_command(actor, order, timeout_ns, "restart");
 }
 

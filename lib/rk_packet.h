@@ -12,13 +12,11 @@
  * receives into that buffer again. A port whose buffers are all on loan receives nothing more.
  *
  * An actor that begins anew, restarted by whomever, has nothing on loan of what it took before: the port
- * has it back, and counts it (rk_port_stats). What is still in the ring then is lent to the new one. Of
- * an actor on a GPU the host knows what it has given credit for: where it was busy, up to an eighth of
- * the ring's messages come back only when it begins anew the next time, or ends. A copy of its state that
- * it goes on from may name such loans: they are to be read and given back no more, so who keeps loans
- * from call to call is restarted from zeros. All loans end with the ring that they were lent through;
- * nothing frees a buffer before the port is closed. A loan is the actor's that the port feeds, and not
- * sent on.
+ * has it back, and counts it (rk_port_stats). What is still in the ring then is lent to the new one. A
+ * copy of its state that it goes on from may name such loans: they are to be read and given back no more,
+ * so who keeps loans from call to call is restarted from zeros. All loans end with the ring that they
+ * were lent through; nothing frees a buffer before the port is closed. A loan is the actor's that the
+ * port feeds, and not sent on.
  *
  * A port believes nothing of what is in the word: a ticket other than that of this loan returns nothing.
  * On a device, rk_acquire() before the first byte is read, and rk_any() when all lanes have read, before

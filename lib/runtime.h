@@ -65,14 +65,14 @@ struct actor_ops {
 	void (*orphan)(struct rk_actor *actor);
 	/*
 	 * The order to begin anew: with the state @from, which stays until it was obeyed, or (NULL) with
-	 * zeros and its RK_MSG_START. Whoever has @from. 0 or -errno, said.
+	 * zeros and its RK_MSG_START. Mutex held or not; whoever has @from. 0 or -errno, said.
 	 */
 	int (*restart)(struct rk_actor *actor, struct actor_copy *from, struct rk_msg *cells);
-	/* The order to copy its state to @to, which has room. Mutex held or not; whoever has @to. As @restart. */
+	/* The order to copy its state to @to, which has room; as @restart. */
 	int (*copy)(struct rk_actor *actor, struct actor_copy *to, struct rk_msg *msg);
 	/* No worker or kernel runs it any more. */
 	void (*free)(struct rk_actor *actor);
-	/* @copy has been obeyed: bring @to here. As @copy. */
+	/* @copy has been obeyed: bring @to here. As @restart. */
 	int (*copied)(struct rk_actor *actor, struct actor_copy *to);
 	/* End call @call of its handler if it still runs. Any thread. */
 	void (*interrupt)(struct rk_actor *actor, uint64_t call);
@@ -146,7 +146,6 @@ struct rk_link {
 	struct rk_actor *to;
 	unsigned int inbox; /* of @to, and outbox of @from: from 1 on; 0: it was not given */
 	unsigned int outbox;
-	uint64_t taken; /* position up to which @to, on a GPU, had taken when it was told to begin anew */
 	bool orphaned; /* its end on a GPU died, and its other end knows */
 	uint64_t sent_before; /* slots, before the snapshot that it was restored from */
 	uint64_t received_before;
