@@ -46,6 +46,18 @@ static __device__ void rk_enter(struct rk_gpu_desk *desk, enum rk_gpu_phase phas
 		      desk->spawn.serial << 8 | phase);
 }
 
+/*
+ * It begins anew, and holds nothing of what was lent to it. R31: pairs with A31 in
+ * rk_ring_tx_forgotten(): all that was lent was read. Nobody lends through shared memory.
+ */
+static __device__ void rk_forget(const struct rk_gpu_desk *desk)
+{
+	__threadfence_system();
+	for (uint32_t i = 0; i < desk->inboxes; i++)
+		if (!desk->rx[i].shared)
+			rk_store_word(desk->rx[i].credit + RK_GPU_FORGOTTEN_AT, desk->rx[i].position);
+}
+
 /* Stop once the inboxes are empty. One that never started has no use for what is in them. */
 static __device__ void rk_begin_drain(struct rk_gpu_desk *desk)
 {

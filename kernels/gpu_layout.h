@@ -26,6 +26,7 @@
 #define RK_GPU_WAITING 8192   /* cells that found no room in a ring */
 #define RK_GPU_BACKLOG 1024   /* of them, at most, for one outbox that drops the oldest */
 #define RK_GPU_LONG_CELLS 256 /* of a message of more than one cell */
+#define RK_GPU_FORGOTTEN_AT 16 /* in a credit line: struct rk_ring_credit */
 #define RK_GPU_OUTGOING_AT (RK_GPU_LONG_CELLS * RK_CELL_BYTES) /* in struct rk_gpu_scratch */
 
 /* Types that travel in a seat's control ring only. */

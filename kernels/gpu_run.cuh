@@ -469,8 +469,10 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 		else
 			copy_words(desk->spawn.state, desk->event_at, desk->spawn.state_bytes, lane);
 		GROUP::sync();
-		if (lane == 0)
+		if (lane == 0) {
 			desk->counters.restarts++;
+			rk_forget(desk);
+		}
 		if (fresh)
 			start(desk, lane);
 		else if (lane == 0) {

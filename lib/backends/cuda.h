@@ -24,6 +24,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+RK_STATIC_ASSERT(offsetof(struct rk_ring_credit, forgotten) == RK_GPU_FORGOTTEN_AT, "as the GPU has it");
+
 #define CUDA_GPUS 16 /* ordinals from 0 */
 #define CUDA_NOTE_BYTES 1024
 
