@@ -433,6 +433,25 @@ static void test_a_message_whose_rest_never_comes_is_never_received(void **unuse
 	assert_int_equal(rk_ring_recv(&rx, cells, 600), 3);
 }
 
+/* A producer that was killed may have left its front: room for the next must not wait for the rest. */
+static void test_what_came_before_a_torn_message_is_given_back(void **unused)
+{
+	(void)unused;
+	for (int batch = 0; batch < 2; batch++) {
+		fresh(CAPACITY);
+		forge(0, RK_MSG_USER, 0, 1);
+		forge(1, RK_MSG_USER, 0, 3);
+		assert_int_equal(rk_ring_recv(&rx, cells, 600), 1);
+		assert_int_equal(ring.credit->consumed, 0);
+		if (batch)
+			assert_int_equal(rk_ring_recv_batch(&rx, cells, 600), 0);
+		else
+			assert_int_equal(rk_ring_recv(&rx, cells, 600), 0);
+		assert_int_equal(ring.credit->consumed, 1);
+		assert_int_equal(rk_ring_rx_position(&rx), 1);
+	}
+}
+
 static void test_a_message_behind_padding_is_received_at_once(void **unused)
 {
 	(void)unused;
@@ -702,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_a_bad_header_closes_the_ring),
 		cmocka_unit_test(test_padding_beyond_the_credit_closes_the_ring),
 		cmocka_unit_test(test_a_message_whose_rest_never_comes_is_never_received),
+		cmocka_unit_test(test_what_came_before_a_torn_message_is_given_back),
 		cmocka_unit_test(test_a_message_behind_padding_is_received_at_once),
 		cmocka_unit_test(test_reasons_go_both_ways),
 		cmocka_unit_test(test_reason_zero_closes_too),

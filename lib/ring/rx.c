@@ -147,8 +147,11 @@ int rk_ring_recv_rest(struct rk_ring_rx *rx, struct rk_msg *msg, uint32_t count)
 			seek(rx, position + slots);
 			continue;
 		}
-		if (unpack(rx, position + 1, (char *)msg + RK_CELL_BYTES, slots - 1) != slots - 1)
+		if (unpack(rx, position + 1, (char *)msg + RK_CELL_BYTES, slots - 1) != slots - 1) {
+			/* Whose producer is gone never comes: what was before it is given back all the same. */
+			rk_ring_rx_credit(rx);
 			return 0;
+		}
 		if (msg->type == RK_MSG_CLOSED) {
 			/* It stays in the ring, never given back: whoever comes later meets it. */
 			note_closed(rx, msg);
@@ -244,6 +247,8 @@ int rk_ring_recv_batch(struct rk_ring_rx *rx, void *cells, uint32_t count)
 	}
 	w = walk(rx, cells, valid, count);
 	seek(rx, position + w.used);
+	if (rk_unlikely(!w.used))
+		rk_ring_rx_credit(rx);
 	/* Padding took the room of a message that is there: receive that one alone. */
 	if (rk_unlikely(w.used && !w.kept && !w.result && !rx->closed))
 		return rk_ring_recv_rest(rx, cells, count);
