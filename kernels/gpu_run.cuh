@@ -183,7 +183,9 @@ template <class GROUP, rk_handler_fn *HANDLE, rk_batch_fn *BATCH> struct rk_life
 			desk->counters.received += (what & 0xff) == RK_SPECIAL_MESSAGE;
 			if ((what & 0xff) != RK_SPECIAL_PADDING)
 				desk->counters.received_slots += what >> 8;
-			if (rk_credit_is_due(rx)) {
+			/* What never comes whole keeps nothing back of what came before it. */
+			if (rk_credit_is_due(rx) || ((what & 0xff) == RK_SPECIAL_LATER &&
+						     rx->position != rx->credited)) {
 				rk_give_credit(rx);
 			}
 		}

@@ -557,6 +557,34 @@ AID void wrong_arguments_and_too_many_links_are_named(void **state)
 	close_runtime(runtime);
 }
 
+/* Only the front of a message ever comes: whoever waits for room does not wait for the rest. */
+AID void what_came_before_a_torn_message_is_given_back(void **state)
+{
+	static const struct rk_msg front = {.type = TEST_ADD, .slots = 3};
+	struct rk_runtime *runtime = open_runtime(1, 0);
+	struct rk_actor *actor = spawn(runtime, *state, 0, 0);
+	const struct rk_link_opts opts = slots(64);
+	struct rk_ring_tx *tx;
+	struct rk_ring_rx *rx;
+	struct rk_msg msg;
+
+	ok(rk_link_host_out(&rx, actor, &opts));
+	ok(rk_link_host_in(&tx, actor, &opts));
+	for (uint32_t i = 0; i < 3; i++)
+		send_word(tx, i, i * 3);
+	tx->codec->pack(tx->slot, tx->tag, &front, 1);
+	rk_codec_flush();
+	rk_wake_up(&tx->consumer);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(receive(rx, &msg, 1));
+		assert_int_equal(msg.tag, i);
+	}
+	while (rk_ring_tx_free(tx) != 64)
+		usleep(100);
+	ok(rk_actor_stop(actor, RK_STOP_NOW, LONG_NS));
+	close_runtime(runtime);
+}
+
 /* X(BODY) for what every handler serves, and for what test_relay() alone does. */
 #define RELAY_BODIES(X)                                           \
 	X(chain_keeps_order_and_content)                          \
@@ -570,6 +598,7 @@ AID void wrong_arguments_and_too_many_links_are_named(void **state)
 	X(spawn_and_stop_a_thousand_times_leaves_nothing)         \
 	X(sends_that_cannot_be_are_counted_by_reason)             \
 	X(a_bad_header_ends_the_ring_and_what_came_before_counts) \
+	X(what_came_before_a_torn_message_is_given_back)          \
 	X(extensions_travel_with_what_a_handler_sends)            \
 	X(wrong_arguments_and_too_many_links_are_named)
 #define PLAIN_BODIES(X)                                    \
