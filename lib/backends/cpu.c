@@ -482,6 +482,8 @@ static int poll_guarded(struct rk_task *task)
 		worked = poll_actor(task);
 	}
 	cpu_guard_run(NULL, NULL);
+	if (signal)
+		cpu_guard_unblock();
 	return worked;
 }
 

@@ -61,8 +61,7 @@ static bool is_about_a_call(int signal, const siginfo_t *info)
 	return info->si_code > 0; /* raised by an instruction, not sent */
 }
 
-/* Whoever stands between the kernel and us (a race detector does) may block them in a handler. */
-static void unblock(void)
+void cpu_guard_unblock(void)
 {
 	sigset_t set;
 
@@ -82,17 +81,20 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		running->late = 1;
 		return;
 	}
-	unblock();
 	siglongjmp(*way_out, signal);
 }
 
 static void install(void)
 {
-	/* Not deferred: we leave by a jump, and the mask stays as it is. */
+	/*
+	 * Not deferred: we leave by a jump, and the mask stays as it is. Our own is: sent again and again
+	 * to a thread that is slow to leave, it would fill the stack.
+	 */
 	struct sigaction action = {.sa_sigaction = on_signal,
 				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
 
 	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, CPU_GUARD_SIGNAL);
 	for (int i = 0; i < SIGNALS; i++)
 		if (sigaction(signals[i], &action, &before[i]))
 			installed = rk_fail(errno, "guard: signal %d: %m", signals[i]);

@@ -42,6 +42,12 @@ void cpu_guard_leave(void);
 /* From now on this thread runs @guarded (NULL: none), and jumps to @env when a call fails. */
 void cpu_guard_run(struct cpu_guarded *guarded, sigjmp_buf *env);
 
+/*
+ * After a jump that a signal made: what was blocked while it was handled is so no more, by us or by who
+ * stands between the kernel and us (a race detector does).
+ */
+void cpu_guard_unblock(void);
+
 /* Leave the call at once: what a signal wanted while the runtime was inside. Does not return. */
 void cpu_guard_jump(void) __attribute__((noreturn));
 
