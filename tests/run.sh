@@ -120,7 +120,6 @@ lanes() { # name filter
 }
 lanes scenarios '*'
 lanes flow '*'
-lanes life 'block*'
 lanes lent '*'
 
 # Port dpdk, where it was built; the race detector does not know DPDK's locks.
