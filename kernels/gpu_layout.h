@@ -77,6 +77,17 @@ enum rk_gpu_place {
 	RK_GPU_SHARED,	/* an offset in the shared memory of a block of the cluster */
 };
 
+/*
+ * Where the two ends of a ring are, whose slots lie in the consumer's memory and whose credit in the
+ * producer's: apart, in memory of the GPU or of the host; or in this block; or in two blocks of a
+ * cluster, and then the other end's is an address in the cluster's shared memory.
+ */
+enum rk_gpu_shared_by {
+	RK_SHARED_NOT,
+	RK_SHARED_HERE,
+	RK_SHARED_CLUSTER,
+};
+
 /**
  * struct rk_gpu_spawn - payload of RK_GPU_SPAWN
  * @state: device address; zeroed by the seat, unless @kept

@@ -12,17 +12,7 @@
 #define RK_GPU_PTX_CUH
 
 #include "gpu_lane.h"
-
-/*
- * Where the two ends of a ring are, whose slots lie in the consumer's memory and whose credit in the
- * producer's: apart, in memory of the GPU or of the host; or in this block; or in two blocks of a
- * cluster, and then the other end's is an address in the cluster's shared memory.
- */
-enum rk_gpu_shared_by {
-	RK_SHARED_NOT,
-	RK_SHARED_HERE,
-	RK_SHARED_CLUSTER,
-};
+#include "gpu_layout.h"
 
 /* --- Words --- */
 

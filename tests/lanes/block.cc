@@ -6,6 +6,7 @@
  * out. It is slow, and times nothing.
  */
 #include "block.h"
+#include "clock.h"
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/fixedsize_stack.hpp>
@@ -53,7 +54,7 @@ struct block {
 	unsigned int index;
 	std::vector<std::unique_ptr<warp>> warps;
 	unsigned int alive, arrived, clusters_met;
-	bool said, heard, met;
+	bool said, heard;
 	lanes_barrier barrier;
 	uint64_t random;
 	sigjmp_buf fault;
@@ -61,14 +62,6 @@ struct block {
 
 thread_local block *here;
 thread_local lane *now;
-
-uint64_t now_ns()
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 /* To the block's loop, and back when it is this lane's turn. */
 void give_way()
@@ -262,60 +255,67 @@ bool run_round(warp &warp, uint64_t time_ns, uint64_t &wake_ns)
 	return any;
 }
 
-/* Each warp for a while, or until it waits for what others store. */
+/* The same for a while, or until it waits for what others store. */
+bool run_warp(warp &warp, uint64_t time_ns, uint64_t &wake_ns)
+{
+	bool any = false;
+
+	warp.gave_way = false;
+	for (int round = 0; round < ROUNDS && !warp.gave_way; round++) {
+		if (!run_round(warp, time_ns, wake_ns))
+			break;
+		any = true;
+	}
+	return any;
+}
+
+/* No lane has anything to do before. */
+void sleep_until(uint64_t wake_ns)
+{
+	struct timespec until = {(time_t)(wake_ns / 1000000000), (long)(wake_ns % 1000000000)};
+
+	if (wake_ns == UINT64_MAX) {
+		fprintf(stderr, "lanes: block %u: its lanes wait for each other\n", here->index);
+		abort();
+	}
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+}
+
 void run_block()
 {
 	while (here->alive && !here->launch->error) {
 		uint64_t time_ns = now_ns(), wake_ns = UINT64_MAX;
 		bool any = false;
 
-		for (auto &warp : here->warps) {
-			warp->gave_way = false;
-			for (int round = 0; round < ROUNDS && !warp->gave_way; round++) {
-				if (!run_round(*warp, time_ns, wake_ns))
-					break;
-				any = true;
-			}
-		}
-		if (any) {
+		for (auto &warp : here->warps)
+			any |= run_warp(*warp, time_ns, wake_ns);
+		if (any)
 			sched_yield();
-		} else if (wake_ns == UINT64_MAX) {
-			if (here->alive) {
-				fprintf(stderr, "lanes: block %u: its lanes wait for each other\n",
-					here->index);
-				abort();
-			}
-		} else {
-			struct timespec until = {(time_t)(wake_ns / 1000000000),
-						 (long)(wake_ns % 1000000000)};
-
-			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-		}
+		else
+			sleep_until(wake_ns);
 	}
 }
 
 /* A fault of the kernel; any other is that of who was there before. */
-struct sigaction before;
+struct sigaction before_segv, before_ill;
 
-void on_fault(int number, siginfo_t *info, void *context)
+void on_fault(int number)
 {
 	if (here && now) {
-		here->launch->error = number == SIGSEGV || number == SIGBUS ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
+		here->launch->error = number == SIGSEGV ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
 		siglongjmp(here->fault, 1);
 	}
-	(void)info;
-	(void)context;
-	sigaction(number, &before, nullptr);
+	sigaction(number, number == SIGSEGV ? &before_segv : &before_ill, nullptr);
 }
 
 void catch_faults()
 {
 	struct sigaction action = {};
 
-	action.sa_sigaction = on_fault;
-	action.sa_flags = SA_SIGINFO | SA_NODEFER;
-	sigaction(SIGSEGV, &action, &before);
-	sigaction(SIGILL, &action, nullptr);
+	action.sa_handler = on_fault;
+	action.sa_flags = SA_NODEFER;
+	sigaction(SIGSEGV, &action, &before_segv);
+	sigaction(SIGILL, &action, &before_ill);
 }
 
 void make_lanes(block &block, const lanes_launch &launch)
@@ -372,7 +372,7 @@ void run(lanes_launch *launch, unsigned int index)
 
 } // namespace
 
-const lanes_ops lanes_table = {meet, barrier, look, sleep, place, rank, shared, address_in};
+const lanes_ops lanes_table = {meet, barrier, look, sleep, now_ns, place, rank, shared, address_in};
 
 void lanes_launch::start()
 {

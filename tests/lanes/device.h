@@ -6,7 +6,6 @@
 #include "lanes.h"
 
 #include <cstring>
-#include <cstdio>
 #include <utility>
 
 #define __CUDACC__

@@ -37,6 +37,7 @@ struct lanes_ops {
 	bool (*barrier)(lanes_barrier, bool said);
 	void (*look)();		      /* a load that others may have to store for: they have their turn */
 	void (*sleep)(uint64_t ns);
+	uint64_t (*now_ns)();
 	const lanes_place *(*place)();
 	uint32_t (*rank)();	      /* of the block in its cluster */
 	char *(*shared)(uint32_t address, uint64_t bytes); /* in this block or another of the cluster */

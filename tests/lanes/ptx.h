@@ -8,14 +8,7 @@
 #define RK_GPU_PTX_CUH
 
 #include "gpu_lane.h"
-
-#include <time.h>
-
-enum rk_gpu_shared_by {
-	RK_SHARED_NOT,
-	RK_SHARED_HERE,
-	RK_SHARED_CLUSTER,
-};
+#include "gpu_layout.h"
 
 /* --- Words --- */
 
@@ -97,10 +90,7 @@ static inline void rk_fence()
 
 static inline uint64_t rk_global_ns()
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return lanes->now_ns();
 }
 
 static inline uint32_t rk_clock()
