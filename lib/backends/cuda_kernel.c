@@ -326,10 +326,7 @@ static int refuse_pause(struct cuda_kernel *kernel)
 	for (unsigned int i = 0; i < seats_of(kernel); i++)
 		if (kernel->seat[i].actor && kernel->markers[i].inside)
 			name = kernel->seat[i].actor->name;
-	return rk_fail(EBUSY,
-		       "GPU %d: its kernels do not pause for new code to be loaded: the handler of "
-		       "actor '%s' has not come back",
-		       kernel->gpu->gpu.ordinal, name);
+	return rk_fail(EBUSY, "the handler of actor '%s' has not come back", name);
 }
 
 /*
@@ -346,23 +343,17 @@ static int await_seated(struct cuda_kernel *kernel)
 		while (actor && actor->at == &kernel->seat[i] && !actor->failed &&
 		       cuda_actor_phase(actor) == RK_GPU_EMPTY)
 			if (!wait_a_little(end_ns))
-				return rk_fail(EBUSY,
-					       "GPU %d: its kernels do not pause for new code to be loaded: "
-					       "actor '%s' has not come to its seat",
-					       kernel->gpu->gpu.ordinal, actor->name);
+				return rk_fail(EBUSY, "actor '%s' has not come to its seat",
+					       actor->name);
 	}
 	return 0;
 }
 
 static int pause_all(struct cuda_gpu *gpu)
 {
-	int result = 0;
-
-	for (struct cuda_kernel *kernel = gpu->kernels; kernel && !result; kernel = kernel->next)
-		if (!kernel->failed)
-			result = await_seated(kernel);
-	if (result)
-		return result;
+	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
+		if (!kernel->failed && await_seated(kernel))
+			return -EBUSY;
 	for (struct cuda_kernel *kernel = gpu->kernels; kernel; kernel = kernel->next)
 		if (!kernel->failed)
 			tell_seats(kernel, true);
@@ -422,7 +413,10 @@ static int start(struct cuda_kernel *kernel)
 	if (result)
 		return result;
 	result = pause_all(gpu);
-	if (!result)
+	if (result)
+		rk_fail_within(result, "GPU %d: its kernels do not pause for new code to be loaded",
+			       gpu->gpu.ordinal);
+	else
 		result = prepare(kernel, &code);
 	if (!result)
 		result = launch(kernel, false);
