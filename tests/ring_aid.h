@@ -43,14 +43,6 @@ AID uint64_t aid_below(uint64_t *state, uint64_t bound)
 	return aid_random(state) % bound;
 }
 
-/* @count, or fewer of it where a message takes long: RK_TEST_SLOW says how many times as long. */
-AID uint64_t aid_some(uint64_t count)
-{
-	const char *slow = getenv("RK_TEST_SLOW");
-
-	return slow ? count / (uint64_t)atoi(slow) : count;
-}
-
 AID void aid_on_alarm(int signal_number)
 {
 	static const char text[] = "Bail out! watchdog: a test hung\n";

@@ -629,12 +629,18 @@ CUDA int cuStreamSynchronize(struct rk_cuda_stream *stream)
 	return fake_stream_wait(stream);
 }
 
+/* Whether all of it is memory that may be written. */
+static bool is_memory(uint64_t addr, size_t bytes)
+{
+	struct place *place = find(addr);
+
+	return place && place->writable && addr + bytes <= place->addr + place->bytes;
+}
+
 static int copy(uint64_t gpu_addr, void *host, size_t bytes, bool to_gpu)
 {
-	struct place *place = find(gpu_addr);
-
 	TURN();
-	if (!place || !place->writable || gpu_addr + bytes > place->addr + place->bytes)
+	if (!is_memory(gpu_addr, bytes))
 		return 700;
 	if (to_gpu)
 		memcpy((void *)(uintptr_t)gpu_addr, host, bytes);
@@ -684,10 +690,8 @@ CUDA int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes)
 
 static int fill(uint64_t to, unsigned char value, size_t bytes)
 {
-	struct place *place = find(to);
-
 	TURN();
-	if (!place || !place->writable || to + bytes > place->addr + place->bytes)
+	if (!is_memory(to, bytes))
 		return 700;
 	memset((void *)(uintptr_t)to, value, bytes);
 	return 0;
